@@ -1,0 +1,34 @@
+"""Every LSTM variant that the literature keeps citing, for Keras 3 on TensorFlow.
+
+Each variant is a cell for `keras.layers.RNN` and a layer of its own:
+
+    >>> import keras, keras_lstm_variants as klv
+    >>> model = keras.Sequential([keras.Input((None, 3)), klv.PeepholeLSTM(8)])
+    >>> model.output_shape
+    (None, 8)
+"""
+
+from keras_lstm_variants import _backend  # noqa: F401, first: it says what is missing
+
+# isort: split
+from keras_lstm_variants import initializers
+from keras_lstm_variants._version import __version__
+from keras_lstm_variants.cell import AffineCell, Cell, GatedCell
+from keras_lstm_variants.cells import *  # noqa: F403
+from keras_lstm_variants.cells import __all__ as _cells
+from keras_lstm_variants.layer import CellLayer, RecurrentLayer
+from keras_lstm_variants.registry import get_variant, list_variants, register
+
+__all__ = [  # noqa: PLE0604
+    "AffineCell",
+    "Cell",
+    "CellLayer",
+    "GatedCell",
+    "RecurrentLayer",
+    "__version__",
+    "get_variant",
+    "initializers",
+    "list_variants",
+    "register",
+    *_cells,
+]

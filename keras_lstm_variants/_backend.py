@@ -1,0 +1,37 @@
+"""Fails with one clear line where Keras has no TensorFlow to run on."""
+
+import importlib.util
+import sys
+
+_MESSAGE = (
+    "keras_lstm_variants needs TensorFlow, which is not installed. Install one of its two "
+    "distributions: pip install 'keras_lstm_variants[cpu]' (tensorflow-cpu) or "
+    "pip install 'keras_lstm_variants[tensorflow]' (GPU and TPU too)."
+)
+
+
+def _is_our_command() -> bool:
+    """Whether this process is `klv` or `python -m keras_lstm_variants`."""
+    arguments = list(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
+    name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1] if sys.argv else ""
+    return name in ("klv", "klv.exe") or ("-m", __package__) in arguments
+
+
+def _fail(message: str) -> None:
+    if _is_our_command():
+        # A person at a terminal wants the line, not the traceback.
+        print(message, file=sys.stderr)
+        raise SystemExit(2)
+    raise ImportError(message)
+
+
+if importlib.util.find_spec("tensorflow") is None:
+    _fail(_MESSAGE)
+
+import keras  # noqa: E402
+
+if keras.config.backend() != "tensorflow":
+    _fail(
+        "keras_lstm_variants runs on Keras's TensorFlow backend, and Keras is set to "
+        f"{keras.config.backend()!r}: set the environment variable KERAS_BACKEND=tensorflow."
+    )

@@ -1,0 +1,57 @@
+"""Checks of arguments: each error names the argument, its value and what is allowed."""
+
+import difflib
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """`value` as an int, or a `ValueError` unless it is a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return int(value)
+
+
+def rate(name: str, value: Any) -> float:
+    """`value` as a float, or a `ValueError` unless it is a number in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(
+            f"`{name}` must be a number from 0 up to, but not including, 1 "
+            f"(the fraction to drop). Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """`value`, or a `ValueError` unless it is one of `allowed`."""
+    allowed = list(allowed)
+    # `True == 1`: compare types too, so that `implementation=True` is no 1.
+    if not any(value == a and isinstance(value, bool) == isinstance(a, bool) for a in allowed):
+        raise ValueError(
+            f"`{name}` must be one of {allowed}. Received: {name}={value!r}{nearest(value, allowed)}"
+        )
+    return value
+
+
+def subset(name: str, value: Any, allowed: Sequence[str]) -> tuple[str, ...]:
+    """`value` as a tuple in the order of `allowed`, or a `ValueError`."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(
+            f"`{name}` must be a tuple with some of {tuple(allowed)}. Received: {name}={value!r}"
+        )
+    value = tuple(value)
+    if any(v not in allowed for v in value) or len(set(value)) < len(value):
+        raise ValueError(
+            f"`{name}` must be a tuple with some of {tuple(allowed)}, each at most once. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(a for a in allowed if a in value)
+
+
+def nearest(word: Any, known: Iterable[Any]) -> str:
+    """A clause that names the known words nearest to `word`; empty if none is near."""
+    # Compared in lower case: a wrong capital is the commonest slip.
+    names = {k.lower(): k for k in known if isinstance(k, str)}
+    found = difflib.get_close_matches(str(word).lower(), names, n=3, cutoff=0.5)
+    return f". Did you mean {' or '.join(repr(names[f]) for f in found)}?" if found else ""

@@ -1,0 +1,70 @@
+"""The configuration of a cell or layer *is* the signature of its constructor."""
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+Parameter = inspect.Parameter
+
+
+def parameters(cls: type) -> dict[str, Parameter]:
+    """Constructor parameters of `cls`, its parents' included, up to Keras's own classes.
+
+    A constructor with `**kwargs` hands these on to the next class of the method
+    resolution order, so that class's parameters belong to it too. With `*args` the
+    parent's positional parameters come first.
+    """
+    own: dict[str, Parameter] = {}
+    for klass in cls.__mro__:
+        if klass.__module__.split(".")[0] == "keras":
+            break
+        if "__init__" not in vars(klass):
+            continue
+        found = list(inspect.signature(klass.__init__).parameters.values())[1:]
+        kinds = {p.kind for p in found}
+        named = {
+            p.name: p
+            for p in found
+            if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        }
+        own = {**own, **{n: p for n, p in named.items() if n not in own}}
+        if Parameter.VAR_KEYWORD not in kinds:
+            break
+    return own
+
+
+def in_order(found: dict[str, Parameter]) -> inspect.Signature:
+    """A signature of these parameters, positional ones first, and Keras's own `**kwargs`."""
+    order = [p for p in found.values() if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    order += [p for p in found.values() if p.kind is Parameter.KEYWORD_ONLY]
+    return inspect.Signature([*order, Parameter("kwargs", Parameter.VAR_KEYWORD)])
+
+
+def serialize(value: Any) -> Any:
+    """`value` as plain data that JSON can hold and Keras's `get` functions understand."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [serialize(v) for v in value]
+    if callable(value) and not hasattr(value, "get_config"):
+        return keras.activations.serialize(value)
+    return keras.saving.serialize_keras_object(value)
+
+
+class Configured:
+    """Mixin: `get_config` reads each constructor argument from the attribute of its name."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # For help() and editors: constructors that hand on `**kwargs` hide their arguments.
+        cls.__signature__ = in_order(parameters(cls))
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        for name in parameters(type(self)):
+            config[name] = serialize(getattr(self, name))
+        return config

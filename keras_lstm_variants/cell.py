@@ -1,0 +1,375 @@
+"""What a recurrent cell is: the protocol, and the parts that gated cells share.
+
+A cell is one time step. It names its states, projects the input (`project_inputs`:
+everything that does not depend on a state) and makes new states from old ones (`step`).
+`step` is pure: it draws no random numbers and updates no variable, so that a loop may run
+it again. Everything else (loops, masks, saving) is somebody else's work.
+"""
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants._config import Configured
+from keras_lstm_variants._keras import DropoutRNNCell
+from keras_lstm_variants.initializers import ChronoBias, check_max_timesteps
+
+# QR and other decompositions do not exist for these; weights are drawn in float32.
+_HALF_TYPES = ("float16", "bfloat16")
+
+
+class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
+    """One time step of a recurrent layer: subclass it and define `step`.
+
+    The output of the cell is its first state, unless it overrides `output`.
+    A cell works in `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
+
+    Args:
+        units: positive integer, the size of every state and of the output.
+        dropout: fraction of the inputs to drop, in [0, 1), one mask for all time steps.
+        recurrent_dropout: fraction of the state to drop where it is multiplied with
+            the recurrent kernel, in [0, 1), one mask for all time steps and gates
+            (Keras's LSTM uses one for each gate).
+        seed: integer or None, the seed of the dropout masks.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Raises:
+        ValueError: an argument is out of its range.
+        TypeError: the class does not define `step`.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> class LeakyCell(klv.Cell):
+        ...     state_names = ("h",)
+        ...     def step(self, x, states, training=False):
+        ...         (h,) = states
+        ...         return (0.9 * h + 0.1 * x,)
+        >>> layer = klv.RecurrentLayer(LeakyCell(3))
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 3])
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    # Names in the column order of the kernels: data for tools, never equations.
+    gates: ClassVar[tuple[str, ...]] = ()
+    # The gate whose bias decides how long memory lasts, and +1 where the open gate
+    # keeps the memory or -1 where it overwrites it. None: no such gate.
+    forget_gate: ClassVar[tuple[str, int] | None] = None
+    reference: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not callable(getattr(self, "step", None)):
+            raise TypeError(f"{type(self).__name__} must define step(inputs, states, training).")
+        units = _checks.positive_integer("units", units)
+        dropout = _checks.rate("dropout", dropout)
+        recurrent_dropout = _checks.rate("recurrent_dropout", recurrent_dropout)
+        super().__init__(**kwargs)
+        self.units = units
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._listener: Callable[[dict[str, Any]], None] | None = None
+
+    @property
+    def state_size(self) -> list[int]:
+        return [self.units] * len(self.state_names)
+
+    @property
+    def output_size(self) -> int:
+        return self.units
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in self.state_size]
+
+    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
+        """All of a step that does not depend on the states; the input itself by default."""
+        return self.drop_inputs(inputs, training)
+
+    def output(self, states: Sequence[Any]) -> Any:
+        """The output of a step, given its new states."""
+        return states[0]
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        states = tuple(states) if isinstance(states, list | tuple) else (states,)
+        z = self.project_inputs(inputs, training=training)
+        new_states = list(self.step(z, states, training=training))
+        return self.output(new_states), new_states
+
+    def drop_inputs(self, inputs: Any, training: bool) -> Any:
+        if training and self.dropout:
+            return inputs * self.get_dropout_mask(inputs)
+        return inputs
+
+    def drop_state(self, state: Any, training: bool) -> Any:
+        if training and self.recurrent_dropout:
+            return state * self.get_recurrent_dropout_mask(state)
+        return state
+
+    def tap(self, **values: Any) -> None:
+        """Name the gates of a step as it computes them; costs nothing when nobody listens."""
+        if self._listener is not None:
+            self._listener(values)
+
+    @contextmanager
+    def listening(self, listener: Callable[[dict[str, Any]], None]):
+        """While active, `listener` receives a dict of the gates of each step."""
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
+
+    def add_cell_weight(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
+        """A weight with the regularizer and constraint of its kind.
+
+        `bias` takes `bias_regularizer` and `bias_constraint`, `recurrent_kernel` takes
+        `recurrent_regularizer`, and so on.
+        """
+        kind = name if name == "kernel" else name.removesuffix("_kernel")
+
+        def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
+            return ops.cast(initializer(shape, dtype="float32"), dtype)
+
+        half = self.variable_dtype in _HALF_TYPES
+        return self.add_weight(
+            shape=shape,
+            name=name,
+            initializer=draw_in_float32 if half else initializer,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
+
+
+class AffineCell(Cell):
+    """A cell whose step begins with `x W + h U + b`, a block of columns for each gate.
+
+    Args:
+        units: positive integer, the size of the states and of the output.
+        activation: the function of the candidate. Default `"tanh"`; None is linear.
+        use_bias: whether there is a bias.
+        kernel_initializer: for `kernel` (inputs, gates x units).
+        recurrent_initializer: for `recurrent_kernel` (units, gates x units).
+        bias_initializer: for `bias` (gates x units,).
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties.
+        kernel_constraint, recurrent_constraint, bias_constraint: constraints.
+        dropout, recurrent_dropout, seed: see `Cell`.
+        implementation: 1 or 2, accepted as in Keras; it has no effect here.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = _checks.one_of("use_bias", use_bias, (True, False))
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.implementation = _checks.one_of("implementation", implementation, (1, 2))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        inputs = input_shape[-1]
+        if inputs is None:
+            raise ValueError(
+                f"{type(self).__name__} needs to know the number of input features, the last "
+                f"dimension of its input. Received: input shape {tuple(input_shape)}"
+            )
+        columns = len(self.gates) * self.units
+        self.kernel = self.add_cell_weight("kernel", (inputs, columns), self.kernel_initializer)
+        self.recurrent_kernel = self.add_cell_weight(
+            "recurrent_kernel", (self.units, columns), self.recurrent_initializer
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        return (len(self.gates) * self.units,)
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
+        z = ops.matmul(self.drop_inputs(inputs, training), self.kernel)
+        return z if self.bias is None else z + self.input_bias
+
+    @property
+    def input_bias(self) -> Any:
+        return self.bias
+
+    def recur(self, h: Any, *gates: str, training: bool = False) -> Any:
+        """`h U`, for the columns of `gates` (neighbours, in column order) or of all gates.
+
+        The one place through which a cell multiplies a state with its recurrent kernel.
+        """
+        h = self.drop_state(h, training)
+        if not gates:
+            return ops.matmul(h, self.recurrent_kernel)
+        first = self.gates.index(gates[0])
+        if self.gates[first : first + len(gates)] != gates:
+            raise ValueError(f"recur: {gates} are not neighbours in {self.gates}.")
+        columns = slice(first * self.units, (first + len(gates)) * self.units)
+        return ops.matmul(h, self.recurrent_kernel[:, columns])
+
+    def split(self, z: Any) -> list[Any]:
+        """The blocks of `z`, one for each gate, in the order of `gates`."""
+        return ops.split(z, len(self.gates), axis=-1)
+
+
+class GatedCell(AffineCell):
+    """A cell with gates: adds the gates' activation and the forget bias to `AffineCell`.
+
+    Args:
+        units, activation, use_bias, ...: see `AffineCell`.
+        recurrent_activation: the function of the gates. Default `"sigmoid"`.
+        forget_bias: where the memory starts.
+            None: the cell's usual rule (see the cell).
+            A number b: the bias towards keeping, so that the memory shrinks by sigmoid(b)
+            a step at first; it gets a minus sign where the open gate overwrites.
+            `"chrono"`: `klv.initializers.ChronoBias(max_timesteps)`, also towards keeping;
+            a separate input gate gets minus these values.
+            An initializer: fills the gate's column as it is.
+        max_timesteps: with `forget_bias="chrono"`, the longest dependency in steps, above 2.
+        **kwargs: what `AffineCell` takes.
+
+    Raises:
+        ValueError: an argument is out of its range; `forget_bias` for a cell without a
+            keeping gate or with `use_bias=False`; `max_timesteps` without `"chrono"` or
+            `"chrono"` without `max_timesteps`.
+    """
+
+    # A gate of its own for writing, which chrono initialisation closes.
+    input_gate: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            **kwargs,
+        )
+        self.recurrent_activation = keras.activations.get(recurrent_activation)
+        self.forget_bias = self._check_forget_bias(forget_bias, max_timesteps)
+        self.max_timesteps = max_timesteps
+
+    def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
+        chrono = isinstance(value, str) and value == "chrono"
+        if chrono and max_timesteps is not None:
+            check_max_timesteps(max_timesteps)
+        elif chrono or max_timesteps is not None:
+            raise ValueError(
+                '`forget_bias="chrono"` and `max_timesteps` (the longest dependency in steps) '
+                f"go together. Received: forget_bias={value!r}, max_timesteps={max_timesteps!r}"
+            )
+        if value is None:
+            return None
+        if self.forget_gate is None:
+            raise ValueError(
+                f"{type(self).__name__} has no gate that keeps its memory, so `forget_bias` "
+                f"must be None. Received: forget_bias={value!r}"
+            )
+        if not self.use_bias:
+            raise ValueError(
+                "`forget_bias` needs `use_bias=True`. "
+                f"Received: forget_bias={value!r}, use_bias=False"
+            )
+        if chrono:
+            return value
+        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ValueError(f"`forget_bias` must be finite. Received: forget_bias={value!r}")
+            return float(value)
+        try:
+            return keras.initializers.get(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
+                f"Received: forget_bias={value!r}"
+            ) from error
+
+    def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
+        """Initial bias of the gates that `forget_bias` sets: gate name -> (units,) values."""
+        if self.forget_bias is None:
+            return {}
+        gate, sign = self.forget_gate
+        shape = (self.units,)
+        if self.forget_bias == "chrono":
+            bias = ChronoBias(self.max_timesteps)(shape, dtype=dtype)
+            columns = {gate: sign * bias}
+            if self.input_gate is not None:
+                columns[self.input_gate] = -bias
+            return columns
+        if isinstance(self.forget_bias, float):
+            return {gate: ops.full(shape, sign * self.forget_bias, dtype=dtype)}
+        return {gate: self.forget_bias(shape, dtype=dtype)}
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return self.with_forget_bias(super().initial_bias(shape, dtype=dtype), dtype)
+
+    def with_forget_bias(self, bias: Any, dtype: Any) -> Any:
+        """`bias` (gates x units,) with the columns that the forget bias sets."""
+        blocks = self.split(bias)
+        for gate, column in self.forget_bias_columns(dtype).items():
+            blocks[self.gates.index(gate)] = column
+        return ops.concatenate(blocks, axis=-1)
+
+    def gate(self, z: Any) -> Any:
+        """The gates' activation, the sigmoid by default."""
+        return self.recurrent_activation(z)

@@ -1,0 +1,47 @@
+from typing import Any
+
+from keras_lstm_variants.cell import AffineCell
+from keras_lstm_variants.layer import CellLayer
+from keras_lstm_variants.registry import register
+
+
+@register
+class ElmanCell(AffineCell):
+    r"""Elman's simple recurrent network: the hidden state is fed back, and nothing is gated.
+
+    $$h_t = \tanh(x_t W + h_{t-1} U + b)$$
+
+    Elman used the logistic function, `activation="sigmoid"`. Equal to Keras's `SimpleRNNCell`.
+
+    Reference: Elman 1990, Finding structure in time, Cognitive Science 14.
+    Arguments: see `AffineCell`. Weights: `n (m + n + 1)` for m inputs and n units.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> layer = keras.layers.RNN(klv.ElmanCell(4))
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 4])
+    """
+
+    gates = ("g",)
+    state_names = ("h",)
+    reference = "Elman 1990, Finding structure in time"
+
+    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+        (h,) = states
+        h = self.activation(z + self.recur(h, training=training))
+        self.tap(g=h)
+        return (h,)
+
+
+@register
+class Elman(CellLayer):
+    """Elman's simple recurrent network as a layer. See `ElmanCell` and `CellLayer`.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> klv.Elman(4, return_sequences=True)(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 5, 4])
+    """
+
+    cell_class = ElmanCell

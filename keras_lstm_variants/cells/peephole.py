@@ -1,0 +1,59 @@
+from typing import Any
+
+from keras_lstm_variants.cells.family import PeepholeFamilyCell
+from keras_lstm_variants.layer import CellLayer
+from keras_lstm_variants.registry import register
+
+
+@register
+class PeepholeLSTMCell(PeepholeFamilyCell):
+    r"""The LSTM whose gates see the memory: peepholes, one weight a unit.
+
+    $$i = \sigma(A_i + p_i \odot c_{t-1}) \quad f = \sigma(A_f + p_f \odot c_{t-1})
+      \quad g = \tanh(A_g)$$
+    $$c_t = f \odot c_{t-1} + i \odot g$$
+    $$o = \sigma(A_o + p_o \odot c_t) \qquad h_t = o \odot \tanh(c_t)$$
+
+    where $A_k = x_t W_k + h_{t-1} U_k + b_k$. The output gate sees the new memory.
+
+    Deviation: Gers leaves the memory unsquashed in `h`, `output_activation="linear"`.
+
+    Reference: Gers & Schmidhuber 2000, Recurrent nets that time and count, IJCNN;
+    Gers, Schraudolph & Schmidhuber 2002, JMLR 3.
+    Arguments: see `PeepholeFamilyCell`; `peepholes` is any subset of i, f, o.
+    Weights: `4 n (m + n + 1) + k n` for m inputs, n units and k peepholes.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> layer = keras.layers.RNN(klv.PeepholeLSTMCell(4, peepholes=("f", "o")))
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 4])
+    """
+
+    reference = "Gers & Schmidhuber 2000, Recurrent nets that time and count"
+
+    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+        h, c = states
+        i, f, g, o = self.split(z + self.recur(h, training=training))
+        i = self.gate(i + self.peep("i", c))
+        f = self.gate(f + self.peep("f", c))
+        g = self.activation(g)
+        c = f * c + i * g
+        o = self.gate(o + self.peep("o", c))
+        h = o * self.output_activation(c)
+        self.tap(i=i, f=f, g=g, o=o)
+        return h, c
+
+
+@register
+class PeepholeLSTM(CellLayer):
+    """The LSTM with peepholes as a layer. See `PeepholeLSTMCell` and `CellLayer`.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> layer = klv.PeepholeLSTM(4, peepholes=("f",), forget_bias=2.0)
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 4])
+    """
+
+    cell_class = PeepholeLSTMCell

@@ -1,0 +1,156 @@
+"""The time loop in TensorFlow, with Keras's rules for masks.
+
+For each time step, in the order of processing:
+
+    new_output, new_states = step(x[t], states)
+    states = where(mask[t], new_states, states)         # a masked step changes nothing
+    output = where(mask[t], new_output, output or 0)    # and repeats the last output
+
+The output before the first step is zero. Keras's own loop does the same; ours also hands
+out the states of every step, and needs no step outside the loop to learn shapes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+class Result(NamedTuple):
+    """What a loop returns. Sequences are (batch, time, ...), in the order of processing."""
+
+    last_output: Any
+    outputs: Any  # None unless asked for
+    states: Any
+    state_sequences: Any  # None unless asked for
+
+
+def is_ragged(value: Any) -> bool:
+    """Whether `value` is a ragged tensor."""
+    return isinstance(value, tf.RaggedTensor) or getattr(value, "ragged", False)
+
+
+def run(
+    step: Step,
+    sequences: Any,
+    states: Any,
+    output_size: int,
+    *,
+    mask: Any = None,
+    go_backwards: bool = False,
+    unroll: bool = False,
+    zero_output_for_mask: bool = False,
+    keep_outputs: bool = True,
+    keep_states: bool = False,
+) -> Result:
+    """Run `step` over the time steps of `sequences`.
+
+    Args:
+        step: `(input at one time, states) -> (output, new states)`.
+        sequences: (batch, time, ...).
+        states: structure of initial states, (batch, ...) each.
+        output_size: features of the output, whose dtype is that of the states.
+        mask: None, or bool (batch, time), False for the steps to skip.
+        go_backwards: process from the end to the start.
+        unroll: write the steps out instead of looping; the number must be known.
+        zero_output_for_mask: the output of a masked step is zero, not the last one.
+        keep_outputs: return the outputs of all steps.
+        keep_states: return the states of all steps.
+    """
+    inputs = _time_first(sequences)
+    steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
+    masks = None if mask is None else _time_first(tf.cast(mask, tf.bool))
+    flat_states = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
+    batch = tf.shape(inputs)[1] if inputs.shape[1] is None else inputs.shape[1]
+    zero_output = tf.zeros((batch, output_size), flat_states[0].dtype)
+
+    def one_step(time: Any, output: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
+        at = steps - 1 - time if go_backwards else time
+        new_output, new_states = step(inputs[at], keras.tree.pack_sequence_as(states, flat))
+        new_output = tf.cast(new_output, zero_output.dtype)
+        new_flat = [
+            tf.cast(n, s.dtype) for n, s in zip(keras.tree.flatten(new_states), flat, strict=True)
+        ]
+        if masks is not None:
+            keep = masks[at]
+            held = zero_output if zero_output_for_mask else output
+            new_output = _where(keep, new_output, held)
+            new_flat = [_where(keep, n, s) for n, s in zip(new_flat, flat, strict=True)]
+        return new_output, new_flat
+
+    if isinstance(steps, int) and steps == 0:
+        kept = _kept(zero_output, flat_states, keep_outputs, keep_states)
+        sequences = [tf.zeros_like(v)[tf.newaxis][:0] for v in kept]
+        outputs = sequences.pop(0) if keep_outputs else None
+        output, flat, state_sequences = zero_output, flat_states, sequences
+    else:
+        looped = _unrolled if unroll else _while_loop
+        output, flat, outputs, state_sequences = looped(
+            one_step, steps, zero_output, flat_states, keep_outputs, keep_states
+        )
+    return Result(
+        output,
+        _batch_first(outputs) if keep_outputs else None,
+        keras.tree.pack_sequence_as(states, flat),
+        keras.tree.pack_sequence_as(states, [_batch_first(s) for s in state_sequences])
+        if keep_states
+        else None,
+    )
+
+
+def _unrolled(one_step, steps, output, flat, keep_outputs, keep_states):
+    kept = []
+    for time in range(steps):
+        output, flat = one_step(time, output, flat)
+        kept.append(_kept(output, flat, keep_outputs, keep_states))
+    sequences = [tf.stack(values) for values in zip(*kept, strict=True)]
+    outputs = sequences.pop(0) if keep_outputs else None
+    return output, flat, outputs, sequences
+
+
+def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
+    kept = _kept(output, flat, keep_outputs, keep_states)
+    known = isinstance(steps, int)
+    # An array that is never written cannot be stacked while its batch size is unknown:
+    # where there may be no step, one slot is written before the loop and cut off after it.
+    slots = steps if known else tf.maximum(steps, 1)
+    arrays = [tf.TensorArray(v.dtype, slots, element_shape=v.shape) for v in kept]
+    if not known:
+        arrays = [a.write(0, v) for a, v in zip(arrays, kept, strict=True)]
+
+    def body(time, output, flat, arrays):
+        output, flat = one_step(time, output, flat)
+        values = _kept(output, flat, keep_outputs, keep_states)
+        arrays = [a.write(time, v) for a, v in zip(arrays, values, strict=True)]
+        return time + 1, output, flat, arrays
+
+    _, output, flat, arrays = tf.while_loop(
+        lambda time, *_: time < steps,
+        body,
+        (tf.constant(0), output, list(flat), arrays),
+        maximum_iterations=steps,
+    )
+    sequences = [a.stack() if known else a.stack()[:steps] for a in arrays]
+    outputs = sequences.pop(0) if keep_outputs else None
+    return output, flat, outputs, sequences
+
+
+def _kept(output: Any, flat: list[Any], keep_outputs: bool, keep_states: bool) -> list[Any]:
+    return ([output] if keep_outputs else []) + (list(flat) if keep_states else [])
+
+
+def _where(keep: Any, new: Any, old: Any) -> Any:
+    """`keep` is (batch,); the values may have more dimensions."""
+    shape = tf.concat([tf.shape(keep), tf.ones(new.shape.rank - 1, tf.int32)], 0)
+    return tf.where(tf.reshape(keep, shape), new, old)
+
+
+def _time_first(x: Any) -> Any:
+    """(batch, time, ...) to (time, batch, ...), and the other way round."""
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
+_batch_first = _time_first

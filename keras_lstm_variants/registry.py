@@ -1,0 +1,108 @@
+"""One decorator that makes a class loadable by Keras and lists its variant."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_lstm_variants import _checks
+
+# The name under which Keras stores our classes in files. Never change it: it and
+# the class names are the file format.
+PACKAGE = "keras_lstm_variants"
+
+_registered: dict[str, type] = {}
+_layers: dict[str, type] = {}
+
+
+def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
+    """Register a cell, layer or initializer, so that saved models which use it can be loaded.
+
+    A layer with a `cell_class` also becomes a variant: `list_variants`, `get_variant`
+    and `klv compare` know it by its class name.
+
+    Args:
+        cls: the class; absent when used with arguments, `@register(package="mine")`.
+        package: name of your package. With the class name it is the key in saved
+            files, so keep both for as long as files should load.
+
+    Raises:
+        ValueError: a different class of this name is registered already.
+
+    Example:
+        >>> import keras_lstm_variants as klv
+        >>> @klv.register(package="docs_example")
+        ... class TwiceCell(klv.ElmanCell):
+        ...     def step(self, z, states, training=False):
+        ...         (h,) = super().step(z, states, training)
+        ...         return (2 * h,)
+    """
+
+    def add(cls: type) -> type:
+        known = _registered.get(cls.__name__)
+        if known is not None:
+            raise ValueError(
+                f"A class named {cls.__name__!r} is registered already "
+                f"({known.__module__}.{known.__qualname__}): choose another name."
+            )
+        keras.saving.register_keras_serializable(package=package)(cls)
+        _registered[cls.__name__] = cls
+        if getattr(cls, "cell_class", None) is not None:
+            _layers[cls.__name__] = cls
+        return cls
+
+    return add if cls is None else add(cls)
+
+
+def list_variants() -> list[str]:
+    """Names of all registered variants, in the order in which they were registered.
+
+    Example:
+        >>> import keras_lstm_variants as klv
+        >>> "PeepholeLSTM" in klv.list_variants()
+        True
+    """
+    return list(_layers)
+
+
+def get_variant(name: str) -> type:
+    """The layer class of a variant; its `cell_class` is the cell.
+
+    Args:
+        name: one of `list_variants()`.
+
+    Raises:
+        ValueError: no such variant; the message names the nearest ones.
+
+    Example:
+        >>> import keras_lstm_variants as klv
+        >>> klv.get_variant("PeepholeLSTM").cell_class.__name__
+        'PeepholeLSTMCell'
+    """
+    if name not in _layers:
+        known = list_variants()
+        raise ValueError(
+            f"Unknown variant {name!r}. Known: {', '.join(known)}{_checks.nearest(name, known)}"
+        )
+    return _layers[name]
+
+
+def registered_classes() -> dict[str, Callable]:
+    """All registered classes by name: cells, layers and initializers."""
+    return dict(_registered)
+
+
+def markdown_table() -> str:
+    """The table of cells in README, made from the registered classes."""
+    rows = [
+        "| Layer | Cell | States | Columns of the kernels | `forget_bias` | Reference |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, layer in _layers.items():
+        cell = layer.cell_class
+        keeps = f"gate `{cell.forget_gate[0]}`" if cell.forget_gate else "-"
+        rows.append(
+            f"| `{name}` | `{cell.__name__}` | {' '.join(cell.state_names)} "
+            f"| {' '.join(cell.gates)} | {keeps} | {cell.reference} |"
+        )
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,77 @@
+"""What every task hands over: the data, the metric and the floors to beat."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import operator
+from collections.abc import Iterable
+
+import numpy as np
+
+# A stream of ids with shape (time,), or a pair (inputs, targets).
+Split = np.ndarray | tuple[np.ndarray, np.ndarray]
+
+
+class TaskError(ValueError):
+    """A task cannot be loaded as asked; the message is one line for the user."""
+
+
+# eq=False: comparing arrays with == has no single truth value.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One data set in three splits, with what is reached without recurrent memory.
+
+    Attributes:
+        name: "docs_text", "text", "adding" or "digits".
+        kind: "next_symbol", "regression" or "classification".
+        metric: "bits/char", "mean squared error" or "error %"; lower is always better.
+        train, valid, test: for next_symbol one int32 array (time,) of symbol ids; else a pair
+            (x, y) with x float32 (N, T, F) and y float32 (N, 1) for regression or int32 (N,)
+            for classification.
+        floors: floor name -> {"valid": score, "test": score}, in the unit of `metric`.
+        target: the key in `floors` that a model must beat to have shown something.
+        sha256: hex digest of the three splits, with their order, shape and dtype.
+        symbols: next_symbol: the characters of ids 0..len-1; the last is the reserved one.
+        classes: classification: the number of classes.
+        about: one or two sentences on what it is and how large the splits are.
+    """
+
+    name: str
+    kind: str
+    metric: str
+    train: Split = dataclasses.field(repr=False)
+    valid: Split = dataclasses.field(repr=False)
+    test: Split = dataclasses.field(repr=False)
+    floors: dict[str, dict[str, float]]
+    target: str
+    sha256: str
+    symbols: str = ""
+    classes: int = 0
+    about: str = ""
+
+
+def digest(splits: Iterable[Split], symbols: str = "") -> str:
+    """SHA-256 (hex) over the splits in the given order, each array with its dtype and shape."""
+    total = hashlib.sha256(symbols.encode("utf-8"))
+    for split in splits:
+        for array in split if isinstance(split, tuple) else (split,):
+            # Little-endian bytes, so that every machine gives the same digest.
+            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+            total.update(f"|{array.dtype.str}{array.shape}|".encode())
+            total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def whole_number(argument: str, value: object, low: int, high: int | None = None) -> int:
+    """`value` as an int between `low` and `high` (both allowed), or a TaskError."""
+    allowed = f"a whole number from {low} to {high}" if high else f"a whole number >= {low}"
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TaskError(f"{argument}={value!r} is not allowed: give {allowed}") from None
+    if number < low or (high is not None and number > high):
+        raise TaskError(f"{argument}={number} is not allowed: give {allowed}")
+    return number

@@ -1,0 +1,453 @@
+"""The data sets of `klv compare`: splits, digests, floors and error messages."""
+
+import builtins
+import hashlib
+import math
+import sys
+import warnings
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from keras_lstm_variants import tasks
+from keras_lstm_variants.tasks import text as text_module
+from keras_lstm_variants.tasks.floors import WittenBell, character_floors
+
+LONG = "This paragraph is long enough to count as a repeat, for it has over eighty characters. "
+
+
+@pytest.fixture(scope="module")
+def docs():
+    return tasks.load("docs_text")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    pytest.importorskip("sklearn")
+    return tasks.load("digits")
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    """A function that writes a text (or bytes) to a file and returns its path."""
+
+    def write(content):
+        path = tmp_path / "own.txt"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    return write
+
+
+def some_text(count, seed=0, letters="abcdefgh \n"):
+    return "".join(np.random.default_rng(seed).choice(list(letters), count))
+
+
+def decoded(task, split):
+    return "".join(task.symbols[i] for i in getattr(task, split))
+
+
+# --- floors -----------------------------------------------------------------------------------
+
+
+def slow_witten_bell(train, symbols, order):
+    """P(symbol | context) by the recursive formula on strings, with no shared code."""
+    after = defaultdict(Counter)
+    for i, symbol in enumerate(train):
+        for k in range(min(i, order) + 1):
+            after[train[i - k : i]][symbol] += 1
+
+    def p(symbol, context):
+        shorter = p(symbol, context[1:]) if context else 1 / len(symbols)
+        if context not in after:
+            return shorter
+        n, t = sum(after[context].values()), len(after[context])
+        return (after[context][symbol] + t * shorter) / (n + t)
+
+    return p
+
+
+TINY = "abracadabra abra cadabra abrac"
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 4])
+def test_witten_bell_matches_the_formula_on_a_tiny_text(order):
+    symbols = "".join(sorted(set(TINY))) + "z"
+    p = slow_witten_bell(TINY, symbols, order)
+    ids = text_module.to_ids(TINY, symbols)
+    heard = "bracadabra zcab"
+    expected = [p(c, heard[max(i - order, 0) : i]) for i, c in enumerate(heard)]
+    model = WittenBell(ids, len(symbols), order)
+    heard_ids = text_module.to_ids(heard, symbols)
+    np.testing.assert_allclose(model.probabilities(heard_ids), expected, rtol=1e-12)
+    bits = -sum(math.log2(e) for e in expected[1:]) / (len(heard) - 1)
+    assert model.bits(heard_ids) == pytest.approx(bits, rel=1e-12)
+
+
+def test_witten_bell_by_hand():
+    # Train "aab" over {a, b, c}: two kinds among three symbols, so P(a) = (2 + 2/3) / (3 + 2);
+    # after "a" come a and b, once each, so P(c | a) = (0 + 2 P(c)) / (2 + 2).
+    model = WittenBell(np.array([0, 0, 1]), 3, 1)
+    p = model.probabilities(np.array([0, 2]))
+    assert p[0] == pytest.approx((2 + 2 / 3) / 5)
+    assert p[1] == pytest.approx(2 * (2 / 3 / 5) / 4)
+
+
+@pytest.mark.parametrize("context", ["abra", "cada", "a ca", "zzzz", "zabr", "bc", ""])
+def test_order_4_probabilities_sum_to_one(context):
+    symbols = "".join(sorted(set(TINY))) + "z"
+    model = WittenBell(text_module.to_ids(TINY, symbols), len(symbols), 4)
+    after = [model.probabilities(text_module.to_ids(context + c, symbols))[-1] for c in symbols]
+    assert min(after) > 0
+    assert sum(after) == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize(("lag", "helped"), [(3, True), (4, True), (5, False)])
+def test_the_order_4_model_sees_exactly_four_characters_back(lag, helped):
+    # Each symbol is mostly the one `lag` steps before it, and tied to nothing in between.
+    rng = np.random.default_rng(1)
+    ids = rng.integers(0, 4, 20_000)
+    for i in np.flatnonzero(rng.random(len(ids)) < 0.9):
+        if i >= lag:
+            ids[i] = ids[i - lag]
+    floors = character_floors(ids[:15_000], ids[15_000:], ids[15_000:], 4)
+    gain = floors["memoryless"]["test"] - floors["order-4"]["test"]
+    assert gain > 1 if helped else gain < 0
+
+
+def test_character_floors_score_each_split_on_its_own():
+    train = np.arange(400) % 4
+    floors = character_floors(train, train[:40], np.random.default_rng(0).integers(0, 4, 40), 5)
+    assert floors["order-4"]["valid"] < 0.1 < 3 < floors["order-4"]["test"]
+    assert floors["memoryless"]["valid"] == pytest.approx(2, abs=0.05)
+
+
+# --- docs_text --------------------------------------------------------------------------------
+
+
+def test_docs_text_is_a_stream_of_ids(docs):
+    assert (docs.name, docs.kind, docs.metric) == ("docs_text", "next_symbol", "bits/char")
+    for split in ("train", "valid", "test"):
+        ids = getattr(docs, split)
+        assert ids.dtype == np.int32 and ids.ndim == 1 and len(ids) > 10_000
+        assert 0 <= ids.min() and ids.max() < len(docs.symbols)
+    assert docs.symbols == "".join(sorted(set(decoded(docs, "train")))) + text_module.RESERVED
+    assert docs.symbols[:-1].isascii()
+
+
+def test_docs_text_floors(docs):
+    assert docs.target == "order-4"
+    for split in ("valid", "test"):
+        # Wide enough for the help pages of any Python, far too narrow for a leak or a bug.
+        assert 4.5 < docs.floors["memoryless"][split] < 5.0
+        assert 2.1 < docs.floors["order-4"][split] < 2.4
+
+
+def test_docs_text_splits_are_disjoint_by_topic(docs):
+    from pydoc_data.topics import topics
+
+    digit = {n: int(hashlib.sha256(n.encode()).hexdigest(), 16) % 10 for n in topics}
+    wanted = {"test": [0], "valid": [1], "train": list(range(2, 10))}
+    whole = {split: decoded(docs, split) for split in wanted}
+    for name, body in text_module.without_repeats(topics).items():
+        home = next(split for split, digits in wanted.items() if digit[name] in digits)
+        assert text_module.split_of(name) == home
+        assert body in whole[home]
+        if len(body) > 200:
+            assert not any(body in whole[split] for split in wanted if split != home)
+
+
+def test_docs_text_has_no_long_paragraph_twice(docs):
+    from pydoc_data.topics import topics
+
+    def long_paragraphs(text):
+        lines = [" ".join(part.split()) for part in text.split("\n\n")]
+        return [line for line in lines if len(line) > 80]
+
+    raw = long_paragraphs("\n\n".join(text_module.to_ascii(t) for t in topics.values()))
+    kept = [
+        p for split in ("train", "valid", "test") for p in long_paragraphs(decoded(docs, split))
+    ]
+    assert len(raw) > len(set(raw))  # the help pages do repeat themselves
+    assert len(kept) == len(set(kept)) > 500
+
+
+def test_repeats_are_dropped_only_when_long_and_where_first_met_by_name():
+    topics = {
+        "b": f"Short.\n\n{LONG}\n\nOnly in b.",
+        "a": f"Short.\n\n    {LONG.replace(' long', chr(10) + '    long')}\n\nOnly in a.",
+    }
+    kept = text_module.without_repeats(topics)
+    assert list(kept) == ["a", "b"]
+    assert kept["b"] == "Short.\n\nOnly in b."
+    assert "enough to count" in kept["a"] and kept["a"].startswith("Short.\n\n    This")
+
+
+def test_to_ascii_keeps_text_readable():
+    assert text_module.to_ascii("“a” – b’s… é ß") == '"a" - b\'s... e ?'
+
+
+def test_docs_text_without_the_help_pages(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(tasks.TaskError, match="pydoc_data.*text_file"):
+        tasks.load("docs_text")
+
+
+# --- text -------------------------------------------------------------------------------------
+
+
+def test_text_is_cut_in_order_and_keeps_its_characters(text_file):
+    text = some_text(20_005, letters="aé\r\n\t😀Z ")
+    task = tasks.load("text", text_file=text_file(text))
+    assert (task.name, task.target) == ("text", "order-4")
+    parts = [decoded(task, split) for split in ("train", "valid", "test")]
+    assert [len(part) for part in parts] == [16_004, 2_000, 2_001]
+    assert "".join(parts) == text
+    assert task.symbols == "\t\n\r Zaé😀" + text_module.RESERVED
+    for split in ("valid", "test"):  # nearly 8 equally likely characters: 3 bits
+        assert task.floors["memoryless"][split] == pytest.approx(3, abs=0.02)
+
+
+def test_text_file_turns_docs_text_into_text_and_may_be_a_string(text_file):
+    path = text_file(some_text(20_000))
+    assert tasks.load("docs_text", text_file=str(path)).name == "text"
+
+
+def test_a_byte_order_mark_is_not_part_of_the_text(text_file):
+    task = tasks.load("text", text_file=text_file(b"\xef\xbb\xbf" + some_text(20_000).encode()))
+    assert "\ufeff" not in task.symbols and len(task.train) == 16_000
+
+
+def test_characters_only_in_valid_or_test_map_to_the_reserved_symbol(text_file):
+    text = some_text(20_000)
+    text = text[:16_500] + "Q" + text[16_501:19_000] + "X" + text[19_001:]
+    task = tasks.load("text", text_file=text_file(text))
+    reserved = len(task.symbols) - 1
+    assert "Q" not in task.symbols and "X" not in task.symbols
+    assert np.flatnonzero(task.train == reserved).tolist() == []
+    assert np.flatnonzero(task.valid == reserved).tolist() == [500]
+    assert np.flatnonzero(task.test == reserved).tolist() == [1_000]
+    assert math.isfinite(task.floors["order-4"]["test"])
+
+
+@pytest.mark.parametrize(("distinct", "kept"), [(255, 255), (256, 254), (300, 254)])
+def test_many_distinct_characters_keep_the_254_most_frequent(text_file, distinct, kept):
+    letters = [chr(0x4E00 + i) for i in range(distinct)]
+    # The later a letter, the more often it occurs: the rare ones have the small code points.
+    text = "".join(c * (50 + i) for i, c in enumerate(letters)) + letters[-1] * 60_000
+    task = tasks.load("text", text_file=text_file(text))
+    assert task.symbols == "".join(letters[distinct - kept :]) + text_module.RESERVED
+    replaced = np.count_nonzero(task.train == len(task.symbols) - 1)
+    assert replaced == sum(50 + i for i in range(distinct - kept))
+
+
+def test_order_4_is_below_memoryless_on_text_with_structure(text_file, docs):
+    task = tasks.load("text", text_file=text_file(decoded(docs, "train")[:60_000]))
+    for floors in (task.floors, docs.floors):
+        for split in ("valid", "test"):
+            assert floors["order-4"][split] < floors["memoryless"][split] - 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty.*20,000"),
+        (b"a b " * 4_999, "only 19,996 characters.*20,000"),
+        (b"a" * 15_000 + b"\xff\xfe" + b"b" * 15_000, "not UTF-8.*15,000"),
+        (b"a" * 30_000, "single character"),
+    ],
+)
+def test_unusable_text_files(text_file, content, message):
+    with pytest.raises(tasks.TaskError, match=message) as error:
+        tasks.load("text", text_file=text_file(content))
+    assert "own.txt" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_text_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(tasks.TaskError, match="is a directory"):
+        tasks.load("text", text_file=tmp_path)
+    with pytest.raises(tasks.TaskError, match="none.txt.*cannot be read.*No such file"):
+        tasks.load("text", text_file=tmp_path / "none.txt")
+    for odd in (3, "a\0b"):
+        with pytest.raises(tasks.TaskError, match="text_file=.*cannot be read"):
+            tasks.load("text", text_file=odd)
+
+
+# --- adding -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [None, 4, 7])
+def test_adding_marks_one_value_in_each_half_and_sums_them(length):
+    task = tasks.load("adding", length=length)
+    length = length or 50
+    assert (task.kind, task.metric) == ("regression", "mean squared error")
+    for split, count in (("train", 8_000), ("valid", 1_000), ("test", 1_000)):
+        x, y = getattr(task, split)
+        assert x.dtype == y.dtype == np.float32
+        assert x.shape == (count, length, 2) and y.shape == (count, 1)
+        value, mark = x[..., 0], x[..., 1]
+        assert set(np.unique(mark)) == {0, 1}
+        assert (mark[:, : length // 2].sum(axis=1) == 1).all()
+        assert (mark[:, length // 2 :].sum(axis=1) == 1).all()
+        assert (mark.sum(axis=0) > 0).all()  # every step is marked in some sequence
+        np.testing.assert_allclose((value * mark).sum(axis=1), y[:, 0], rtol=1e-6)
+        assert 0 <= value.min() and value.max() < 1
+        assert value.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_adding_floors():
+    task = tasks.load("adding")
+    assert task.target == "constant"
+    mean = task.train[1].mean()
+    for split in ("valid", "test"):
+        y = getattr(task, split)[1]
+        expected = y.var() + (y.mean() - mean) ** 2
+        assert task.floors["constant"][split] == pytest.approx(expected, rel=1e-4)
+        assert task.floors["constant"][split] == pytest.approx(1 / 6, abs=0.015)
+    # What a linear fit can know of the target, 1/6 - 1/(3 length), is 1/12 at length 4.
+    for split, score in tasks.load("adding", length=4).floors["linear"].items():
+        assert score == pytest.approx(1 / 12, abs=0.006), split
+    assert list(tasks.load("adding", length=101).floors) == ["constant"]
+
+
+# --- digits -----------------------------------------------------------------------------------
+
+
+def test_digits_are_the_images_row_by_row(digits):
+    from sklearn.datasets import load_digits
+
+    assert (digits.kind, digits.metric, digits.classes) == ("classification", "error %", 10)
+    known = load_digits()
+    left = Counter(
+        (i.astype(np.float32).tobytes(), int(t))
+        for i, t in zip(known.images, known.target, strict=True)
+    )
+    sizes = []
+    for split in ("train", "valid", "test"):
+        x, y = getattr(digits, split)
+        assert x.dtype == np.float32 and x.shape[1:] == (8, 8) and y.dtype == np.int32
+        assert x.min() == 0 and x.max() == 1
+        sizes.append(len(y))
+        share = np.bincount(y, minlength=10) / len(y)
+        np.testing.assert_allclose(share, np.bincount(known.target) / 1797, atol=0.015)
+        left.subtract((image.tobytes(), int(label)) for image, label in zip(x * 16, y, strict=True))
+    assert set(left.values()) == {0}  # every image once, with its own label
+    np.testing.assert_allclose(np.array(sizes) / 1797, [0.70, 0.15, 0.15], atol=0.005)
+
+
+def test_digits_floors(digits):
+    assert digits.target == "logistic regression"
+    majority = np.bincount(digits.train[1]).argmax()
+    for split in ("valid", "test"):
+        y = getattr(digits, split)[1]
+        wrong = 100 - 100 * np.bincount(y, minlength=10)[majority] / len(y)
+        assert digits.floors["majority class"][split] == pytest.approx(wrong)
+        assert 85 < digits.floors["majority class"][split] < 92
+        assert 1 < digits.floors["logistic regression"][split] < 7
+
+
+def test_digits_floors_converge_without_a_warning():
+    pytest.importorskip("sklearn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tasks.load("digits", seed=3)
+
+
+def test_digits_without_scikit_learn(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.split(".")[0] == "sklearn":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(tasks.TaskError, match="pip install scikit-learn"):
+        tasks.load("digits")
+
+
+# --- digests and arguments --------------------------------------------------------------------
+
+
+def test_the_digest_is_stable_and_follows_seed_and_length(docs, digits):
+    assert tasks.load("docs_text").sha256 == docs.sha256 == tasks.load("docs_text", seed=5).sha256
+    assert tasks.load("digits").sha256 == digits.sha256 != tasks.load("digits", seed=1).sha256
+    adding = tasks.load("adding", length=8).sha256
+    assert adding == tasks.load("adding", length=8).sha256
+    others = {tasks.load("adding", length=8, seed=1).sha256, tasks.load("adding", length=9).sha256}
+    assert len({adding, docs.sha256, digits.sha256} | others) == 5
+    assert all(len(s) == 64 and int(s, 16) for s in (adding, docs.sha256, digits.sha256))
+
+
+def test_the_digest_sees_order_dtype_shape_and_symbols():
+    from keras_lstm_variants.tasks.task import digest
+
+    a, b = np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32)
+    variants = [
+        digest((a, b)),
+        digest((b, a)),
+        digest((a[::-1], b)),
+        digest((a.view(np.float32), b)),
+        digest((a.reshape(2, 2), b)),
+        digest((np.concatenate([a, b]),)),
+        digest((a, b), "xy"),
+        digest((a, b), "xz"),
+    ]
+    assert len(set(variants)) == len(variants)
+    assert digest((a.astype(">i4"), b)) == digest((a, b)) == digest(((a, b),))
+
+
+def test_digest_follows_the_characters_of_a_text(text_file):
+    text = some_text(20_000)
+    first = tasks.load("text", text_file=text_file(text)).sha256
+    assert first == tasks.load("text", text_file=text_file(text)).sha256
+    # "h" -> "i" gives the same ids, but it is another text.
+    assert first != tasks.load("text", text_file=text_file(text.replace("h", "i"))).sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ading", {}, "'ading': did you mean 'adding'.*docs_text, adding, digits"),
+        ("DIGITS", {}, "did you mean 'digits'"),
+        ("doc_text", {}, "did you mean 'docs_text'"),
+        ("zzz", {}, "'zzz': allowed are docs_text, adding, digits"),
+        (None, {}, "name=None"),
+        ("text", {}, "needs text_file"),
+        ("adding", {"text_file": "own.txt"}, "text_file='own.txt'.*'adding'"),
+        ("digits", {"text_file": "own.txt"}, "text_file='own.txt'.*'digits'"),
+        ("docs_text", {"length": 20}, "length=20.*'docs_text'.*only 'adding'"),
+        ("digits", {"length": 8}, "length=8.*'digits'.*only 'adding'"),
+        ("text", {"length": 8, "text_file": "own.txt"}, "length=8.*'text'.*only 'adding'"),
+        ("adding", {"length": 3}, "length=3.*from 4 to 5000"),
+        ("adding", {"length": -4}, "length=-4.*from 4 to 5000"),
+        ("adding", {"length": 5_001}, "length=5001.*from 4 to 5000"),
+        ("adding", {"length": 8.0}, "length=8.0.*whole number"),
+        ("adding", {"length": "8"}, "length='8'.*whole number"),
+        ("adding", {"length": True}, "length=True.*whole number"),
+        ("adding", {"seed": -1}, "seed=-1.*>= 0"),
+        ("docs_text", {"seed": 0.5}, "seed=0.5.*>= 0"),
+    ],
+)
+def test_what_cannot_be_loaded(name, options, message):
+    with pytest.raises(tasks.TaskError, match=message) as error:
+        tasks.load(name, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_every_task_keeps_the_promises_of_the_class(name):
+    if name == "digits":
+        pytest.importorskip("sklearn")
+    task = tasks.load(name)
+    assert task.name == name and task.target in task.floors
+    assert task.about.endswith(".") and len(task.about) < 300
+    for scores in task.floors.values():
+        assert set(scores) == {"valid", "test"}
+        assert all(type(score) is float and score > 0 for score in scores.values())
+    assert bool(task.symbols) == (task.kind == "next_symbol")
+    assert bool(task.classes) == (task.kind == "classification")
+    with pytest.raises(AttributeError):
+        task.name = "other"
+    assert issubclass(tasks.TaskError, ValueError)
