@@ -1,7 +1,10 @@
 """Fails with one clear line where Keras has no TensorFlow to run on."""
 
 import importlib.util
+import os
 import sys
+
+from keras_lstm_variants import _stderr
 
 _MESSAGE = (
     "keras_lstm_variants needs TensorFlow, which is not installed. Install one of its two "
@@ -27,6 +30,9 @@ def _fail(message: str) -> None:
 
 if importlib.util.find_spec("tensorflow") is None:
     _fail(_MESSAGE)
+
+if _is_our_command():
+    _stderr.send_notes_to(os.devnull)
 
 import keras  # noqa: E402
 

@@ -28,9 +28,8 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     allowed = list(allowed)
     # `True == 1`: compare types too, so that `implementation=True` is no 1.
     if not any(value == a and isinstance(value, bool) == isinstance(a, bool) for a in allowed):
-        raise ValueError(
-            f"`{name}` must be one of {allowed}. Received: {name}={value!r}{nearest(value, allowed)}"
-        )
+        hint = nearest(value, allowed)
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}{hint}")
     return value
 
 

@@ -369,6 +369,7 @@ class CellLayer(RecurrentLayer):
         config = super().get_config()
         del config["cell"]
         config.update(self.cell.get_config(), **{n: config[n] for n in _OF_KERAS})
+        config["activity_regularizer"] = _config.serialize(self.activity_regularizer)
         config["use_cudnn"] = self.use_cudnn
         return config
 

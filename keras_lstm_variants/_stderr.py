@@ -1,0 +1,27 @@
+"""Keeps TensorFlow's C++ notes on the machine out of what our command shows a person."""
+
+import os
+import sys
+
+_moved = False
+
+
+def send_notes_to(path: str | os.PathLike[str]) -> None:
+    """From now on, what libraries write to descriptor 2 goes to `path`; our own lines do not.
+
+    Child processes inherit it: all that they write to standard error goes there too.
+    """
+    global _moved
+    if not _moved:
+        # Our lines keep the terminal by a descriptor of their own.
+        sys.stderr.flush()
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+        _moved = True
+    target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(target, 2)
+    os.close(target)
+
+
+def redirected() -> bool:
+    """Whether `send_notes_to` was called in this process."""
+    return _moved

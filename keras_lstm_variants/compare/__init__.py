@@ -1,0 +1,1 @@
+"""`klv compare`: variants side by side under equal conditions."""

@@ -1,0 +1,75 @@
+"""A live line for each run at a terminal, plain lines now and then elsewhere."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from keras_lstm_variants.compare.settings import Run
+
+# Seconds between two lines of one run where lines cannot be rewritten.
+_QUIET = 15.0
+
+
+class Progress:
+    """Prints what the scheduler reports.
+
+    Args:
+        total: number of runs to train.
+        epochs: epochs of each run.
+        stream: where to print.
+    """
+
+    def __init__(self, total: int, epochs: int, stream: TextIO | None = None) -> None:
+        self.total, self.epochs = total, epochs
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.active: dict[Run, str] = {}
+        self.started: dict[Run, float] = {}
+        self.printed: dict[Run, float] = {}
+        self.finished = 0
+        self.drawn = 0
+
+    def __call__(self, kind: str, run: Run, value: Any) -> None:
+        now = time.monotonic()
+        label = f"{run.variant} seed {run.seed}"
+        if kind == "start":
+            self.started[run] = self.printed[run] = now
+            self.active[run] = f"{label}: starting"
+            self._draw()
+        elif kind == "progress":
+            left = (now - self.started[run]) / value["epoch"] * (self.epochs - value["epoch"])
+            self.active[run] = (
+                f"{label}: epoch {value['epoch']}/{self.epochs}, validation {value['valid']:.4f}, "
+                f"best {value['best']:.4f}, about {left:.0f} s left"
+            )
+            if self.live:
+                self._draw()
+            elif now - self.printed[run] > _QUIET:
+                self.printed[run] = now
+                print(self.active[run], file=self.stream, flush=True)
+        else:
+            self.finished += 1
+            self.active.pop(run)
+            end = (
+                f"validation {value['valid']:.4f}, test {value['test']:.4f}, "
+                f"{value['seconds']:.0f} s"
+                if kind == "done"
+                else f"FAILED: {value}"
+            )
+            self._clear()
+            line = f"[{self.finished}/{self.total}] {label}: {end}"
+            print(line, file=self.stream, flush=True)
+            self._draw()
+
+    def _clear(self) -> None:
+        if self.drawn:
+            self.stream.write(f"\x1b[{self.drawn}A\x1b[J")
+            self.drawn = 0
+
+    def _draw(self) -> None:
+        if self.live:
+            self._clear()
+            for line in self.active.values():
+                self.stream.write(line + "\n")
+            self.drawn = len(self.active)
+            self.stream.flush()

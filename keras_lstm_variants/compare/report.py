@@ -1,0 +1,158 @@
+"""What a comparison found: the table, the verdict, the picture."""
+
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from keras_lstm_variants.compare.settings import Settings
+from keras_lstm_variants.registry import get_variant
+from keras_lstm_variants.tasks import Task
+
+Record = dict[str, Any]
+
+
+def by_variant(records: list[Record]) -> dict[str, list[Record]]:
+    """Records of each variant by seed; the variant with the best mean validation first."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda r: r["seed"]):
+        groups[record["variant"]].append(record)
+    return dict(sorted(groups.items(), key=lambda item: mean(item[1], "valid")))
+
+
+def mean(records: list[Record], key: str) -> float:
+    return statistics.fmean(r[key] for r in records)
+
+
+def spread(records: list[Record], key: str) -> str:
+    """Mean and, from two seeds on, standard deviation."""
+    text = f"{mean(records, key):.4f}"
+    if len(records) > 1:
+        text += f" ± {statistics.stdev(r[key] for r in records):.4f}"
+    return text
+
+
+def forget_bias(variant: str, settings: Settings) -> str:
+    if not get_variant(variant).cell_class.forget_gate:
+        return "-"
+    return "usual" if settings.forget_bias is None else f"{settings.forget_bias}"
+
+
+def table(records: list[Record], failed: dict[str, int], settings: Settings, task: Task) -> str:
+    """One row a variant, best validation score first, then the floors."""
+    head = ["variant", "parameters", "seeds", "forget bias", "validation", "test"]
+    head += ["best epoch", "ms/step"]
+    rows = []
+    marked = False
+    for variant, group in by_variant(records).items():
+        above = mean(group, "test") >= task.floors[task.target]["test"]
+        marked |= above
+        rows.append(
+            [
+                variant,
+                f"{group[0]['parameters']:,}",
+                str(len(group)),
+                forget_bias(variant, settings),
+                spread(group, "valid"),
+                spread(group, "test") + (" *" if above else ""),
+                "/".join(str(r["best_epoch"]) for r in group),
+                f"{statistics.median(r['ms_per_step'] for r in group):.1f}",
+            ]
+        )
+    rows += [[v, "", "", "", f"{n} run(s) failed", "", "", ""] for v, n in failed.items()]
+    for name, floor in task.floors.items():
+        rows.append(
+            [f"({name})", "", "", "", f"{floor['valid']:.4f}", f"{floor['test']:.4f}", "", ""]
+        )
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in [head, *rows]
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    if marked:
+        lines.append(f"* not below the floor {task.target}: this run has shown nothing yet.")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def verdict(records: list[Record], task: Task) -> str:
+    """Which variant is better, and on what evidence."""
+    groups = by_variant(records)
+    if not groups:
+        return "No run finished, so there is nothing to compare."
+    (best, its), *others = groups.items()
+    text = f"Best by validation: {best} ({mean(its, 'valid'):.4f} {task.metric})."
+    if not others:
+        return text
+    second, theirs = others[0]
+    by_seed = {r["seed"]: r["valid"] for r in theirs}
+    gaps = [by_seed[r["seed"]] - r["valid"] for r in its if r["seed"] in by_seed]
+    gap = mean(theirs, "valid") - mean(its, "valid")
+    text += f" {second} is {gap:.4f} behind"
+    if len(gaps) < 2:
+        return text + ": one seed each, so this may be chance; --seeds 3 tells more."
+    won = sum(g > 0 for g in gaps)
+    text += f", and {best} is better in {won} of {len(gaps)} seeds (per seed: mean gap "
+    text += f"{statistics.fmean(gaps):.4f}, standard deviation {statistics.stdev(gaps):.4f})."
+    error = statistics.stdev(gaps) / len(gaps) ** 0.5
+    clear = won == len(gaps) and statistics.fmean(gaps) > 2 * error
+    return text + (
+        " The gap is more than twice its standard error."
+        if clear
+        else " The gap is within what seeds alone may do: call it a tie."
+    )
+
+
+def draw_curves(records: list[Record], task: Task, path: Path) -> None:
+    """Validation score over epochs, a colour and a line style for each variant.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    # Not pyplot: no display, no global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    # Okabe and Ito's colours, which colour-blind readers can tell apart.
+    colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+    styles = ["-", "--", "-.", ":"]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    values = []
+    for k, (variant, group) in enumerate(by_variant(records).items()):
+        for j, record in enumerate(group):
+            epochs = [row["epoch"] for row in record["curve"]]
+            valid = [row["valid"] for row in record["curve"]]
+            values += valid
+            axes.plot(
+                epochs,
+                valid,
+                color=colours[k % len(colours)],
+                linestyle=styles[(k // len(colours) + k) % len(styles)],
+                marker="o",
+                markersize=3,
+                alpha=1 if len(group) == 1 else 0.7,
+                label=f"{variant} (best {mean(group, 'valid'):.3f})" if j == 0 else None,
+            )
+    for name, floor in task.floors.items():
+        # A floor far above all curves would only squeeze them.
+        if floor["valid"] < 1.2 * max(values) - 0.2 * min(values):
+            axes.axhline(floor["valid"], color="0.35", linewidth=1, linestyle=(0, (1, 2)))
+            axes.annotate(
+                f"floor: {name} {floor['valid']:.3f}",
+                (1, floor["valid"]),
+                xycoords=("axes fraction", "data"),
+                xytext=(-4, 3),
+                textcoords="offset points",
+                ha="right",
+                color="0.25",
+                fontsize=9,
+            )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"validation, {task.metric} (lower is better)")
+    axes.set_title(f"klv compare: {task.name}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)

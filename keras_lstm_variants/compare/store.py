@@ -1,0 +1,116 @@
+"""The output folder of a comparison: finished runs, and what they have in common."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from keras_lstm_variants.compare.settings import Run
+
+RESULTS = "results.json"
+
+
+class StoreError(ValueError):
+    """The output folder cannot be used; the message is one line for the user."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write all of it or nothing: a reader never sees half a file."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Store:
+    """Reads and writes `results.json`, `results.csv` and `runs/` in one folder."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.runs = self.folder / "runs"
+
+    def open(self, identity: dict[str, Any]) -> None:
+        """Make the folder, or check that it holds a comparison with this identity."""
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(f"cannot write to output={str(self.folder)!r}: {reason}") from error
+        results = self.folder / RESULTS
+        if results.exists():
+            self._check_same(results, identity)
+        elif any(p.name != "runs" for p in self.folder.iterdir()) or any(self.runs.iterdir()):
+            raise StoreError(
+                f"output={str(self.folder)!r} is not empty and holds no comparison: "
+                "give another folder"
+            )
+
+    def _check_same(self, results: Path, identity: dict[str, Any]) -> None:
+        try:
+            before = json.loads(results.read_text("utf-8"))["identity"]
+            different = {k for k in {*before, *identity} if before.get(k) != identity.get(k)}
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StoreError(
+                f"output={str(self.folder)!r} has an unreadable {RESULTS}: give another folder"
+            ) from error
+        if different:
+            changes = ", ".join(
+                f"{k} {before.get(k)!r} there, {identity.get(k)!r} here" for k in sorted(different)
+            )
+            raise StoreError(
+                f"output={str(self.folder)!r} holds another comparison ({changes}): "
+                "give another folder"
+            )
+
+    def load_run(self, run: Run) -> dict[str, Any] | None:
+        """The record of a finished run, or None."""
+        try:
+            return json.loads((self.runs / f"{run.name}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def model_path(self, run: Run) -> Path:
+        return self.runs / f"{run.name}.keras"
+
+    def save_run(self, run: Run, record: dict[str, Any], model: Any) -> None:
+        """The record is written last: with it the run counts as finished."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            os.replace(path, self.model_path(run))
+        data = json.dumps(record, indent=1, allow_nan=False)
+        write_atomically(self.runs / f"{run.name}.json", data.encode())
+
+    def save_results(self, results: dict[str, Any]) -> None:
+        """`results.json`, and `results.csv` with a row for each run."""
+        data = json.dumps(results, indent=1, allow_nan=False)
+        write_atomically(self.folder / RESULTS, (data + "\n").encode())
+        columns = [
+            "variant",
+            "seed",
+            "parameters",
+            "valid",
+            "test",
+            "best_epoch",
+            "epochs",
+            "ms_per_step",
+            "seconds",
+            "threads",
+        ]
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(results["runs"])
+        write_atomically(self.folder / "results.csv", table.getvalue().encode())

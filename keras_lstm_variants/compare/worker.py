@@ -1,0 +1,54 @@
+"""A process that trains runs, one after the other, as it is told through a pipe."""
+
+import os
+import signal
+from multiprocessing.connection import Connection
+from typing import Any
+
+from keras_lstm_variants import tasks
+from keras_lstm_variants.compare.settings import Run, Settings
+from keras_lstm_variants.compare.store import Store
+from keras_lstm_variants.compare.training import train
+from keras_lstm_variants.engine.threads import limit_threads
+
+
+def load_task(settings: Settings) -> tasks.Task:
+    return tasks.load(settings.task, text_file=settings.text)
+
+
+def serve(pipe: Connection, settings: Settings, folder: str, threads: int) -> None:
+    """Train each `Run` that arrives, until None or the end of the pipe does.
+
+    Sends `("progress", run, values)` after every epoch, then `("done", run, record)` or
+    `("failed", run, message)`. A finished run is on disk before it is reported.
+    """
+    # Ctrl-C reaches the whole group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_threads(threads)
+    import keras
+
+    task = load_task(settings)
+    store = Store(folder)
+    while True:
+        try:
+            run: Run | None = pipe.recv()
+        except EOFError:
+            return
+        if run is None:
+            return
+
+        def report(values: dict[str, Any], run: Run = run) -> None:
+            pipe.send(("progress", run, values))
+
+        try:
+            model, record = train(run, settings, task, report)
+            record["threads"] = threads
+            store.save_run(run, record, model)
+        except BrokenPipeError:  # the parent is gone, and nobody waits for more
+            os._exit(1)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            pipe.send(("failed", run, message))
+        else:
+            pipe.send(("done", run, record))
+        keras.backend.clear_session()

@@ -1,0 +1,75 @@
+"""The one table of cells: a row for each, with the arguments worth testing.
+
+The first entry of a row is the default cell, the last one has the most unusual arguments.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_lstm_variants as klv
+
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "Elman": [{}, {"activation": "sigmoid"}],
+    "LSTM1997": [{}, {"squashing": "original"}],
+    "LSTM": [{}],
+    "PeepholeLSTM": [{}, {"peepholes": ()}, {"peepholes": ("o", "f")}],
+    "CoupledLSTM": [
+        {},
+        {"couple": "i=1-f", "peepholes": ("f",)},
+        {"peepholes": ("i", "o")},
+    ],
+    "GRU": [{}, {"reset_after": False}],
+}
+
+LAYERS = list(ROWS)
+GATED = [name for name in LAYERS if klv.get_variant(name).cell_class.forget_gate]
+CASES = [(name, options) for name, row in ROWS.items() for options in row]
+IDS = [f"{name}-{'-'.join(map(str, options.values())) or 'default'}" for name, options in CASES]
+
+BATCH, TIME, FEATURES, UNITS = 4, 6, 3, 5
+
+# Every row another pattern: left padding, holes, nothing real, right padding.
+MASK = np.array(
+    [[0, 0, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0]], bool
+)
+
+
+def sequences(dtype: str = "float32", time: int = TIME, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(BATCH, time, FEATURES)).astype(dtype)
+
+
+def make(name: str, options: dict[str, Any] | None = None, **kwargs: Any) -> keras.layers.Layer:
+    """A built layer whose weights are all random and distinct, biases and peepholes too."""
+    layer = klv.get_variant(name)(UNITS, **(options or {}), **kwargs)
+    batch = BATCH if kwargs.get("stateful") else None
+    layer.build((batch, None, FEATURES))
+    return randomize(layer)
+
+
+def randomize(layer: keras.layers.Layer, seed: int = 1) -> keras.layers.Layer:
+    random = np.random.default_rng(seed)
+    for weight in layer.trainable_weights:
+        weight.assign(random.normal(size=weight.shape) * 0.5)
+    return layer
+
+
+def states_of(layer: keras.layers.Layer, seed: int = 2, dtype: str = "float32") -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.normal(size=(BATCH, n)).astype(dtype) for n in layer.cell.state_size]
+
+
+def arrays(values: Any) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(v) for v in keras.tree.flatten(values)]
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float = 1e-6) -> None:
+    """Per tensor, max |a - b| <= tolerance * max(1, max |b|)."""
+    actual, expected = arrays(actual), arrays(expected)
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected, strict=True):
+        assert a.shape == b.shape
+        if a.size:
+            difference = np.max(np.abs(a.astype("float64") - b.astype("float64")))
+            assert difference <= tolerance * max(1.0, np.max(np.abs(b.astype("float64"))))

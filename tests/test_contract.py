@@ -1,0 +1,371 @@
+"""What every registered layer must do, one test each."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import (
+    BATCH,
+    CASES,
+    FEATURES,
+    IDS,
+    LAYERS,
+    MASK,
+    ROWS,
+    TIME,
+    UNITS,
+    arrays,
+    assert_close,
+    make,
+    randomize,
+    sequences,
+    states_of,
+)
+
+import keras_lstm_variants as klv
+
+EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+EVERY_LAYER = pytest.mark.parametrize(
+    ("name", "options"), [(name, ROWS[name][-1]) for name in LAYERS], ids=LAYERS
+)
+
+
+def plain(layer, **kwargs):
+    """Keras's own loop over the same cell."""
+    return keras.layers.RNN(layer.cell, **kwargs)
+
+
+def model_of(*layers, features=FEATURES, **kwargs):
+    return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
+
+
+@EVERY_CASE
+def test_config_survives_json(name, options):
+    layer = klv.get_variant(name)(
+        UNITS,
+        **options,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.2, seed=3),
+        bias_initializer=keras.initializers.Constant(0.5),
+        recurrent_regularizer=keras.regularizers.L2(0.01),
+        kernel_constraint=keras.constraints.MaxNorm(2.0),
+        activity_regularizer="l1",
+        dropout=0.1,
+        recurrent_dropout=0.2,
+        seed=7,
+        return_sequences=True,
+        go_backwards=True,
+        zero_output_for_mask=True,
+        return_all_states=True,
+        initial_state="learned",
+        name="given",
+        dtype="float64",
+    )
+    config = json.loads(json.dumps(layer.get_config()))
+    again = type(layer).from_config(config)
+    assert json.loads(json.dumps(again.get_config())) == config
+    assert again.name == "given"
+    assert again.cell.compute_dtype == "float64"
+    layer.build((None, None, FEATURES))
+    again.build((None, None, FEATURES))
+    again.set_weights(layer.get_weights())
+    assert_close(again(sequences()), layer(sequences()), 0)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+@EVERY_CASE
+def test_equals_plain_rnn_with_gradients(name, options, mask, backwards):
+    kwargs = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
+    layer = make(name, options, **kwargs)
+    tensors = [tf.constant(v) for v in (sequences(), *states_of(layer))]
+    results = []
+    for model in (layer, plain(layer, **kwargs)):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            outputs = model(tensors[0], initial_state=tensors[1:], mask=mask)
+            loss = sum(tf.reduce_sum(tf.sin(o)) for o in outputs)
+        weights = [w.value for w in layer.cell.trainable_weights]
+        results.append([outputs, tape.gradient(loss, tensors + weights)])
+    assert_close(*results, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("sequences_too", [False, True])
+@EVERY_LAYER
+def test_unrolled_equals_looped(name, options, sequences_too):
+    kwargs = {"return_sequences": sequences_too, "return_all_states": True}
+    looped, unrolled = make(name, options, **kwargs), make(name, options, unroll=True, **kwargs)
+    assert_close(unrolled(sequences(), mask=MASK), looped(sequences(), mask=MASK))
+
+
+@EVERY_LAYER
+def test_backwards_is_the_flipped_input(name, options):
+    forward, backward = (
+        make(name, options, return_sequences=True, return_state=True, go_backwards=b)
+        for b in (False, True)
+    )
+    x = sequences()
+    assert_close(backward(x, mask=MASK), forward(x[:, ::-1].copy(), mask=MASK[:, ::-1].copy()))
+
+
+@EVERY_LAYER
+def test_masked_steps_do_not_exist(name, options):
+    """Any pattern of padding equals the real steps alone; no real step leaves the start."""
+    layer = make(name, options, return_state=True)
+    x, start = sequences(), states_of(layer)
+    padded = arrays(layer(x, initial_state=start, mask=MASK))
+    for row in range(BATCH):
+        real = x[row : row + 1, MASK[row]]
+        states = [s[row : row + 1] for s in start]
+        if real.shape[1]:
+            expected = arrays(layer(real, initial_state=states))
+        else:
+            expected = [np.zeros((1, UNITS)), *states]
+        assert_close([p[row : row + 1] for p in padded], expected)
+
+
+@EVERY_LAYER
+def test_stacked_layers_pass_the_mask(name, options):
+    symbols = np.array([[1, 2, 3, 0, 0], [4, 1, 0, 0, 0]])
+    layers = [make(name, options, return_sequences=True)]
+    layers.append(klv.get_variant(name)(UNITS, **options))
+    model = keras.Sequential(
+        [keras.Input((None,)), keras.layers.Embedding(5, FEATURES, mask_zero=True), *layers]
+    )
+    together = arrays(model(symbols))[0]
+    assert_close(together[:1], model(symbols[:1, :3]))
+    assert_close(together[1:], model(symbols[1:, :2]))
+
+
+@EVERY_LAYER
+def test_two_stateful_halves_are_the_whole(name, options):
+    whole = make(name, options, return_sequences=True)
+    halves = make(name, options, return_sequences=True, stateful=True)
+    x = sequences()
+    for _ in range(2):
+        parts = [arrays(halves(part))[0] for part in (x[:, :2], x[:, 2:])]
+        assert_close(np.concatenate(parts, 1), whole(x))
+        halves.reset_state()
+
+
+@EVERY_LAYER
+def test_continuation_from_returned_states(name, options):
+    layer = make(name, options, return_sequences=True, return_state=True)
+    x = sequences()
+    whole, *finals = layer(x)
+    first, *states = layer(x[:, :2])
+    second, *ends = layer(x[:, 2:], initial_state=states)
+    assert_close(tf.concat([first, second], 1), whole)
+    assert_close(ends, finals)
+
+
+@EVERY_LAYER
+def test_bidirectional_twice_with_any_length(name, options):
+    layer_class = klv.get_variant(name)
+    model = model_of(
+        keras.layers.Masking(),
+        keras.layers.Bidirectional(layer_class(UNITS, **options, return_sequences=True)),
+        keras.layers.Bidirectional(layer_class(UNITS, **options), merge_mode="sum"),
+    )
+    x = sequences()
+    x[1, 4:] = 0
+    assert model.output_shape == (None, UNITS)
+    assert_close(model(x)[1:2], model(x[1:2, :4]))
+    assert_close(model(x[:, :3]), model.predict(x[:, :3], verbose=0))
+
+
+@EVERY_LAYER
+def test_list_of_cells_with_mask(name, options):
+    cells = [make(name, options).cell, klv.get_variant(name).cell_class(4, **options)]
+    ours = klv.RecurrentLayer(cells, return_sequences=True, return_state=True)
+    keras_own = keras.layers.RNN(cells, return_sequences=True, return_state=True)
+    result = ours(sequences(), mask=MASK)
+    assert_close(result, keras_own(sequences(), mask=MASK))
+    states = result[1:]
+    assert_close(ours(sequences(), initial_state=states), keras_own(sequences(), states))
+
+
+@EVERY_LAYER
+def test_every_weight_moves_in_training(name, options):
+    layer_class = klv.get_variant(name)
+    model = model_of(
+        keras.layers.Bidirectional(
+            layer_class(
+                UNITS,
+                **options,
+                dropout=0.2,
+                recurrent_dropout=0.2,
+                return_sequences=True,
+                initial_state="learned",
+            )
+        ),
+        layer_class(3, **options),
+    )
+    # Output and state of the second layer start at zero: two steps to reach peepholes.
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = model.get_weights()
+    for batch, time in [(2, 4), (4, 7), (3, 5)]:
+        random = np.random.default_rng(time)
+        x = random.normal(size=(batch, time, FEATURES))
+        model.train_on_batch(x, random.normal(size=(batch, 3)))
+    for weight, old in zip(model.trainable_weights, before, strict=False):
+        assert np.any(weight.numpy() != old), weight.path
+
+
+@EVERY_LAYER
+def test_dropout_only_in_training(name, options):
+    layer = make(name, options, dropout=0.4, recurrent_dropout=0.4, seed=1)
+    without = make(name, options)
+    assert_close(layer(sequences()), without(sequences()), 0)
+    seed = layer.cell.seed_generator.state.numpy()
+    layer(sequences(), training=False)
+    assert np.array_equal(layer.cell.seed_generator.state.numpy(), seed)
+    one, two = layer(sequences(), training=True), layer(sequences(), training=True)
+    assert not np.allclose(one, two)
+    assert not np.allclose(one, without(sequences()))
+
+
+@EVERY_LAYER
+def test_dropout_equals_plain_rnn(name, options):
+    """The same seed draws the same masks, one for all steps."""
+    layer = make(name, options, dropout=0.4, recurrent_dropout=0.4, seed=1)
+    rates = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1}
+    rnn = keras.layers.RNN(klv.get_variant(name).cell_class(UNITS, **options, **rates))
+    rnn.build((None, None, FEATURES))
+    rnn.set_weights(layer.get_weights())
+    assert_close(layer(sequences(), training=True), rnn(sequences(), training=True))
+
+
+@pytest.mark.parametrize(
+    ("policy", "tolerance"),
+    [("mixed_float16", 1e-2), ("mixed_bfloat16", 1e-1), ("float16", 1e-2), ("bfloat16", 1e-1)],
+)
+@EVERY_LAYER
+def test_other_precisions(name, options, policy, tolerance):
+    exact = make(name, options, return_sequences=True, return_state=True)
+    layer = make(name, options, return_sequences=True, return_state=True, dtype=policy)
+    layer.set_weights(exact.get_weights())
+    mixed = policy.startswith("mixed")
+    assert {w.dtype for w in layer.weights} == {"float32" if mixed else policy}
+    outputs = layer(sequences(), mask=MASK)
+    assert {o.dtype.name for o in outputs} == {policy.removeprefix("mixed_")}
+    assert_close([tf.cast(o, "float32") for o in outputs], exact(sequences(), mask=MASK), tolerance)
+    initial = klv.get_variant(name)(UNITS, dtype=policy)
+    initial.build((None, None, FEATURES))
+    assert all(np.all(np.isfinite(w.astype("float32"))) for w in initial.get_weights())
+
+
+@EVERY_LAYER
+def test_xla_equals_graph_in_fit_evaluate_and_predict(name, options):
+    x, y = sequences(), np.random.default_rng(5).normal(size=(BATCH, 2))
+    x[0, 3:] = 0
+    results = []
+    for jit in (False, True):
+        layer = make(name, options, return_sequences=True)
+        last = randomize_later = klv.get_variant(name)(2, **options)
+        model = model_of(keras.layers.Masking(), layer, last)
+        randomize(randomize_later, seed=9)
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit)
+        model.fit(x, y, epochs=3, batch_size=BATCH, verbose=0)
+        loss = model.evaluate(x, y, verbose=0)
+        results.append([np.array(loss), model.predict(x, verbose=0), model.get_weights()])
+    assert_close(*results, tolerance=1e-5)
+
+
+@EVERY_LAYER
+def test_unknown_batch_and_time_in_one_graph(name, options):
+    layer = make(name, options, return_sequences=True, return_all_states=True)
+    signature = [
+        tf.TensorSpec((None, None, FEATURES), tf.float32),
+        tf.TensorSpec((None, None), tf.bool),
+    ]
+    graph = tf.function(lambda x, m: layer(x, mask=m), input_signature=signature)
+    for batch, time in [(4, 6), (2, 3), (1, 1), (3, 0)]:
+        x, mask = sequences()[:batch, :time], MASK[:batch, :time]
+        assert_close(graph(x, mask), layer(x, mask=mask))
+    assert arrays(graph(x, mask))[0].shape == (3, 0, UNITS)
+
+
+@EVERY_LAYER
+def test_a_sequence_without_steps(name, options):
+    layer = make(name, options, return_sequences=True, return_state=True)
+    start = states_of(layer)
+    output, *states = layer(sequences()[:, :0], initial_state=start)
+    assert output.shape == (BATCH, 0, UNITS)
+    assert_close(states, start, 0)
+    last = make(name, options, unroll=True)(sequences()[:, :0])
+    assert_close(last, np.zeros((BATCH, UNITS)), 0)
+
+
+@EVERY_LAYER
+def test_all_states_in_input_order(name, options):
+    for backwards in (False, True):
+        layer = make(name, options, return_all_states=True, go_backwards=backwards)
+        count = len(layer.cell.state_size)
+        output, *rest = layer(sequences(), mask=MASK)
+        finals, histories = rest[:count], rest[count:]
+        symbolic = layer(keras.Input((TIME, FEATURES)))
+        assert [s.shape[1:] for s in symbolic] == [tuple(o.shape[1:]) for o in (output, *rest)]
+        end = 0 if backwards else -1
+        assert_close([h[:, end] for h in histories], finals)
+        step = (TIME - 2) if backwards else 1
+        two = make(name, options, return_state=True, go_backwards=backwards)
+        part = slice(TIME - 2, None) if backwards else slice(0, 2)
+        _, *expected = two(sequences()[:, part], mask=MASK[:, part])
+        assert_close([h[:, step] for h in histories], expected)
+
+
+@EVERY_LAYER
+def test_time_distributed_and_clone(name, options):
+    layer = make(name, options)
+    videos = keras.Input((2, TIME, FEATURES))
+    model = keras.Model(videos, keras.layers.TimeDistributed(layer)(videos))
+    x = np.stack([sequences(), sequences(seed=8)], 1)
+    expected = np.stack([layer(x[:, 0]), layer(x[:, 1])], 1)
+    assert_close(model(x), expected)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert_close(clone(x), expected)
+
+
+@EVERY_LAYER
+def test_frozen_and_shared_and_regularized(name, options):
+    layer = make(name, options, kernel_regularizer="l2", activity_regularizer="l1")
+    a, b = keras.Input((None, FEATURES)), keras.Input((None, FEATURES))
+    head = keras.layers.Dense(2)
+    model = keras.Model([a, b], head(keras.layers.Add()([layer(a), layer(b)])))
+    assert model.count_params() == layer.count_params() + head.count_params()
+    x = [sequences(), sequences()]
+    model(x)
+    assert len(layer.losses) >= 2
+    layer.trainable = False
+    assert model.trainable_weights == head.trainable_weights
+    model.compile("sgd", "mse")
+    frozen, moving = layer.get_weights(), head.get_weights()
+    model.train_on_batch(x, np.ones((BATCH, 2)))
+    assert_close(layer.get_weights(), frozen, 0)
+    assert np.any(head.get_weights()[0] != moving[0])
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras's test to itself
+@EVERY_LAYER
+def test_keras_own_layer_test(name, options):
+    # The one thing that Keras tests its layers with is not exported.
+    from keras.src import testing
+
+    class Check(testing.TestCase):
+        def runTest(self):
+            self.run_layer_test(
+                klv.get_variant(name),
+                init_kwargs={"units": 3, **options, "dropout": 0.1, "recurrent_dropout": 0.1},
+                input_shape=(3, 2, 4),
+                call_kwargs={"training": True},
+                expected_output_shape=(3, 3),
+                expected_num_trainable_weights=len(make(name, options).trainable_weights),
+                expected_num_non_trainable_weights=0,
+                expected_num_seed_generators=1,
+                supports_masking=True,
+            )
+
+    Check().runTest()

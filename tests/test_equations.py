@@ -1,0 +1,182 @@
+"""Each cell against float64 NumPy equations that were written from the papers by another hand."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import BATCH, CASES, FEATURES, IDS, MASK, UNITS, arrays, make, sequences, states_of
+from equations import EQUATIONS, PARAMETERS, gradient, run
+
+import keras_lstm_variants as klv
+
+
+def weights_of(layer):
+    cell = layer.cell
+    names = ("kernel", "recurrent_kernel", "bias", "peephole_kernel")
+    found = {n: getattr(cell, n, None) for n in names}
+    return {n: keras.ops.convert_to_numpy(w) for n, w in found.items() if w is not None}
+
+
+def float64_layer(name, options, **kwargs):
+    return make(
+        name, options, dtype="float64", return_sequences=True, return_all_states=True, **kwargs
+    )
+
+
+@pytest.mark.parametrize("zero_output", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_outputs_and_states(name, options, masked, backwards, zero_output):
+    layer = float64_layer(name, options, go_backwards=backwards, zero_output_for_mask=zero_output)
+    x, mask = sequences("float64"), MASK if masked else None
+    start = states_of(layer, dtype="float64")
+    outputs, *states = arrays(layer(x, initial_state=start, mask=mask))
+    expected, finals, histories = run(
+        name, x, weights_of(layer), tuple(start), mask, backwards, zero_output, **options
+    )
+    if backwards:
+        histories = [h[:, ::-1] for h in histories]
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
+    for actual, wanted in zip(states, [*finals, *histories], strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_gates(name, options):
+    layer = make(name, options, dtype="float64")
+    x = sequences("float64")[:, 0]
+    start = states_of(layer, dtype="float64")
+    heard = []
+    with layer.cell.listening(heard.append):
+        layer.cell(x, start)
+    _, gates = EQUATIONS[name](x, tuple(start), weights_of(layer), **options)
+    assert set(heard[0]) >= set(layer.cell.gates)
+    for gate, value in gates.items():
+        np.testing.assert_allclose(heard[0][gate], value, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_gradients_against_finite_differences(name, options):
+    layer = float64_layer(name, options)
+    x, start = sequences("float64"), states_of(layer, dtype="float64")
+    weights = weights_of(layer)
+    keys = list(weights)
+
+    def loss(x, *rest):
+        states, values = rest[: len(start)], rest[len(start) :]
+        outputs, finals, _ = run(
+            name, x, dict(zip(keys, values, strict=True)), tuple(states), MASK, **options
+        )
+        return float(np.sum(np.sin(outputs)) + sum(np.sum(f * f) for f in finals))
+
+    tensors = [tf.constant(v) for v in (x, *start)]
+    variables = [getattr(layer.cell, k).value for k in keys]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        outputs, *states = layer(tensors[0], initial_state=tensors[1:], mask=MASK)
+        finals = states[: len(start)]
+        value = tf.reduce_sum(tf.sin(outputs)) + sum(tf.reduce_sum(f * f) for f in finals)
+    actual = tape.gradient(value, tensors + variables)
+    expected = gradient(loss, [x, *start, *weights.values()])
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(("name", "options"), [c for c in CASES if c[0] != "Elman"])
+def test_exchanged_gates_are_noticed(name, options):
+    """The equations above must tell two gates apart, or they check nothing."""
+    layer = float64_layer(name, options)
+    x, weights = sequences("float64"), weights_of(layer)
+    first = arrays(layer(x))[0]
+    n = layer.units
+    order = [*range(n, 2 * n), *range(n), *range(2 * n, weights["kernel"].shape[1])]
+    for key in ("kernel", "recurrent_kernel", "bias"):
+        weights[key] = weights[key][..., order]
+    exchanged, _, _ = run(name, x, weights, **options)
+    assert np.max(np.abs(first - exchanged)) > 1e-3
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_number_of_parameters(name, options):
+    layer = make(name, options)
+    assert layer.count_params() == PARAMETERS[name](FEATURES, UNITS, **options)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "CoupledLSTM", "LSTM1997", "GRU"])
+def test_gates_declared_sigmoid_lie_between_0_and_1(name):
+    layer = make(name)
+    heard = []
+    with layer.cell.listening(heard.append):
+        layer.cell(10 * sequences()[:, 0], states_of(layer))
+    for gate, value in heard[0].items():
+        low = -1 if gate == "g" else 0
+        assert np.all((value >= low) & (value <= 1)), gate
+    assert "g" in heard[0]
+
+
+def test_nobody_listens_after_listening():
+    layer = make("LSTM")
+    heard = []
+    with layer.cell.listening(heard.append):
+        layer.cell(sequences()[:, 0], states_of(layer))
+    layer.cell(sequences()[:, 0], states_of(layer))
+    assert len(heard) == 1
+
+
+class TestDegenerateCases:
+    """Two variants that are equal at some setting."""
+
+    def test_peepholes_of_zero_are_the_lstm(self):
+        x, lstm, peephole = sequences(), make("LSTM"), make("PeepholeLSTM")
+        peephole.set_weights([*lstm.get_weights(), np.zeros((3, UNITS))])
+        np.testing.assert_allclose(peephole(x), lstm(x), atol=1e-6)
+
+    def test_both_couplings_are_one_family(self):
+        x = sequences()
+        one = make("CoupledLSTM", {"peepholes": ("i", "o")})
+        other = make("CoupledLSTM", {"couple": "i=1-f", "peepholes": ("f", "o")})
+        negated = one.get_weights()
+        for weight in negated[:3]:
+            weight[..., :UNITS] *= -1
+        negated[3][0] *= -1
+        other.set_weights(negated)
+        np.testing.assert_allclose(other(x), one(x), atol=1e-6)
+
+    def test_open_forget_gate_is_the_lstm_of_1997(self):
+        x, lstm, first = sequences(), make("LSTM"), make("LSTM1997")
+        weights = [np.array(w) for w in lstm.get_weights()]
+        f = slice(UNITS, 2 * UNITS)
+        for weight in weights[:2]:
+            weight[:, f] = 0
+        weights[2][f] = 100
+        lstm.set_weights(weights)
+        first.set_weights([np.delete(w, f, axis=-1) for w in weights])
+        np.testing.assert_allclose(first(x), lstm(x), atol=1e-6)
+
+    def test_original_squashing_by_its_formula(self):
+        cell = klv.LSTM1997Cell(1, squashing="original", dtype="float64")
+        cell.build((None, 1))
+        cell.set_weights([np.zeros((1, 3)), np.zeros((1, 3)), np.array([0.0, 2.0, 0.0])])
+        h, (_, c) = cell(np.zeros((1, 1)), [np.zeros((1, 1)), np.ones((1, 1))])
+        sigmoid = 1 / (1 + np.exp(-2.0))
+        expected = 1 + 0.5 * (4 * sigmoid - 2)
+        np.testing.assert_allclose(c, [[expected]])
+        np.testing.assert_allclose(h, [[0.5 * (2 / (1 + np.exp(-expected)) - 1)]])
+
+
+def test_hand_values_of_the_lstm():
+    """Zero weights, c = 1: c' = 0.5; with forget bias 1, c' = sigmoid(1)."""
+    for bias, c_next, h_next in [(0.0, 0.5, 0.231059), (1.0, 0.731059, 0.311856)]:
+        cell = klv.LSTMCell(1, kernel_initializer="zeros", recurrent_initializer="zeros")
+        cell.build((None, 1))
+        cell.bias.assign([0.0, bias, 0.0, 0.0])
+        h, (_, c) = cell(np.zeros((1, 1), "float32"), [np.zeros((1, 1)), np.ones((1, 1))])
+        np.testing.assert_allclose([float(c[0, 0]), float(h[0, 0])], [c_next, h_next], atol=1e-6)
+
+
+def test_the_mask_of_the_tests_has_every_pattern():
+    assert MASK.shape[0] == BATCH
+    assert not MASK[0, 0] and MASK[0, -1]
+    assert not MASK[2].any()
+    assert MASK[3, 0] and not MASK[3, -1]

@@ -1,0 +1,143 @@
+"""The forget bias reaches the right columns, and the memory decays at the promised rate."""
+
+import keras
+import numpy as np
+import pytest
+from cases import FEATURES, GATED
+
+import keras_lstm_variants as klv
+
+
+def sigmoid(b):
+    return 1 / (1 + np.exp(-np.asarray(b, "float64")))
+
+
+def columns(name, **kwargs):
+    """Initial bias by gate: {"i": (units,), ...}; for two rows the input side."""
+    layer = klv.get_variant(name)(6, **kwargs)
+    layer.build((None, None, FEATURES))
+    bias = layer.cell.bias.numpy()
+    if bias.ndim == 2:
+        assert not np.any(bias[1])
+        bias = bias[0]
+    return dict(zip(layer.gates, np.split(bias, len(layer.gates)), strict=True)), layer.cell
+
+
+def decay(cell):
+    """What one step keeps of the memory when nothing else speaks: d state' / d state."""
+    state = 1e-3
+    zero = np.zeros((1, cell.units), "float32")
+    for weight in (cell.kernel, cell.recurrent_kernel):
+        weight.assign(np.zeros(weight.shape))
+    states = [zero] * (len(cell.state_names) - 1) + [zero + state]
+    _, new = cell(np.zeros((1, FEATURES), "float32"), states)
+    return new[-1].numpy()[0] / state
+
+
+@pytest.mark.parametrize("options", [{}, {"couple": "i=1-f"}])
+@pytest.mark.parametrize("name", GATED)
+@pytest.mark.parametrize("bias", [-1.5, 0, 0.0, 2, np.float32(3.5)])
+def test_number_is_the_rate_at_which_memory_is_kept(name, bias, options):
+    if options and name != "CoupledLSTM":
+        options = {}
+    found, cell = columns(name, forget_bias=bias, **options)
+    np.testing.assert_allclose(decay(cell), sigmoid(bias), rtol=1e-4)
+    gate, sign = cell.forget_gate
+    for other, values in found.items():
+        assert np.all(values == (sign * bias if other == gate else 0)), other
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_chrono_spreads_memory_over_time(name):
+    found, cell = columns(name, forget_bias="chrono", max_timesteps=50)
+    gate, sign = cell.forget_gate
+    bias = sign * found[gate]
+    assert np.all((bias >= 0) & (bias <= np.log(49)))
+    assert len(np.unique(bias)) == len(bias)
+    np.testing.assert_allclose(decay(cell), sigmoid(bias), rtol=1e-4)
+    for other, values in found.items():
+        if other == cell.input_gate:
+            np.testing.assert_array_equal(values, -bias)
+        elif other != gate:
+            assert not np.any(values)
+    assert (cell.input_gate == "i") is (name in ("LSTM", "PeepholeLSTM"))
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_initializer_is_used_as_it_is(name):
+    found, cell = columns(name, forget_bias=keras.initializers.Constant(0.7))
+    np.testing.assert_allclose(found[cell.forget_gate[0]], 0.7)
+    found, cell = columns(name, forget_bias=klv.initializers.ChronoBias(50, seed=1))
+    expected = klv.initializers.ChronoBias(50, seed=1)((6,))
+    np.testing.assert_array_equal(found[cell.forget_gate[0]], expected)
+
+
+@pytest.mark.parametrize("name", [n for n in GATED if n != "GRU"])
+def test_usual_bias_keeps(name):
+    found, cell = columns(name, bias_initializer=keras.initializers.Constant(0.25))
+    gate, sign = cell.forget_gate
+    for other, values in found.items():
+        np.testing.assert_array_equal(values, sign if other == gate else 0.25)
+
+
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_usual_bias_of_the_gru_is_zero(reset_after):
+    found, _ = columns("GRU", reset_after=reset_after)
+    assert not any(np.any(v) for v in found.values())
+
+
+def test_unit_forget_bias_off():
+    found, _ = columns("LSTM", unit_forget_bias=False)
+    assert not any(np.any(v) for v in found.values())
+
+
+def test_forget_bias_survives_the_config():
+    for value in (2.0, "chrono", klv.initializers.ChronoBias(9, seed=2)):
+        steps = 9 if isinstance(value, str) else None
+        layer = klv.LSTM(4, forget_bias=value, max_timesteps=steps)
+        again = klv.LSTM.from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
+        if not isinstance(value, klv.initializers.ChronoBias):
+            assert again.forget_bias == value
+
+
+def test_chrono_is_a_seeded_draw():
+    keras.utils.set_random_seed(3)
+    first, _ = columns("LSTM", forget_bias="chrono", max_timesteps=50)
+    keras.utils.set_random_seed(3)
+    again, _ = columns("LSTM", forget_bias="chrono", max_timesteps=50)
+    np.testing.assert_array_equal(first["f"], again["f"])
+
+
+ERRORS = {
+    "word": ({"forget_bias": "big"}, "`forget_bias`.*chrono.*forget_bias='big'"),
+    "bool": ({"forget_bias": True}, "`forget_bias`.*forget_bias=True"),
+    "infinite": ({"forget_bias": float("inf")}, "finite"),
+    "chrono alone": ({"forget_bias": "chrono"}, "go together.*max_timesteps=None"),
+    "timesteps alone": ({"max_timesteps": 9}, "go together.*forget_bias=None"),
+    "timesteps small": ({"forget_bias": "chrono", "max_timesteps": 2}, "above 2.*max_timesteps=2"),
+    "timesteps word": ({"forget_bias": "chrono", "max_timesteps": "9"}, "max_timesteps='9'"),
+    "no bias": ({"forget_bias": 1.0, "use_bias": False}, "use_bias=True"),
+}
+
+
+@pytest.mark.parametrize("name", GATED)
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors(name, case):
+    options, message = ERRORS[case]
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        klv.get_variant(name)(4, **options)
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_both_rules_at_once(unit):
+    with pytest.raises(ValueError, match="either `forget_bias` or `unit_forget_bias`"):
+        klv.LSTM(4, forget_bias=1.0, unit_forget_bias=unit)
+
+
+@pytest.mark.parametrize("name", ["Elman", "LSTM1997"])
+def test_cells_without_a_keeping_gate_refuse(name):
+    with pytest.raises(ValueError, match="no gate that keeps its memory.*forget_bias=1"):
+        klv.get_variant(name)(4, forget_bias=1)
+    with pytest.raises(ValueError, match="no gate that keeps its memory.*unit_forget_bias"):
+        klv.get_variant(name)(4, unit_forget_bias=True)
