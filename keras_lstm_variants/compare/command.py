@@ -161,7 +161,8 @@ def main(arguments: argparse.Namespace) -> int:
     print(f"Score: {task.metric}, lower is better. Data sha256: {task.sha256}")
     for name, floor in task.floors.items():
         target = "  <- to beat" if name == task.target else ""
-        print(f"  floor {name}: validation {floor['valid']:.4f}, test {floor['test']:.4f}{target}")
+        scores = f"validation {report.number(floor['valid'])}, test {report.number(floor['test'])}"
+        print(f"  floor {name}: {scores}{target}")
     if records:
         print(f"{len(records)} of {len(runs)} runs are finished in {arguments.output!r} already.")
 

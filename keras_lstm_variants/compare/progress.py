@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.compare.settings import Run
 
 # Seconds between two lines of one run where lines cannot be rewritten.
@@ -38,10 +39,9 @@ class Progress:
             self._draw()
         elif kind == "progress":
             left = (now - self.started[run]) / value["epoch"] * (self.epochs - value["epoch"])
-            self.active[run] = (
-                f"{label}: epoch {value['epoch']}/{self.epochs}, validation {value['valid']:.4f}, "
-                f"best {value['best']:.4f}, about {left:.0f} s left"
-            )
+            scores = f"validation {number(value['valid'])}, best {number(value['best'])}"
+            epoch = f"epoch {value['epoch']}/{self.epochs}"
+            self.active[run] = f"{label}: {epoch}, {scores}, about {left:.0f} s left"
             if self.live:
                 self._draw()
             elif now - self.printed[run] > _QUIET:
@@ -51,7 +51,7 @@ class Progress:
             self.finished += 1
             self.active.pop(run)
             end = (
-                f"validation {value['valid']:.4f}, test {value['test']:.4f}, "
+                f"validation {number(value['valid'])}, test {number(value['test'])}, "
                 f"{value['seconds']:.0f} s"
                 if kind == "done"
                 else f"FAILED: {value}"

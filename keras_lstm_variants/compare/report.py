@@ -24,11 +24,15 @@ def mean(records: list[Record], key: str) -> float:
     return statistics.fmean(r[key] for r in records)
 
 
+def number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2e}"
+
+
 def spread(records: list[Record], key: str) -> str:
     """Mean and, from two seeds on, standard deviation."""
-    text = f"{mean(records, key):.4f}"
+    text = number(mean(records, key))
     if len(records) > 1:
-        text += f" ± {statistics.stdev(r[key] for r in records):.4f}"
+        text += f" ± {number(statistics.stdev(r[key] for r in records))}"
     return text
 
 
@@ -62,7 +66,7 @@ def table(records: list[Record], failed: dict[str, int], settings: Settings, tas
     rows += [[v, "", "", "", f"{n} run(s) failed", "", "", ""] for v, n in failed.items()]
     for name, floor in task.floors.items():
         rows.append(
-            [f"({name})", "", "", "", f"{floor['valid']:.4f}", f"{floor['test']:.4f}", "", ""]
+            [f"({name})", "", "", "", number(floor["valid"]), number(floor["test"]), "", ""]
         )
     widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
     lines = [
@@ -80,19 +84,21 @@ def verdict(records: list[Record], task: Task) -> str:
     if not groups:
         return "No run finished, so there is nothing to compare."
     (best, its), *others = groups.items()
-    text = f"Best by validation: {best} ({mean(its, 'valid'):.4f} {task.metric})."
+    text = f"Best by validation: {best} ({number(mean(its, 'valid'))} {task.metric})."
     if not others:
         return text
     second, theirs = others[0]
     by_seed = {r["seed"]: r["valid"] for r in theirs}
     gaps = [by_seed[r["seed"]] - r["valid"] for r in its if r["seed"] in by_seed]
     gap = mean(theirs, "valid") - mean(its, "valid")
-    text += f" {second} is {gap:.4f} behind"
+    text += f" {second} is {number(gap)} behind"
     if len(gaps) < 2:
         return text + ": one seed each, so this may be chance; --seeds 3 tells more."
     won = sum(g > 0 for g in gaps)
     text += f", and {best} is better in {won} of {len(gaps)} seeds (per seed: mean gap "
-    text += f"{statistics.fmean(gaps):.4f}, standard deviation {statistics.stdev(gaps):.4f})."
+    text += (
+        f"{number(statistics.fmean(gaps))}, standard deviation {number(statistics.stdev(gaps))})."
+    )
     error = statistics.stdev(gaps) / len(gaps) ** 0.5
     clear = won == len(gaps) and statistics.fmean(gaps) > 2 * error
     return text + (
@@ -133,14 +139,14 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
                 marker="o",
                 markersize=3,
                 alpha=1 if len(group) == 1 else 0.7,
-                label=f"{variant} (best {mean(group, 'valid'):.3f})" if j == 0 else None,
+                label=f"{variant} (best {number(mean(group, 'valid'))})" if j == 0 else None,
             )
     for name, floor in task.floors.items():
         # A floor far above all curves would only squeeze them.
         if floor["valid"] < 1.2 * max(values) - 0.2 * min(values):
             axes.axhline(floor["valid"], color="0.35", linewidth=1, linestyle=(0, (1, 2)))
             axes.annotate(
-                f"floor: {name} {floor['valid']:.3f}",
+                f"floor: {name} {number(floor['valid'])}",
                 (1, floor["valid"]),
                 xycoords=("axes fraction", "data"),
                 xytext=(-4, 3),

@@ -39,7 +39,7 @@ def sequence_length(settings: Settings, task: Task) -> int:
 
 
 def make_model(variant: str, settings: Settings, task: Task) -> keras.Model:
-    """Embedding (text only), recurrent layers, one dense layer; compiled without optimizer."""
+    """Embedding (text only), recurrent layers, one dense layer."""
     text = task.kind == "next_symbol"
     if text:
         x = inputs = keras.Input((None,), dtype="int32", name="symbols")
@@ -106,13 +106,20 @@ def scored_arrays(task: Task, split: str) -> tuple[np.ndarray, np.ndarray, int]:
     )
 
 
-def score(model: keras.Model, task: Task, split: str) -> float:
-    """The task's metric on one split; lower is better."""
+def score(scorer: keras.Model, task: Task, split: str) -> float:
+    """The task's metric on one split, by a model of `make_scorer`; lower is better."""
     x, y, batch = scored_arrays(task, split)
-    value = model.evaluate(x, y, batch_size=batch, verbose=0, return_dict=True)
+    value = scorer.evaluate(x, y, batch_size=batch, verbose=0, return_dict=True)
     if task.kind == "next_symbol":
         return value["loss"] / math.log(2)
     return value["loss"] if task.kind == "regression" else 100 * (1 - value["accuracy"])
+
+
+def loss_and_metrics(task: Task) -> tuple[Any, list[str]]:
+    if task.kind == "regression":
+        return "mean_squared_error", []
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return loss, ["accuracy"] if task.kind == "classification" else []
 
 
 def compile_model(model: keras.Model, task: Task, settings: Settings, updates: int) -> None:
@@ -122,17 +129,17 @@ def compile_model(model: keras.Model, task: Task, settings: Settings, updates: i
         warmup_target=settings.learning_rate,
         warmup_steps=updates // 20,
     )
-    if task.kind == "regression":
-        loss, metrics = "mean_squared_error", []
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        metrics = ["accuracy"] if task.kind == "classification" else []
-    model.compile(
-        keras.optimizers.Adam(schedule, clipnorm=1.0),
-        loss,
-        metrics=metrics,
-        jit_compile=settings.jit,
-    )
+    optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
+    loss, metrics = loss_and_metrics(task)
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=settings.jit)
+
+
+def make_scorer(model: keras.Model, task: Task) -> keras.Model:
+    """The same model, never compiled by XLA: each split would cost a compilation of its own."""
+    scorer = keras.Model(model.inputs, model.outputs)
+    loss, metrics = loss_and_metrics(task)
+    scorer.compile(loss=loss, metrics=metrics, jit_compile=False)
+    return scorer
 
 
 class Diverged(RuntimeError):
@@ -142,9 +149,11 @@ class Diverged(RuntimeError):
 class _Epochs(keras.callbacks.Callback):
     """Scores validation after every epoch, keeps the best weights, reports progress."""
 
-    def __init__(self, task: Task, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, scorer: keras.Model, task: Task, report: Callable[[dict[str, Any]], None]
+    ) -> None:
         super().__init__()
-        self.task, self.report = task, report
+        self.scorer, self.task, self.report = scorer, task, report
         self.curve: list[dict[str, float]] = []
         self.best_weights: list[np.ndarray] = []
         self.best = math.inf
@@ -157,7 +166,7 @@ class _Epochs(keras.callbacks.Callback):
         self.step_seconds.append(time.perf_counter() - self.started)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        valid = score(self.model, self.task, "valid")
+        valid = score(self.scorer, self.task, "valid")
         train = logs["loss"] / (math.log(2) if self.task.kind == "next_symbol" else 1)
         if not math.isfinite(valid) or not math.isfinite(train):
             raise Diverged(f"the loss is no longer a number in epoch {epoch + 1}")
@@ -192,10 +201,11 @@ def train(
     batches = Batches(task, settings, run.seed)
     model = make_model(run.variant, settings, task)
     compile_model(model, task, settings, updates=len(batches) * settings.epochs)
-    epochs = _Epochs(task, report)
+    scorer = make_scorer(model, task)
+    epochs = _Epochs(scorer, task, report)
     model.fit(batches, epochs=settings.epochs, shuffle=False, verbose=0, callbacks=[epochs])
     model.set_weights(epochs.best_weights)
-    test = score(model, task, "test")
+    test = score(scorer, task, "test")
     record = {
         "variant": run.variant,
         "seed": run.seed,

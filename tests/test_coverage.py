@@ -1,0 +1,114 @@
+"""Nothing registered goes untested or undocumented, and private Keras code stays in one place."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from cases import ROWS
+from equations import EQUATIONS, PARAMETERS
+
+import keras_lstm_variants as klv
+from keras_lstm_variants import registry
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(klv.__file__).parent
+README = (ROOT / "README.md").read_text("utf-8")
+OURS = [n for n in klv.list_variants() if klv.get_variant(n).__module__.startswith(klv.__name__)]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_variant_is_complete(name):
+    layer = klv.get_variant(name)
+    cell = layer.cell_class
+    assert cell.__name__ == f"{name}Cell"
+    assert name in ROWS, "no row in tests/cases.py"
+    assert name in EQUATIONS and name in PARAMETERS, "no equations in tests/equations.py"
+    assert cell.reference and re.search(r"\b(19|20)\d\d\b", cell.reference), "no reference"
+    assert cell.gates and cell.state_names
+    assert getattr(klv, name) is layer and getattr(klv, cell.__name__) is cell
+    for part in ("Reference:", "Weights:", "Example:", "$$"):
+        assert part in cell.__doc__, part
+    assert "Example:" in layer.__doc__
+    assert f"`{name}`" in README
+
+
+def test_the_test_table_knows_no_cell_that_does_not_exist():
+    assert set(ROWS) == set(EQUATIONS) == set(PARAMETERS) == set(OURS)
+
+
+def test_table_of_cells_in_readme_is_the_registrys():
+    begin, end = "<!-- cells: made by tests/make_readme_table.py -->\n", "<!-- /cells -->"
+    found = README.split(begin)[1].split(end)[0]
+    assert found == registry.markdown_table(), "run python tests/make_readme_table.py"
+
+
+@pytest.mark.parametrize("name", klv.__all__)
+def test_public_names_are_documented(name):
+    value = getattr(klv, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert value.__doc__, name
+        assert "Raises:" in value.__doc__ or "Example:" in value.__doc__, name
+
+
+def test_private_keras_is_imported_in_one_module():
+    pattern = re.compile(r"keras\.src|tensorflow\.python|_tf_keras")
+    found = [
+        str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if pattern.search(p.read_text())
+    ]
+    assert found == ["_keras.py"]
+
+
+def test_tensorflow_is_imported_in_the_engine_only():
+    pattern = re.compile(r"^\s*(import|from) tensorflow", re.MULTILINE)
+    found = {
+        p.relative_to(PACKAGE).parts[0]
+        for p in PACKAGE.rglob("*.py")
+        if pattern.search(p.read_text())
+    }
+    assert found == {"engine"}
+
+
+def test_keras_still_has_the_private_class_we_need():
+    import keras
+
+    from keras_lstm_variants._keras import DropoutRNNCell
+
+    assert issubclass(keras.layers.LSTMCell, DropoutRNNCell)
+    assert issubclass(klv.LSTMCell, DropoutRNNCell)
+    for name in ("get_dropout_mask", "get_recurrent_dropout_mask", "reset_dropout_mask"):
+        assert callable(getattr(DropoutRNNCell, name))
+
+
+MODULES = [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_lstm_variants.")]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not m.endswith("__main__")])
+def test_examples_in_docstrings(module):
+    failures, _ = doctest.testmod(importlib.import_module(module))
+    assert failures == 0
+
+
+def test_a_second_class_of_one_name_is_refused():
+    class LSTMCell(klv.ElmanCell):
+        pass
+
+    with pytest.raises(ValueError, match="'LSTMCell' is registered already"):
+        klv.register(package="mine")(LSTMCell)
+
+
+def test_unknown_variant_names_the_nearest():
+    with pytest.raises(ValueError, match="'peepholelstm'.*Did you mean 'PeepholeLSTM'"):
+        klv.get_variant("peepholelstm")
+    with pytest.raises(ValueError, match=r"Unknown variant 'xyz'\. Known: Elman, .*GRU$"):
+        klv.get_variant("xyz")
+
+
+def test_help_shows_the_arguments():
+    names = list(inspect.signature(klv.PeepholeLSTM).parameters)
+    assert names[:4] == ["units", "activation", "recurrent_activation", "use_bias"]
+    assert {"peepholes", "forget_bias", "return_sequences", "initial_state"} <= set(names)
+    assert "couple" in inspect.signature(klv.CoupledLSTMCell).parameters
