@@ -268,3 +268,24 @@ def test_per_gate_of_an_unseeded_initializer():
 
 def test_time_of_the_tests():
     assert TIME == MASK.shape[1]
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_one_model_with_every_option_trains_under_xla(jit):
+    """Dropouts, both directions, learned and kept states, stacked cells, all states."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(batch_shape=(BATCH, None, FEATURES))
+    h = keras.layers.Masking()(inputs)
+    options = {"dropout": 0.2, "recurrent_dropout": 0.2, "return_sequences": True}
+    h = keras.layers.Bidirectional(klv.PeepholeLSTM(UNITS, **options))(h)
+    h, *_ = klv.GRU(
+        UNITS, **options, return_all_states=True, stateful=True, initial_state="learned"
+    )(h)
+    cells = [klv.CoupledLSTMCell(UNITS, dropout=0.2), klv.ElmanCell(2, recurrent_dropout=0.2)]
+    h = klv.RecurrentLayer(cells, go_backwards=True, stateful=True)(h)
+    model = keras.Model(inputs, h)
+    model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=jit)
+    y = np.tanh(sequences()[:, :2, 0])
+    history = model.fit(sequences(), y, batch_size=BATCH, epochs=30, verbose=0).history["loss"]
+    assert np.mean(history[-5:]) < 0.8 * np.mean(history[:5])
+    assert np.all(np.isfinite(model.predict(sequences(), batch_size=BATCH, verbose=0)))
