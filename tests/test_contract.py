@@ -50,7 +50,6 @@ def test_config_survives_json(name, options):
         bias_initializer=keras.initializers.Constant(0.5),
         recurrent_regularizer=keras.regularizers.L2(0.01),
         kernel_constraint=keras.constraints.MaxNorm(2.0),
-        activity_regularizer="l1",
         dropout=0.1,
         recurrent_dropout=0.2,
         seed=7,
@@ -60,13 +59,13 @@ def test_config_survives_json(name, options):
         return_all_states=True,
         initial_state="learned",
         name="given",
-        dtype="float64",
+        dtype="mixed_float16",
     )
     config = json.loads(json.dumps(layer.get_config()))
     again = type(layer).from_config(config)
     assert json.loads(json.dumps(again.get_config())) == config
     assert again.name == "given"
-    assert again.cell.compute_dtype == "float64"
+    assert (again.cell.compute_dtype, again.cell.variable_dtype) == ("float16", "float32")
     layer.build((None, None, FEATURES))
     again.build((None, None, FEATURES))
     again.set_weights(layer.get_weights())

@@ -135,6 +135,14 @@ def test_keras_own_cells_run_in_our_layer(cell):
     assert_close(ours(sequences(), training=True), theirs(sequences(), training=True))
 
 
+def test_activity_regularizer_survives_the_config():
+    layer = klv.GRU(3, activity_regularizer=keras.regularizers.L1(0.25))
+    again = klv.GRU.from_config(layer.get_config())
+    output = again(sequences())
+    (loss,) = again.losses
+    assert_close(loss, 0.25 * np.sum(np.abs(output)) / BATCH)
+
+
 def test_layer_forwards_the_arguments_of_its_cell():
     layer = klv.PeepholeLSTM(UNITS, peepholes=["o", "f"], dropout=0.1)
     assert (layer.units, layer.peepholes, layer.dropout) == (UNITS, ("f", "o"), 0.1)
