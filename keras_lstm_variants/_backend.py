@@ -1,6 +1,7 @@
 """Fails with one clear line where Keras has no TensorFlow to run on."""
 
 import importlib.util
+import multiprocessing
 import os
 import sys
 
@@ -14,10 +15,20 @@ _MESSAGE = (
 
 
 def _is_our_command() -> bool:
-    """Whether this process is `klv` or `python -m keras_lstm_variants`."""
-    arguments = list(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
+    """Whether this process is `klv` or `python -m keras_lstm_variants`, and no child of it."""
+    if multiprocessing.parent_process() is not None:
+        return False
     name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1] if sys.argv else ""
-    return name in ("klv", "klv.exe") or ("-m", __package__) in arguments
+    # `python [options] -m keras_lstm_variants ...`: only the interpreter's own -m counts.
+    arguments = iter(sys.orig_argv[1:])
+    for argument in arguments:
+        if argument == "-m":
+            return next(arguments, "") == __package__
+        if argument in ("-W", "-X"):
+            next(arguments, "")
+        elif not argument.startswith("-") or argument.startswith("-c"):
+            break
+    return name in ("klv", "klv.exe")
 
 
 def _fail(message: str) -> None:

@@ -5,11 +5,32 @@ import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int, or a `ValueError` unless it is a whole number above 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool, or a `ValueError` unless it is True, False, 1 or 0."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, bool | int) or value not in (0, 1):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return bool(value)
+
+
+def seed(name: str, value: Any) -> int | None:
+    """`value` as an int or None, or a `ValueError`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(
+            f"`{name}` must be None or a whole number from 0. Received: {name}={value!r}"
+        )
     return int(value)
 
 

@@ -38,6 +38,7 @@ def parameters(cls: type) -> dict[str, Parameter]:
 def in_order(found: dict[str, Parameter]) -> inspect.Signature:
     """A signature of these parameters, positional ones first, and Keras's own `**kwargs`."""
     order = [p for p in found.values() if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    order.sort(key=lambda p: p.default is not Parameter.empty)  # required ones first
     order += [p for p in found.values() if p.kind is Parameter.KEYWORD_ONLY]
     return inspect.Signature([*order, Parameter("kwargs", Parameter.VAR_KEYWORD)])
 
@@ -58,6 +59,8 @@ def serialize(value: Any) -> Any:
 class Configured:
     """Mixin: `get_config` reads each constructor argument from the attribute of its name."""
 
+    not_stored: tuple[str, ...] = ()
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # For help() and editors: constructors that hand on `**kwargs` hide their arguments.
@@ -66,5 +69,12 @@ class Configured:
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in parameters(type(self)):
+            if name in self.not_stored:
+                continue
+            if not hasattr(self, name):
+                raise TypeError(
+                    f"{type(self).__name__} must keep its constructor argument `{name}` in an "
+                    "attribute of the same name: its configuration is read from there."
+                )
             config[name] = serialize(getattr(self, name))
         return config

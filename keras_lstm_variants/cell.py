@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_lstm_variants import _checks
@@ -33,9 +34,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     Args:
         units: positive integer, the size of every state and of the output.
         dropout: fraction of the inputs to drop, in [0, 1), one mask for all time steps.
-        recurrent_dropout: fraction of the state to drop where it is multiplied with
-            the recurrent kernel, in [0, 1), one mask for all time steps and gates
-            (Keras's LSTM uses one for each gate).
+        recurrent_dropout: fraction of the state to drop, in [0, 1), where `step` calls
+            `drop_state` (the cells here: where the state meets the recurrent kernel); one
+            mask for all time steps and gates (Keras's LSTM uses one for each gate).
         seed: integer or None, the seed of the dropout masks.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
@@ -54,6 +55,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         >>> layer(keras.ops.ones((2, 5, 3))).shape
         TensorShape([2, 3])
     """
+
+    # Accepted as in Keras, without effect: no part of the configuration.
+    not_stored = ("implementation",)
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     # Names in the column order of the kernels: data for tools, never equations.
@@ -77,6 +81,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         units = _checks.positive_integer("units", units)
         dropout = _checks.rate("dropout", dropout)
         recurrent_dropout = _checks.rate("recurrent_dropout", recurrent_dropout)
+        seed = _checks.seed("seed", seed)
         super().__init__(**kwargs)
         self.units = units
         self.dropout = dropout
@@ -106,9 +111,19 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         states = tuple(states) if isinstance(states, list | tuple) else (states,)
+        if len(states) != len(self.state_size):
+            raise ValueError(
+                f"{type(self).__name__} has {len(self.state_size)} states "
+                f"{self.state_names}. Received: {len(states)}"
+            )
         z = self.project_inputs(inputs, training=training)
-        new_states = list(self.step(z, states, training=training))
-        return self.output(new_states), new_states
+        new_states = self.step(z, states, training=training)
+        if not isinstance(new_states, list | tuple) or len(new_states) != len(states):
+            raise ValueError(
+                f"{type(self).__name__}.step must return a tuple of {len(states)} states "
+                f"{self.state_names}. Received: {new_states!r}"
+            )
+        return self.output(new_states), list(new_states)
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         if training and self.dropout:
@@ -194,8 +209,10 @@ class AffineCell(Cell):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
+        if not self.gates:
+            raise TypeError(f"{type(self).__name__} must name its blocks of columns in `gates`.")
         self.activation = keras.activations.get(activation)
-        self.use_bias = _checks.one_of("use_bias", use_bias, (True, False))
+        self.use_bias = _checks.flag("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -246,8 +263,8 @@ class AffineCell(Cell):
         h = self.drop_state(h, training)
         if not gates:
             return ops.matmul(h, self.recurrent_kernel)
-        first = self.gates.index(gates[0])
-        if self.gates[first : first + len(gates)] != gates:
+        first = self.gates.index(gates[0]) if gates[0] in self.gates else 0
+        if tuple(self.gates[first : first + len(gates)]) != gates:
             raise ValueError(f"recur: {gates} are not neighbours in {self.gates}.")
         columns = slice(first * self.units, (first + len(gates)) * self.units)
         return ops.matmul(h, self.recurrent_kernel[:, columns])
@@ -279,7 +296,7 @@ class GatedCell(AffineCell):
             `"chrono"` without `max_timesteps`.
     """
 
-    # A gate of its own for writing, which chrono initialisation closes.
+    # A separate gate for writing, which chrono initialisation closes.
     input_gate: ClassVar[str | None] = None
 
     def __init__(
@@ -307,7 +324,7 @@ class GatedCell(AffineCell):
         )
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.forget_bias = self._check_forget_bias(forget_bias, max_timesteps)
-        self.max_timesteps = max_timesteps
+        self.max_timesteps = None if max_timesteps is None else check_max_timesteps(max_timesteps)
 
     def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
         chrono = isinstance(value, str) and value == "chrono"
@@ -332,6 +349,8 @@ class GatedCell(AffineCell):
             )
         if chrono:
             return value
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
         if isinstance(value, numbers.Real) and not isinstance(value, bool):
             if not math.isfinite(value):
                 raise ValueError(f"`forget_bias` must be finite. Received: forget_bias={value!r}")

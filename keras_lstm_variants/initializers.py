@@ -1,5 +1,7 @@
 """Initializers for recurrent cells: chrono forget bias and one draw per gate."""
 
+import math
+import numbers
 import random
 from typing import Any
 
@@ -39,7 +41,7 @@ class ChronoBias(keras.initializers.Initializer):
 
     def __init__(self, max_timesteps: float, seed: int | None = None) -> None:
         self.max_timesteps = check_max_timesteps(max_timesteps)
-        self.seed = seed
+        self.seed = _checks.seed("seed", seed)
         # As Keras's own: fixed at creation, drawn from Python's generator.
         self._drawn_seed = random.randint(1, 10**9) if seed is None else seed
 
@@ -94,6 +96,8 @@ class PerGate(keras.initializers.Initializer):
         if index == 0 or not hasattr(self.initializer, "get_config"):
             return self.initializer
         config = self.initializer.get_config()
+        if isinstance(config.get("seed"), dict):  # a generator, which moves on by itself
+            return self.initializer
         if isinstance(config.get("seed"), int):
             config["seed"] += index
         return type(self.initializer).from_config(config)
@@ -107,9 +111,10 @@ class PerGate(keras.initializers.Initializer):
 
 def check_max_timesteps(value: Any) -> int | float:
     """`value`, or a `ValueError` unless it is a number above 2."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 2:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 2 < value < math.inf:
         raise ValueError(
             "`max_timesteps` must be a number above 2 (the longest dependency in steps). "
             f"Received: max_timesteps={value!r}"
         )
-    return value
+    return int(value) if value == int(value) else float(value)

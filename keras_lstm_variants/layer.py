@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_lstm_variants import _checks, _config, engine
 from keras_lstm_variants._keras import DropoutRNNCell
+from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.registry import register
 
 # Added to an integer seed for the layer that goes backwards: under `Bidirectional` both
@@ -25,7 +26,8 @@ class RecurrentLayer(keras.layers.RNN):
         return_sequences: return the output of every step, not only the last.
         return_state: return `(output, *final_states)`.
         go_backwards: process the sequence from its end; sequences of outputs come in
-            the order of processing, as in Keras.
+            the order of processing, as in Keras. The dropout masks then come from another
+            seed than the cell's, so that two directions with one seed differ.
         stateful: keep the final states as the next call's initial states, row by row.
             The batch size must be fixed. See `reset_state`.
         unroll: write the steps out instead of looping. The number of steps must be
@@ -82,23 +84,27 @@ class RecurrentLayer(keras.layers.RNN):
             "zero_output_for_mask": zero_output_for_mask,
             "return_all_states": return_all_states,
         }
-        for name, value in flags.items():
-            _checks.one_of(name, value, (True, False))
-        del flags["return_all_states"]
-        if not isinstance(cell, list | tuple | keras.layers.Layer):
+        flags = {name: _checks.flag(name, value) for name, value in flags.items()}
+        return_all_states = flags.pop("return_all_states")
+        cells = list(cell) if isinstance(cell, list | tuple) else [cell]
+        if not cells or not all(map(_is_cell, cells)):
             raise ValueError(
                 "`cell` must be a cell (a keras.layers.Layer with `call(inputs, states)` and "
                 f"`state_size`) or a list of cells. Received: cell={cell!r}"
             )
+        if isinstance(cell, list | tuple):
+            cell = keras.layers.StackedRNNCells(cells, dtype=kwargs.get("dtype"))
         _checks.one_of("initial_state", initial_state, ("zeros", "learned"))
         super().__init__(cell, **flags, **kwargs)
         # Keras 3.16 sets False, and the layer behind would no longer see the mask.
         self.supports_masking = True
         self.return_all_states = return_all_states
-        self.return_state = return_state or return_all_states
+        self.return_state = flags["return_state"] or return_all_states
         self.initial_state = initial_state
         self.learned_states = []
-        self.fresh = None
+        self._set_fresh(None)
+        if all(isinstance(c, Cell) for c in _flat_cells(self.cell)):
+            self.input_spec = keras.layers.InputSpec(ndim=3)
         if go_backwards:
             for inner in _flat_cells(self.cell):
                 _shift_seed(inner)
@@ -120,10 +126,12 @@ class RecurrentLayer(keras.layers.RNN):
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         super().build(sequences_shape, initial_state_shape)
+        if self.input_spec is not None:
+            self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
         if self.initial_state != "learned":
             return
         names = getattr(self.cell, "state_names", None)
-        for k, zeros in enumerate(keras.tree.flatten(self.get_initial_state(1))):
+        for k, zeros in enumerate(keras.tree.flatten(super().get_initial_state(1))):
             self.learned_states.append(
                 self.add_weight(
                     shape=tuple(zeros.shape),
@@ -134,18 +142,20 @@ class RecurrentLayer(keras.layers.RNN):
         if self.stateful:
             # 1 until the first call after a reset, so that the gradient of that call
             # reaches the learned states; the variables in `states` stop it.
-            self.fresh = self.add_weight(
-                shape=(), name="fresh", initializer="ones", trainable=False
-            )
+            self._set_fresh(keras.Variable(1.0, trainable=False, name="fresh"))
 
-    def get_start(self, batch_size: Any) -> list[Any]:
-        """The initial states without a passed one: the cell's own or the learned ones."""
-        states = self.get_initial_state(batch_size)
+    def _set_fresh(self, variable: Any) -> None:
+        # Like `states` it is no weight: neither is saved, and a loaded layer starts anew.
+        object.__setattr__(self, "_fresh", variable)
+
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
+        """The states to start from where none are passed: the cell's own or the learned ones."""
+        states = super().get_initial_state(batch_size)
         if not self.learned_states:
             return states
         learned = [
-            ops.broadcast_to(ops.convert_to_tensor(w), (batch_size, *w.shape[1:]))
-            for w in self.learned_states
+            ops.broadcast_to(ops.cast(w, s.dtype), (batch_size, *w.shape[1:]))
+            for w, s in zip(self.learned_states, keras.tree.flatten(states), strict=True)
         ]
         return keras.tree.pack_sequence_as(states, learned)
 
@@ -153,12 +163,11 @@ class RecurrentLayer(keras.layers.RNN):
         """Set the states of a stateful layer back to the initial state."""
         if self.states is None:
             return
-        variables = keras.tree.flatten(self.states)
-        start = keras.tree.flatten(self.get_start(variables[0].shape[0]))
-        for variable, value in zip(variables, start, strict=True):
+        batch_size = keras.tree.flatten(self.states)[0].shape[0]
+        for variable, value in self._kept_and(self.get_initial_state(batch_size)):
             variable.assign(value)
-        if self.fresh is not None:
-            self.fresh.assign(1)
+        if self._fresh is not None:
+            self._fresh.assign(1)
 
     def call(
         self,
@@ -167,8 +176,15 @@ class RecurrentLayer(keras.layers.RNN):
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        mask = keras.tree.flatten(mask)[0]
-        self._check_call(sequences, mask)
+        if mask is not None:
+            mask = ops.convert_to_tensor(mask)
+        self._check_call(sequences, initial_state, mask)
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError(
+                f"{self.name} has `unroll=True`, which needs a known number of time steps. "
+                f"Received: input shape {tuple(sequences.shape)}. Give it in "
+                "`keras.Input(shape=(time, features))`, or leave `unroll` out."
+            )
         states = self._first_states(sequences, initial_state)
         has_training = "training" in inspect.signature(self.cell.call).parameters
         options = {"training": training} if has_training else {}
@@ -180,6 +196,7 @@ class RecurrentLayer(keras.layers.RNN):
                 sequences,
                 states,
                 _output_size(self.cell),
+                self.compute_dtype,
                 mask=mask,
                 go_backwards=self.go_backwards,
                 unroll=self.unroll,
@@ -198,12 +215,10 @@ class RecurrentLayer(keras.layers.RNN):
 
         states = cast(result.states)
         if self.stateful:
-            for variable, value in zip(
-                keras.tree.flatten(self.states), keras.tree.flatten(states), strict=True
-            ):
+            for variable, value in self._kept_and(states):
                 variable.assign(value)
-            if self.fresh is not None:
-                self.fresh.assign(0)
+            if self._fresh is not None:
+                self._fresh.assign(0)
         output = cast(result.outputs if self.return_sequences else result.last_output)
         if not self.return_state:
             return output
@@ -214,57 +229,64 @@ class RecurrentLayer(keras.layers.RNN):
             histories = keras.tree.map_structure(lambda s: ops.flip(s, axis=1), histories)
         return output, *states, *histories
 
-    def _check_call(self, sequences: Any, mask: Any) -> None:
-        if self.unroll and sequences.shape[1] is None:
-            raise ValueError(
-                f"{self.name} has `unroll=True`, which needs a known number of time steps. "
-                f"Received: input shape {tuple(sequences.shape)}. Give it in "
-                "`keras.Input(shape=(time, features))`, or leave `unroll` out."
-            )
+    def _check_call(self, sequences: Any, initial_state: Any, mask: Any) -> None:
+        """Errors for what does not fit together, as far as the shapes are known."""
+        batch, time = sequences.shape[:2]
         if self.stateful:
             expected = keras.tree.flatten(self.states)[0].shape[0]
-            if sequences.shape[0] not in (None, expected):
+            if batch not in (None, expected):
                 raise ValueError(
                     f"{self.name} is stateful with a batch size of {expected}. "
                     f"Received: input shape {tuple(sequences.shape)}"
                 )
-        if mask is not None and len(mask.shape) != 2:
+        if mask is not None and not _fits(tuple(mask.shape), (batch, time)):
             raise ValueError(
-                f"`mask` must have the shape (batch, time). Received: {tuple(mask.shape)}"
+                f"`mask` must have the shape (batch, time), here {(batch, time)}. "
+                f"Received: {tuple(mask.shape)}"
+            )
+        if initial_state is None:
+            return
+        shapes = [tuple(v.shape) for v in keras.tree.flatten(initial_state)]
+        start = keras.tree.flatten(super().get_initial_state(1))
+        wanted = [(batch, *v.shape[1:]) for v in start]
+        if len(shapes) != len(wanted) or not all(map(_fits, shapes, wanted)):
+            raise ValueError(
+                f"`initial_state` of {self.name} must be {len(wanted)} tensor(s) of the shapes "
+                f"{wanted} (None is any size). Received: {len(shapes)} of the shapes {shapes}"
             )
 
     def _first_states(self, sequences: Any, passed: Any) -> Any:
-        """The states before the first step, in the cell's structure and compute dtype."""
-        batch = ops.shape(sequences)[0]
-        start = self.get_start(batch)
+        """The states before the first step, in the cell's structure and dtypes."""
+        start = self.get_initial_state(ops.shape(sequences)[0])
         flat = keras.tree.flatten(start)
         if passed is not None:
-            flat = self._check_states(keras.tree.flatten(passed), flat)
-        elif self.stateful and self.fresh is not None:
-            kept = [ops.cast(v.value, self.compute_dtype) for v in keras.tree.flatten(self.states)]
-            fresh = ops.cast(self.fresh.value, self.compute_dtype)
-            flat = [fresh * s + (1 - fresh) * k for s, k in zip(flat, kept, strict=True)]
+            chosen = keras.tree.flatten(passed)
         elif self.stateful:
-            flat = [v.value for v in keras.tree.flatten(self.states)]
-        flat = [ops.cast(ops.convert_to_tensor(v), self.cell.compute_dtype) for v in flat]
-        return keras.tree.pack_sequence_as(start, flat)
+            chosen = [ops.cast(v.value, s.dtype) for v, s in self._kept_and(flat)]
+            if self._fresh is not None:
+                fresh = ops.cast(self._fresh.value, "bool")
+                chosen = [ops.where(fresh, s, k) for s, k in zip(flat, chosen, strict=True)]
+        else:
+            chosen = flat
+        return keras.tree.pack_sequence_as(
+            start,
+            [
+                ops.cast(ops.convert_to_tensor(c), s.dtype)
+                for c, s in zip(chosen, flat, strict=True)
+            ],
+        )
 
-    def _check_states(self, passed: list[Any], expected: list[Any]) -> list[Any]:
-        shapes = [tuple(ops.shape(v)) for v in passed]
-        wanted = [(None, *v.shape[1:]) for v in expected]
+    def _kept_and(self, states: Any) -> list[tuple[Any, Any]]:
+        """Each kept state of a stateful layer, with its partner in `states`."""
+        kept = keras.tree.flatten(self.states)
+        return list(zip(kept, keras.tree.flatten(states), strict=True))
 
-        def fits(shape: tuple[Any, ...], want: tuple[Any, ...]) -> bool:
-            return len(shape) == len(want) and all(
-                w is None or not isinstance(s, int) or s == w
-                for s, w in zip(shape, want, strict=True)
-            )
-
-        if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
-            raise ValueError(
-                f"`initial_state` of {self.name} must be {len(wanted)} tensor(s) of the shapes "
-                f"{wanted} (None is the batch size). Received: {len(shapes)} of the shapes {shapes}"
-            )
-        return passed
+    def compute_output_spec(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        # Keras does not run `call` on symbolic inputs: without this, errors would wait for `fit`.
+        self._check_call(sequences, initial_state, mask)
+        return super().compute_output_spec(sequences, initial_state)
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         shape = super().compute_output_shape(sequences_shape)
@@ -281,10 +303,13 @@ class RecurrentLayer(keras.layers.RNN):
         return output, *states, *over_time(states)
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        masks = super().compute_mask(inputs, mask)
-        if self.return_all_states:
-            masks += [keras.tree.flatten(mask)[0]] * (len(masks) - 1)
-        return masks
+        output_mask = mask if self.return_sequences else None
+        if not self.return_state:
+            return output_mask
+        states = len(keras.tree.flatten(self.cell.state_size))
+        if not self.return_all_states:
+            return [output_mask] + [None] * states
+        return [output_mask] + [None] * states + [mask] * states
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -339,7 +364,7 @@ class CellLayer(RecurrentLayer):
         signature = type(self).__signature__
         given = signature.bind(*args, **kwargs).arguments
         of_keras = given.pop("kwargs", {})
-        unknown = set(of_keras) - {"name", "dtype", "trainable", "autocast"}
+        unknown = set(of_keras) - _KERAS_ACCEPTS
         for name in sorted(unknown):
             known = [*signature.parameters, "name", "dtype", "trainable"]
             if name in ("forget_bias", "unit_forget_bias") and not self.cell_class.forget_gate:
@@ -359,24 +384,21 @@ class CellLayer(RecurrentLayer):
         super().__init__(cell, **given, **of_keras)
         self.gates = cell.gates  # an argument may change them
         self.use_cudnn = use_cudnn
-        self.input_spec = keras.layers.InputSpec(ndim=3)
-
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
-        super().build(sequences_shape, initial_state_shape)
-        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["cell"]
         config.update(self.cell.get_config(), **{n: config[n] for n in _OF_KERAS})
         config["activity_regularizer"] = _config.serialize(self.activity_regularizer)
-        config["use_cudnn"] = self.use_cudnn
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CellLayer":
         return cls(**config)
 
+
+# Of these the first three are stored; the shapes are old Keras's, which warns of them.
+_KERAS_ACCEPTS = {"name", "dtype", "trainable", "autocast", "input_shape", "input_dim"}
 
 # Both the cell and the layer have these; the layer's own count.
 _OF_KERAS = ("name", "dtype", "trainable")
@@ -401,8 +423,25 @@ class _InitialStateOf:
         self.layer, self.index = layer, index
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        states = keras.tree.flatten(self.layer.get_initial_state(1))
+        states = keras.tree.flatten(keras.layers.RNN.get_initial_state(self.layer, 1))
         return ops.cast(states[self.index], dtype)
+
+
+def _is_cell(value: Any) -> bool:
+    return (
+        isinstance(value, keras.layers.Layer)
+        and hasattr(value, "state_size")
+        and not (isinstance(value, keras.layers.RNN))
+    )
+
+
+def _fits(shape: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
+    """Whether two shapes agree as far as they are known (None or a tensor: unknown)."""
+    return len(shape) == len(wanted) and all(
+        s == w
+        for s, w in zip(shape, wanted, strict=True)
+        if isinstance(s, int) and isinstance(w, int)
+    )
 
 
 def _flat_cells(cell: Any) -> list[Any]:

@@ -27,7 +27,8 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
             files, so keep both for as long as files should load.
 
     Raises:
-        ValueError: a different class of this name is registered already.
+        ValueError: another class of this name is registered already, or a class of yours
+            is registered without `package`.
 
     Example:
         >>> import keras_lstm_variants as klv
@@ -39,8 +40,18 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
     """
 
     def add(cls: type) -> type:
+        if package == PACKAGE and cls.__module__.split(".")[0] != PACKAGE:
+            raise ValueError(
+                f"Register {cls.__name__} under the name of your own package: "
+                '@register(package="..."). It is part of the format of saved files.'
+            )
         known = _registered.get(cls.__name__)
-        if known is not None:
+        # Defined again, as when a notebook's cell is run twice: the new one counts.
+        again = known and (known.__module__, known.__qualname__) == (
+            cls.__module__,
+            cls.__qualname__,
+        )
+        if known is not None and not again:
             raise ValueError(
                 f"A class named {cls.__name__!r} is registered already "
                 f"({known.__module__}.{known.__qualname__}): choose another name."

@@ -1,6 +1,7 @@
 """`klv compare`: the parts, and the command as a user runs it, in a tiny setting."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 from keras_lstm_variants import tasks
 from keras_lstm_variants.cli import main
 from keras_lstm_variants.compare import report, training
+from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.settings import Run, Settings, defaults
 from keras_lstm_variants.compare.store import Store, StoreError, write_atomically
 from keras_lstm_variants.compare.writing import write_text
@@ -41,8 +44,10 @@ def text_task(text_file):
 
 
 def klv(*arguments, **kwargs):
+    # The installed command itself, as a user calls it.
+    command = Path(sys.executable).parent / "klv"
     return subprocess.run(
-        [sys.executable, "-m", "keras_lstm_variants", *map(str, arguments)],
+        [str(command), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -169,6 +174,32 @@ def record(variant, seed, valid, test=1.0):
     }
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_live_lines_are_rewritten_and_never_wrap(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal()
+    progress = Progress(2, 10, stream)
+    runs = [Run("PeepholeLSTM", 0), Run("GRU", 0)]
+    for run in runs:
+        progress("start", run, None)
+        progress("progress", run, {"epoch": 1, "valid": 2.0, "best": 1.5})
+    assert "GRU seed 0: epoch 1/10, validation 2.0000, best 1.5000" in stream.getvalue()
+    progress("done", runs[1], record("GRU", 0, 1.0))
+    progress("failed", runs[0], "Diverged")
+    text = stream.getvalue()
+    assert "[1/2] GRU seed 0: validation 1.0000, test 1.0000" in text
+    assert "[2/2] PeepholeLSTM seed 0: FAILED: Diverged" in text
+    live = [line for line in text.splitlines() if "epoch" in line]
+    assert max(len(re.sub(r"\x1b\[\d*[AJ]", "", line)) for line in live) <= 59
+    drawn = sum(line.count("epoch") + line.count("starting") for line in text.splitlines())
+    cleared = sum(int(n) for n in re.findall(r"\x1b\[(\d+)A", text))
+    assert drawn == cleared
+
+
 class TestReport:
     @pytest.fixture
     def task(self):
@@ -259,6 +290,12 @@ class TestStore:
         (tmp_path / "thesis.tex").write_text("x")
         with pytest.raises(StoreError, match="not empty and holds no comparison"):
             Store(tmp_path).open(Settings().identity("abc"))
+        assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+    def test_folder_of_a_comparison_killed_before_its_first_result(self, tmp_path):
+        (tmp_path / "runs").mkdir()
+        (tmp_path / "tensorflow.log").write_text("")
+        Store(tmp_path).open(Settings().identity("abc"))
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"identity": 3}'])
     def test_broken_results(self, tmp_path, content):
@@ -269,8 +306,10 @@ class TestStore:
     def test_half_a_record_is_no_record(self, tmp_path):
         store = Store(tmp_path)
         store.open(Settings().identity("abc"))
-        (store.runs / "LSTM-seed0.json").write_text('{"variant": "LS')
-        assert store.load_run(Run("LSTM", 0)) is None
+        for text in ('{"variant": "LS', '{"variant": "LSTM"}', "[]"):
+            (store.runs / "LSTM-seed0.json").write_text(text)
+            assert store.load_run(Run("LSTM", 0)) is None
+            assert store.finished_runs() == {}
 
     def test_writing_is_all_or_nothing(self, tmp_path, monkeypatch):
         path = tmp_path / "file"
@@ -319,6 +358,10 @@ class TestCommand:
 
         again = klv("compare", *TINY, "--variants", "GRU,Elman", "--seeds", 2, "--output", output)
         assert again.stdout.split("\n\n")[1] == grown.stdout.split("\n\n")[1]
+        part = klv("compare", *TINY, "--variants", "Elman", "--output", output)
+        assert "1 of 1 runs are finished" in part.stdout and "and 3 more" in part.stdout
+        assert part.stdout.split("\n\n")[1] == grown.stdout.split("\n\n")[1]
+        assert len(json.loads((output / "results.json").read_text())["runs"]) == 4
         other = klv("compare", *TINY, "--layers", 2, "--output", output)
         assert other.returncode == 2
         assert other.stderr.count("\n") == 1 and "layers 1 there, 2 here" in other.stderr

@@ -103,8 +103,8 @@ def test_same_seed_same_dropout():
 
 def test_a_failed_call_leaves_no_mask_behind():
     layer = make("LSTM", dropout=0.5)
-    with pytest.raises(Exception, match="mask"):
-        layer(sequences(), mask=MASK[:, 0], training=True)
+    with layer.cell.listening(lambda gates: 1 / 0), pytest.raises(ZeroDivisionError):
+        layer(sequences(), training=True)
     tf.function(lambda x: layer(x, training=True))(sequences())
     layer(sequences()[:2], training=True)
 
@@ -195,7 +195,26 @@ ERRORS = {
     "implementation": (lambda: klv.LSTM(4, implementation=3), "`implementation`.*implementation=3"),
     "use_cudnn": (lambda: klv.LSTM(4, use_cudnn=True), "`use_cudnn`.*use_cudnn=True"),
     "initial_state": (lambda: klv.LSTM(4, initial_state="ones"), "`initial_state`.*learned"),
-    "flag": (lambda: klv.LSTM(4, return_sequences="yes"), "`return_sequences`"),
+    "flag": (lambda: klv.LSTM(4, return_sequences="yes"), "`return_sequences`.*True or False"),
+    "seed": (lambda: klv.LSTM(4, seed=-1), "`seed`.*seed=-1"),
+    "no cells": (lambda: klv.RecurrentLayer([]), "`cell`"),
+    "layer as cell": (lambda: klv.RecurrentLayer(klv.LSTM(3)), "`cell`"),
+    "rank of any cell": (lambda: klv.RecurrentLayer(klv.LSTMCell(4))(x[0]), "expected ndim=3"),
+    "symbolic number of states": (
+        lambda: klv.LSTM(4)(keras.Input((6, 3)), initial_state=[keras.Input((4,))]),
+        r"`initial_state`.*2 tensor.*Received: 1",
+    ),
+    "symbolic width of states": (
+        lambda: klv.GRU(4)(keras.Input((6, 3)), initial_state=[keras.Input((5,))]),
+        r"`initial_state`.*\(None, 4\).*\(None, 5\)",
+    ),
+    "batch of states": (
+        lambda: klv.GRU(4)(x, initial_state=[np.zeros((1, 4))]),
+        r"`initial_state`.*\(4, 4\).*\(1, 4\)",
+    ),
+    "length of mask": (lambda: klv.LSTM(4)(x, mask=MASK[:, :4]), r"`mask`.*\(4, 6\).*\(4, 4\)"),
+    "batch of mask": (lambda: klv.LSTM(4)(x, mask=MASK[:2]), r"`mask`.*\(4, 6\).*\(2, 6\)"),
+    "states of a cell": (lambda: make("LSTM").cell(x[:, 0], [x[:, 0]]), "2 states.*Received: 1"),
     "unknown": (lambda: klv.PeepholeLSTM(4, peephole=()), "no argument `peephole`.*'peepholes'"),
     "not a cell": (lambda: klv.RecurrentLayer("lstm"), "`cell`.*cell='lstm'"),
     "rank": (lambda: klv.LSTM(4)(x[0]), r"expected ndim=3.*\(6, 3\)"),
@@ -207,7 +226,7 @@ ERRORS = {
     ),
     "shape of states": (
         lambda: klv.GRU(4)(x, initial_state=[x[:, 0]]),
-        r"`initial_state`.*\(None, 4\).*\(4, 3\)",
+        r"`initial_state`.*\(4, 4\).*\(4, 3\)",
     ),
     "mask": (lambda: klv.LSTM(4)(x, mask=MASK[0]), r"`mask`.*\(batch, time\).*\(6,\)"),
     "ragged": (

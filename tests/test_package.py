@@ -12,12 +12,6 @@ HIDE = """
 import sys
 
 
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {hidden}:
-            return None
-
-
 class Path:
     def __init__(self, finder):
         self.finder = finder
@@ -54,8 +48,7 @@ def test_importing_adds_nothing_heavy_to_keras():
     )
     found, seconds = done.stdout.strip().rsplit(" ", 1)
     assert found == "[]", done.stderr
-    # 0.03 s as a rule; the promise is 0.3 s, and a busy machine gets some air.
-    assert float(seconds) < 1.0
+    assert float(seconds) < 0.3  # 0.02 s on an idle machine
 
 
 def test_without_tensorflow_one_line_says_what_to_install():
@@ -73,6 +66,43 @@ def test_the_command_without_tensorflow_prints_that_line_only():
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("keras_lstm_variants needs TensorFlow")
+
+
+def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):
+    script = (
+        "import os, subprocess, sys\n"
+        "from keras_lstm_variants import _stderr\n"
+        f"for name in ('first.log', 'second.log'):\n"
+        f"    _stderr.send_notes_to({str(tmp_path)!r} + '/' + name)\n"
+        "    os.write(2, b'a note\\n')\n"
+        "    print('our line', file=sys.stderr)\n"
+        "subprocess.run([sys.executable, '-c', 'import os; os.write(2, b\\'a child\\')'])\n"
+    )
+    done = run(script)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-2:] == ["our line", "our line"]
+    assert "a note" not in done.stderr
+    assert (tmp_path / "first.log").read_text() == "a note\n"
+    assert (tmp_path / "second.log").read_text() == "a note\na child"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argv", "ours"),
+    [
+        (["-m", "keras_lstm_variants", "compare"], "-m", True),
+        (["-W", "error", "-X", "dev", "-m", "keras_lstm_variants"], "-m", True),
+        (["/bin/klv", "compare"], "/bin/klv", True),
+        (["train.py", "-m", "keras_lstm_variants"], "train.py", False),
+        (["-m", "pytest", "keras_lstm_variants"], "pytest", False),
+        (["-c", "import keras_lstm_variants"], "-c", False),
+    ],
+)
+def test_our_command_is_recognised(monkeypatch, arguments, argv, ours):
+    from keras_lstm_variants import _backend
+
+    monkeypatch.setattr(sys, "orig_argv", ["python", *arguments])
+    monkeypatch.setattr(sys, "argv", [argv])
+    assert _backend._is_our_command() is ours
 
 
 def test_another_backend_of_keras_is_named():

@@ -48,7 +48,7 @@ class GRUCell(GatedCell):
 
     def __init__(self, *args: Any, reset_after: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.reset_after = _checks.one_of("reset_after", reset_after, (True, False))
+        self.reset_after = _checks.flag("reset_after", reset_after)
 
     # With reset_after the bias has two rows, as in Keras: input side, recurrent side.
     @property

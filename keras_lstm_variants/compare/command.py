@@ -14,7 +14,7 @@ from keras_lstm_variants.compare import report
 from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.schedule import train_all
 from keras_lstm_variants.compare.settings import Run, Settings, defaults
-from keras_lstm_variants.compare.store import Store, StoreError
+from keras_lstm_variants.compare.store import LOG, Store, StoreError
 from keras_lstm_variants.compare.worker import load_task
 from keras_lstm_variants.registry import get_variant, list_variants
 
@@ -148,12 +148,13 @@ def main(arguments: argparse.Namespace) -> int:
         identity = settings.identity(task.sha256)
         store.open(identity)
         if _stderr.redirected():
-            _stderr.send_notes_to(store.folder / "tensorflow.log")
+            _stderr.send_notes_to(store.folder / LOG)
     except (UsageError, tasks.TaskError, StoreError) as error:
         print(f"klv compare: {error}", file=sys.stderr)
         return 2
     runs = [Run(v, s) for s in range(arguments.seeds) for v in variants]
-    records = {run: record for run in runs if (record := store.load_run(run))}
+    # Runs that were not asked for this time are of the same comparison: they stay in it.
+    records = store.finished_runs()
     missing = [run for run in runs if run not in records]
     failed: dict[Run, str] = {}
 
@@ -164,7 +165,9 @@ def main(arguments: argparse.Namespace) -> int:
         scores = f"validation {report.number(floor['valid'])}, test {report.number(floor['test'])}"
         print(f"  floor {name}: {scores}{target}")
     if records:
-        print(f"{len(records)} of {len(runs)} runs are finished in {arguments.output!r} already.")
+        kept = len(runs) - len(missing)
+        others = f", and {len(records) - kept} more" if len(records) > kept else ""
+        print(f"{kept} of {len(runs)} runs are finished in {arguments.output!r} already{others}.")
 
     def save() -> None:
         store.save_results(
@@ -175,7 +178,7 @@ def main(arguments: argparse.Namespace) -> int:
                 "versions": versions(),
                 "floors": task.floors,
                 "metric": task.metric,
-                "runs": [records[run] for run in runs if run in records],
+                "runs": [records[run] for run in sorted(records, key=dataclasses.astuple)],
                 "failed": [{**dataclasses.asdict(r), "error": e} for r, e in failed.items()],
             }
         )
@@ -204,8 +207,8 @@ def main(arguments: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             print(
-                f"\nStopped. {len(records)} of {len(runs)} runs are finished and kept in "
-                f"{arguments.output!r}; the same command continues.",
+                f"\nStopped. {len(set(runs) & set(records))} of {len(runs)} runs are finished and "
+                f"kept in {arguments.output!r}; the same command continues.",
                 file=sys.stderr,
             )
             return 130

@@ -1,5 +1,6 @@
 """A live line for each run at a terminal, plain lines now and then elsewhere."""
 
+import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -69,7 +70,9 @@ class Progress:
     def _draw(self) -> None:
         if self.live:
             self._clear()
+            # A line that wraps would count as two when it is cleared.
+            width = shutil.get_terminal_size().columns - 1
             for line in self.active.values():
-                self.stream.write(line + "\n")
+                self.stream.write(line[:width] + "\n")
             self.drawn = len(self.active)
             self.stream.flush()

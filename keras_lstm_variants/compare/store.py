@@ -9,8 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants.compare.settings import Run
+from keras_lstm_variants.registry import list_variants
 
-RESULTS = "results.json"
+RESULTS, LOG = "results.json", "tensorflow.log"
+
+# Of results.csv; every record of a run has them.
+COLUMNS = (
+    "variant",
+    "seed",
+    "parameters",
+    "valid",
+    "test",
+    "best_epoch",
+    "epochs",
+    "ms_per_step",
+    "seconds",
+    "threads",
+)
 
 
 class StoreError(ValueError):
@@ -40,22 +55,28 @@ class Store:
         self.runs = self.folder / "runs"
 
     def open(self, identity: dict[str, Any]) -> None:
-        """Make the folder, or check that it holds a comparison with this identity."""
+        """Make the folder, or check that it holds a comparison with this identity.
+
+        Looks first: a folder that is refused stays as it was.
+        """
         try:
+            found = {p.name for p in self.folder.iterdir()} if self.folder.exists() else set()
+            if RESULTS in found:
+                self._check_same(self.folder / RESULTS, identity)
+            elif found - {"runs", LOG}:
+                raise StoreError(
+                    f"output={str(self.folder)!r} is not empty and holds no comparison: "
+                    "give another folder"
+                )
             self.runs.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
+            for folder in (self.folder, self.runs):
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            with open(self.folder / LOG, "ab"):
                 pass
         except OSError as error:
             reason = error.strerror or error
             raise StoreError(f"cannot write to output={str(self.folder)!r}: {reason}") from error
-        results = self.folder / RESULTS
-        if results.exists():
-            self._check_same(results, identity)
-        elif any(p.name != "runs" for p in self.folder.iterdir()) or any(self.runs.iterdir()):
-            raise StoreError(
-                f"output={str(self.folder)!r} is not empty and holds no comparison: "
-                "give another folder"
-            )
 
     def _check_same(self, results: Path, identity: dict[str, Any]) -> None:
         try:
@@ -77,9 +98,21 @@ class Store:
     def load_run(self, run: Run) -> dict[str, Any] | None:
         """The record of a finished run, or None."""
         try:
-            return json.loads((self.runs / f"{run.name}.json").read_text("utf-8"))
+            record = json.loads((self.runs / f"{run.name}.json").read_text("utf-8"))
         except (OSError, ValueError):
             return None
+        whole = isinstance(record, dict) and {*COLUMNS, "curve"} <= set(record)
+        return record if whole else None
+
+    def finished_runs(self) -> dict[Run, dict[str, Any]]:
+        """All finished runs in the folder, whatever was asked for this time."""
+        found = {}
+        for path in sorted(self.runs.glob("*-seed*.json")):
+            variant, _, seed = path.stem.rpartition("-seed")
+            run = Run(variant, int(seed)) if seed.isdigit() else None
+            if run and variant in list_variants() and (record := self.load_run(run)):
+                found[run] = record
+        return found
 
     def model_path(self, run: Run) -> Path:
         return self.runs / f"{run.name}.keras"
@@ -97,20 +130,8 @@ class Store:
         """`results.json`, and `results.csv` with a row for each run."""
         data = json.dumps(results, indent=1, allow_nan=False)
         write_atomically(self.folder / RESULTS, (data + "\n").encode())
-        columns = [
-            "variant",
-            "seed",
-            "parameters",
-            "valid",
-            "test",
-            "best_epoch",
-            "epochs",
-            "ms_per_step",
-            "seconds",
-            "threads",
-        ]
         table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(results["runs"])
         write_atomically(self.folder / "results.csv", table.getvalue().encode())

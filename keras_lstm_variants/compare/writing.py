@@ -31,7 +31,7 @@ def write_text(
     random = np.random.default_rng(seed)
     ids = {character: k for k, character in enumerate(symbols)}
     recurrent = [layer for layer in model.layers if hasattr(layer, "cell")]
-    states = [layer.get_start(1) for layer in recurrent]
+    states = [layer.get_initial_state(1) for layer in recurrent]
     embedding, output = model.get_layer("embedding"), model.get_layer("output")
 
     def read(character: str) -> Any:

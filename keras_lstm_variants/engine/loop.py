@@ -38,6 +38,7 @@ def run(
     sequences: Any,
     states: Any,
     output_size: int,
+    output_dtype: Any,
     *,
     mask: Any = None,
     go_backwards: bool = False,
@@ -52,7 +53,8 @@ def run(
         step: `(input at one time, states) -> (output, new states)`.
         sequences: (batch, time, ...).
         states: structure of initial states, (batch, ...) each.
-        output_size: features of the output, whose dtype is that of the states.
+        output_size: features of the output.
+        output_dtype: dtype of the output. States keep the dtypes that they start with.
         mask: None, or bool (batch, time), False for the steps to skip.
         go_backwards: process from the end to the start.
         unroll: write the steps out instead of looping; the number must be known.
@@ -60,22 +62,26 @@ def run(
         keep_outputs: return the outputs of all steps.
         keep_states: return the states of all steps.
     """
+    sequences = tf.convert_to_tensor(sequences)
     inputs = _time_first(sequences)
     steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
     masks = None if mask is None else _time_first(tf.cast(mask, tf.bool))
+    # Read by index, a plain tensor's gradient would be a whole sequence of zeros per step.
+    inputs = _readable(inputs, steps, unroll)
+    masks = None if masks is None else _readable(masks, steps, unroll)
     flat_states = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
-    batch = tf.shape(inputs)[1] if inputs.shape[1] is None else inputs.shape[1]
-    zero_output = tf.zeros((batch, output_size), flat_states[0].dtype)
+    zero_output = tf.zeros((tf.shape(sequences)[0], output_size), output_dtype)
+    zero_output.set_shape((sequences.shape[0], output_size))
 
     def one_step(time: Any, output: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
         at = steps - 1 - time if go_backwards else time
-        new_output, new_states = step(inputs[at], keras.tree.pack_sequence_as(states, flat))
+        new_output, new_states = step(inputs(at), keras.tree.pack_sequence_as(states, flat))
         new_output = tf.cast(new_output, zero_output.dtype)
         new_flat = [
             tf.cast(n, s.dtype) for n, s in zip(keras.tree.flatten(new_states), flat, strict=True)
         ]
         if masks is not None:
-            keep = masks[at]
+            keep = masks(at)
             held = zero_output if zero_output_for_mask else output
             new_output = _where(keep, new_output, held)
             new_flat = [_where(keep, n, s) for n, s in zip(new_flat, flat, strict=True)]
@@ -140,6 +146,14 @@ def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
 
 def _kept(output: Any, flat: list[Any], keep_outputs: bool, keep_states: bool) -> list[Any]:
     return ([output] if keep_outputs else []) + (list(flat) if keep_states else [])
+
+
+def _readable(values: Any, steps: Any, unroll: bool) -> Callable[[Any], Any]:
+    """A function of time that reads `values` (time, ...)."""
+    if unroll:
+        return tf.unstack(values, num=steps).__getitem__
+    array = tf.TensorArray(values.dtype, steps, element_shape=values.shape[1:])
+    return array.unstack(values).read
 
 
 def _where(keep: Any, new: Any, old: Any) -> Any:
