@@ -1,4 +1,4 @@
-"""Every LSTM variant that the literature keeps citing, for Keras 3 on TensorFlow.
+"""LSTM variants from the literature, for Keras 3 on TensorFlow.
 
 Each variant is a cell for `keras.layers.RNN` and a layer of its own:
 

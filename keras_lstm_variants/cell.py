@@ -296,6 +296,8 @@ class GatedCell(AffineCell):
             `"chrono"` without `max_timesteps`.
     """
 
+    # The forget bias where none is given.
+    usual_forget_bias: ClassVar[float] = 0.0
     # A separate gate for writing, which chrono initialisation closes.
     input_gate: ClassVar[str | None] = None
 
@@ -328,6 +330,15 @@ class GatedCell(AffineCell):
 
     def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
         chrono = isinstance(value, str) and value == "chrono"
+        if isinstance(value, str) and not chrono:
+            try:
+                keras.initializers.get(value)
+            except ValueError:
+                hint = _checks.nearest(value, ["chrono"])
+                raise ValueError(
+                    '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
+                    f"Received: forget_bias={value!r}{hint}"
+                ) from None
         if chrono and max_timesteps is not None:
             check_max_timesteps(max_timesteps)
         elif chrono or max_timesteps is not None:

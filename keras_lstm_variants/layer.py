@@ -377,7 +377,11 @@ class CellLayer(RecurrentLayer):
                 f"Received: {name}={of_keras[name]!r}{_checks.nearest(name, known)}"
             )
         use_cudnn = given.pop("use_cudnn", "auto")
-        _checks.one_of("use_cudnn", use_cudnn, ("auto", False))
+        if use_cudnn not in ("auto", False):
+            raise ValueError(
+                "There is no cuDNN path, so `use_cudnn` must be 'auto' or False. "
+                f"Received: use_cudnn={use_cudnn!r}"
+            )
         of_cell = {n: given.pop(n) for n in _config.parameters(self.cell_class) if n in given}
         shared = {n: of_keras[n] for n in ("dtype", "trainable") if n in of_keras}
         cell = self.cell_class(**of_cell, **shared, name=_snake_case(self.cell_class.__name__))

@@ -111,7 +111,11 @@ def markdown_table() -> str:
     ]
     for name, layer in _layers.items():
         cell = layer.cell_class
-        keeps = f"gate `{cell.forget_gate[0]}`" if cell.forget_gate else "-"
+        keeps = "-"
+        if cell.forget_gate:
+            gate, sign = cell.forget_gate
+            minus = "" if sign > 0 else ", with a minus"
+            keeps = f"`{gate}`{minus}; usually {cell.usual_forget_bias:g}"
         rows.append(
             f"| `{name}` | `{cell.__name__}` | {' '.join(cell.state_names)} "
             f"| {' '.join(cell.gates)} | {keeps} | {cell.reference} |"

@@ -20,10 +20,12 @@ import pytest
 from keras_lstm_variants import tasks
 from keras_lstm_variants.cli import main
 from keras_lstm_variants.compare import report, training
+from keras_lstm_variants.compare.command import variants_of
 from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.settings import Run, Settings, defaults
 from keras_lstm_variants.compare.store import Store, StoreError, write_atomically
 from keras_lstm_variants.compare.writing import write_text
+from keras_lstm_variants.registry import list_variants
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
 
@@ -208,7 +210,7 @@ class TestReport:
     def test_table_is_sorted_by_validation_and_marks_scores_above_the_floor(self, task):
         floor = task.floors[task.target]["test"]
         records = [
-            record("LSTM", 0, 3.0, floor - 1),
+            record("LSTM", 0, 3.0, floor - 1) | {"threads": 2},
             record("GRU", 0, 1.0, floor + 1),
             record("Elman", 0, 2.0, floor),
         ]
@@ -217,8 +219,12 @@ class TestReport:
         assert [line.split()[0] for line in lines[2:5]] == ["GRU", "Elman", "LSTM"]
         assert " * " in lines[2] and " * " in lines[3] and "*" not in lines[4]
         assert [line.split()[3] for line in lines[2:5]] == ["2.0", "-", "2.0"]
+        usual = report.table(records, {}, Settings(), task).splitlines()
+        assert [line.split()[3] for line in usual[2:5]] == ["0", "-", "1"]
         assert "2 run(s) failed" in text and "1,234" in text
         assert f"{floor:.4f}" in text
+        assert "1.5 (1 thread)" in lines[2] and "1.5 (2 threads)" in lines[4]
+        assert " * " in report.table([record("LSTM", 0, 99.0, 0.0)], {}, Settings(), task)
         assert "not below the floor logistic regression" in lines[-1]
 
     def test_mean_and_spread_over_seeds(self, task):
@@ -295,7 +301,9 @@ class TestStore:
     def test_folder_of_a_comparison_killed_before_its_first_result(self, tmp_path):
         (tmp_path / "runs").mkdir()
         (tmp_path / "tensorflow.log").write_text("")
+        (tmp_path / "runs" / ".partial-GRU-seed0.keras").write_text("half")
         Store(tmp_path).open(Settings().identity("abc"))
+        assert not list((tmp_path / "runs").iterdir())
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"identity": 3}'])
     def test_broken_results(self, tmp_path, content):
@@ -450,8 +458,9 @@ def in_tmp(tmp_path, monkeypatch):
 
 BAD = {
     "variant": (["--variants", "LTSM,GRU"], "'LTSM'.*Did you mean 'LSTM'"),
+    "cell": (["--variants", "TSTMCell"], "'TSTMCell'.*Did you mean 'LSTM'"),
     "no variant": (["--variants", ","], "--variants ',' names no variant"),
-    "task": (["--task", "digit"], "digit.*did you mean 'digits'"),
+    "task": (["--task", "digit"], "--task 'digit'.*did you mean 'digits'"),
     "units": (["--units", "0"], "--units.*above 0.*0"),
     "epochs": (["--epochs", "-1"], "--epochs.*-1"),
     "seeds": (["--seeds", "0"], "--seeds"),
@@ -464,8 +473,8 @@ BAD = {
     "short": (["--text", "short.txt"], "20,?000"),
     "binary": (["--text", "binary.txt"], "UTF-8"),
     "text and task": (["--text", "short.txt", "--task", "adding"], "not allowed with task"),
-    "output is a file": (["--output", "file"], "cannot write to output='file'"),
-    "output below a file": (["--output", "file/out"], "cannot write to output='file/out'"),
+    "output is a file": (["--output", "file"], "cannot write to --output 'file'"),
+    "output below a file": (["--output", "file/out"], "cannot write to --output 'file/out'"),
     "foreign output": (["--output", "."], "holds no comparison"),
 }
 
@@ -486,13 +495,20 @@ def test_no_permission(in_tmp, capsys, monkeypatch):
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     assert main(["compare", "--output", "out"]) == 2
-    assert "cannot write to output='out': Permission denied" in capsys.readouterr().err
+    assert "cannot write to --output 'out': Permission denied" in capsys.readouterr().err
 
 
-def test_unknown_option_is_argparse_code_2(capsys):
+@pytest.mark.parametrize("arguments", [["--units", "x"], ["--qick"]])
+def test_unknown_option_is_argparse_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as exit_:
-        main(["compare", "--unit", "x"])
+        main(["compare", *arguments])
     assert exit_.value.code == 2
+    assert "usage: klv compare" in capsys.readouterr().err
+
+
+def test_variants_in_any_case_and_by_their_cells():
+    assert variants_of("gru, LSTMcell,peepholelstm,GRU") == ["GRU", "LSTM", "PeepholeLSTM"]
+    assert variants_of("all") == list_variants()
 
 
 def test_quick_is_smaller():

@@ -111,6 +111,7 @@ def test_chrono_is_a_seeded_draw():
 
 ERRORS = {
     "word": ({"forget_bias": "big"}, "`forget_bias`.*chrono.*forget_bias='big'"),
+    "slip": ({"forget_bias": "crono", "max_timesteps": 9}, "Did you mean 'chrono'"),
     "bool": ({"forget_bias": True}, "`forget_bias`.*forget_bias=True"),
     "infinite": ({"forget_bias": float("inf")}, "finite"),
     "chrono alone": ({"forget_bias": "chrono"}, "go together.*max_timesteps=None"),

@@ -193,7 +193,10 @@ ERRORS = {
     ),
     "reset_after": (lambda: klv.GRU(4, reset_after="no"), "`reset_after`"),
     "implementation": (lambda: klv.LSTM(4, implementation=3), "`implementation`.*implementation=3"),
-    "use_cudnn": (lambda: klv.LSTM(4, use_cudnn=True), "`use_cudnn`.*use_cudnn=True"),
+    "use_cudnn": (
+        lambda: klv.LSTM(4, use_cudnn=True),
+        "no cuDNN path.*use_cudnn=True",
+    ),
     "initial_state": (lambda: klv.LSTM(4, initial_state="ones"), "`initial_state`.*learned"),
     "flag": (lambda: klv.LSTM(4, return_sequences="yes"), "`return_sequences`.*True or False"),
     "seed": (lambda: klv.LSTM(4, seed=-1), "`seed`.*seed=-1"),

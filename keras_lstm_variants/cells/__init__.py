@@ -1,5 +1,7 @@
 """The cells and their layers, a file for each family."""
 
+from keras_lstm_variants.cells.family import LSTMFamilyCell, PeepholeFamilyCell
+
 # In this order `list_variants` and README's table show them.
 # isort: off
 from keras_lstm_variants.cells.elman import Elman, ElmanCell
@@ -21,6 +23,8 @@ __all__ = [
     "GRUCell",
     "LSTM1997Cell",
     "LSTMCell",
+    "LSTMFamilyCell",
+    "PeepholeFamilyCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
 ]

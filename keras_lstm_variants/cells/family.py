@@ -28,6 +28,7 @@ class LSTMFamilyCell(GatedCell):
     gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
     forget_gate: ClassVar[tuple[str, int] | None] = ("f", 1)
     input_gate: ClassVar[str | None] = "i"
+    usual_forget_bias: ClassVar[float] = 1.0
 
     def __init__(
         self,
@@ -59,7 +60,8 @@ class LSTMFamilyCell(GatedCell):
     def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
         if self.unit_forget_bias:
             gate, sign = self.forget_gate
-            return {gate: keras.ops.full((self.units,), sign, dtype=dtype)}
+            usual = sign * self.usual_forget_bias
+            return {gate: keras.ops.full((self.units,), usual, dtype=dtype)}
         return super().forget_bias_columns(dtype)
 
 

@@ -15,6 +15,7 @@ from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.schedule import train_all
 from keras_lstm_variants.compare.settings import Run, Settings, defaults
 from keras_lstm_variants.compare.store import LOG, Store, StoreError
+from keras_lstm_variants.compare.training import sequence_length
 from keras_lstm_variants.compare.worker import load_task
 from keras_lstm_variants.registry import get_variant, list_variants
 
@@ -26,6 +27,10 @@ evidence. Without arguments: four cells learn to predict the next character of t
 that come with Python. Finished runs are kept in the output folder; the same command
 continues a stopped comparison, and more variants or seeds may be added to it.
 """
+
+
+# In the parsed arguments, but no arguments.
+_INTERNAL = ("run", "parser")
 
 
 class UsageError(ValueError):
@@ -47,9 +52,13 @@ def add_parser(commands: Any) -> None:
     )
     add("--task", default=None, help=f"{', '.join(tasks.TASKS)} (default: docs_text)")
     add("--text", metavar="FILE", help="predict the characters of your own UTF-8 text")
-    add("--units", type=int, help="units of each recurrent layer")
+    add("--units", type=int, help="units of each recurrent layer (default: 128 for text, else 64)")
     add("--layers", type=int, help="recurrent layers (default: 1)")
-    add("--epochs", type=int, help="passes over the training data")
+    add(
+        "--epochs",
+        type=int,
+        help="passes over the training data (default: by task)",
+    )
     add("--seeds", type=int, default=1, metavar="N", help="runs of each variant (default: 1)")
     add("--forget-bias", metavar="B", help="a number, or chrono (default: each variant's usual)")
     add("--output", default="klv_compare", metavar="DIR", help="folder (default: %(default)s)")
@@ -61,7 +70,7 @@ def add_parser(commands: Any) -> None:
     )
     add("--quick", action="store_true", help="a look in under 30 seconds, small and short")
     add("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
-    parser.set_defaults(run=main)
+    parser.set_defaults(run=main, parser=parser)
 
 
 def variants_of(text: str) -> list[str]:
@@ -70,12 +79,17 @@ def variants_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--variants {text!r} names no variant")
+    known = {name.lower(): name for name in list_variants()}
+    chosen = []
     for name in names:
+        # `lstm` and `LSTMCell` mean LSTM.
+        found = known.get(name.lower()) or known.get(name.lower().removesuffix("cell"))
         try:
-            get_variant(name)
+            get_variant(found or name)
         except ValueError as error:
             raise UsageError(str(error)) from error
-    return list(dict.fromkeys(names))
+        chosen.append(found)
+    return list(dict.fromkeys(chosen))
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -114,6 +128,26 @@ def forget_bias_of(text: str | None) -> float | str | None:
     return value
 
 
+def _in_options(message: str) -> str:
+    """A message of `tasks` in the words of the command line."""
+    for name, option in (("task name=", "--task "), ("text_file=", "--text "), ("...", " FILE")):
+        message = message.replace(name, option)
+    return message
+
+
+def describe_settings(settings: Settings, task: tasks.Task) -> str:
+    parts = [
+        f"{settings.layers} layer(s) of {settings.units} units (equal units, not equal parameters)",
+        f"{settings.epochs} epoch(s)",
+        f"batches of {settings.batch} sequences of {sequence_length(settings, task)} steps",
+        f"Adam with a peak learning rate of {settings.learning_rate:g}",
+        f"XLA {'on' if settings.jit else 'off'}",
+    ]
+    if settings.forget_bias == "chrono":
+        parts.append(f"chrono up to {sequence_length(settings, task)} steps")
+    return "Settings: " + ", ".join(parts) + "."
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in ("keras_lstm_variants", "keras", "tensorflow", "tensorflow-cpu", "numpy"):
@@ -150,7 +184,7 @@ def main(arguments: argparse.Namespace) -> int:
         if _stderr.redirected():
             _stderr.send_notes_to(store.folder / LOG)
     except (UsageError, tasks.TaskError, StoreError) as error:
-        print(f"klv compare: {error}", file=sys.stderr)
+        print(f"klv compare: {_in_options(str(error))}", file=sys.stderr)
         return 2
     runs = [Run(v, s) for s in range(arguments.seeds) for v in variants]
     # Runs that were not asked for this time are of the same comparison: they stay in it.
@@ -164,6 +198,9 @@ def main(arguments: argparse.Namespace) -> int:
         target = "  <- to beat" if name == task.target else ""
         scores = f"validation {report.number(floor['valid'])}, test {report.number(floor['test'])}"
         print(f"  floor {name}: {scores}{target}")
+    print(describe_settings(settings, task))
+    if arguments.quick:
+        print("--quick trains very little: it shows that all runs, not which cell is better.")
     if records:
         kept = len(runs) - len(missing)
         others = f", and {len(records) - kept} more" if len(records) > kept else ""
@@ -173,7 +210,7 @@ def main(arguments: argparse.Namespace) -> int:
         store.save_results(
             {
                 "identity": identity,
-                "arguments": {k: v for k, v in vars(arguments).items() if k != "run"},
+                "arguments": {k: v for k, v in vars(arguments).items() if k not in _INTERNAL},
                 "settings": dataclasses.asdict(settings),
                 "versions": versions(),
                 "floors": task.floors,

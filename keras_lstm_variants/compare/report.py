@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants.compare.settings import Settings
-from keras_lstm_variants.registry import get_variant
+from keras_lstm_variants.registry import get_variant, list_variants
 from keras_lstm_variants.tasks import Task
 
 Record = dict[str, Any]
@@ -36,10 +36,21 @@ def spread(records: list[Record], key: str) -> str:
     return text
 
 
+def milliseconds(group: list[Record], records: list[Record]) -> str:
+    """Median time of a step, with the number of threads where runs differ in it."""
+    text = f"{statistics.median(r['ms_per_step'] for r in group):.1f}"
+    if len({r["threads"] for r in records}) > 1:
+        threads = "/".join(sorted({str(r["threads"]) for r in group}))
+        text += f" ({threads} thread{'s' if threads != '1' else ''})"
+    return text
+
+
 def forget_bias(variant: str, settings: Settings) -> str:
     if not get_variant(variant).cell_class.forget_gate:
         return "-"
-    return "usual" if settings.forget_bias is None else f"{settings.forget_bias}"
+    if settings.forget_bias is None:
+        return f"{get_variant(variant).cell_class.usual_forget_bias:g} (usual)"
+    return f"{settings.forget_bias}"
 
 
 def table(records: list[Record], failed: dict[str, int], settings: Settings, task: Task) -> str:
@@ -49,7 +60,8 @@ def table(records: list[Record], failed: dict[str, int], settings: Settings, tas
     rows = []
     marked = False
     for variant, group in by_variant(records).items():
-        above = mean(group, "test") >= task.floors[task.target]["test"]
+        floor = task.floors[task.target]
+        above = any(mean(group, split) >= floor[split] for split in ("valid", "test"))
         marked |= above
         rows.append(
             [
@@ -60,7 +72,7 @@ def table(records: list[Record], failed: dict[str, int], settings: Settings, tas
                 spread(group, "valid"),
                 spread(group, "test") + (" *" if above else ""),
                 "/".join(str(r["best_epoch"]) for r in group),
-                f"{statistics.median(r['ms_per_step'] for r in group):.1f}",
+                milliseconds(group, records),
             ]
         )
     rows += [[v, "", "", "", f"{n} run(s) failed", "", "", ""] for v, n in failed.items()]
@@ -74,7 +86,9 @@ def table(records: list[Record], failed: dict[str, int], settings: Settings, tas
     ]
     lines.insert(1, "-" * len(lines[0]))
     if marked:
-        lines.append(f"* not below the floor {task.target}: this run has shown nothing yet.")
+        lines.append(
+            f"* not below the floor {task.target} in validation and test: has shown nothing yet."
+        )
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -126,7 +140,10 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     values = []
-    for k, (variant, group) in enumerate(by_variant(records).items()):
+    # A variant keeps its colour, whatever its rank and its company.
+    place = {name: k for k, name in enumerate(list_variants())}
+    for variant, group in by_variant(records).items():
+        k = place[variant]
         for j, record in enumerate(group):
             epochs = [row["epoch"] for row in record["curve"]]
             valid = [row["valid"] for row in record["curve"]]
@@ -141,15 +158,19 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
                 alpha=1 if len(group) == 1 else 0.7,
                 label=f"{variant} (best {number(mean(group, 'valid'))})" if j == 0 else None,
             )
+    drawn: list[float] = []
     for name, floor in task.floors.items():
         # A floor far above all curves would only squeeze them.
         if floor["valid"] < 1.2 * max(values) - 0.2 * min(values):
             axes.axhline(floor["valid"], color="0.35", linewidth=1, linestyle=(0, (1, 2)))
+            height = max(values) - min(values)
+            near = any(abs(floor["valid"] - d) < 0.05 * height for d in drawn)
+            drawn.append(floor["valid"])
             axes.annotate(
                 f"floor: {name} {number(floor['valid'])}",
                 (1, floor["valid"]),
                 xycoords=("axes fraction", "data"),
-                xytext=(-4, 3),
+                xytext=(-4, -11 if near else 3),
                 textcoords="offset points",
                 ha="right",
                 color="0.25",
@@ -158,7 +179,7 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"validation, {task.metric} (lower is better)")
     axes.set_title(f"klv compare: {task.name}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -11,7 +11,7 @@ from typing import Any
 from keras_lstm_variants.compare.settings import Run
 from keras_lstm_variants.registry import list_variants
 
-RESULTS, LOG = "results.json", "tensorflow.log"
+RESULTS, LOG, PARTIAL = "results.json", "tensorflow.log", ".partial-"
 
 # Of results.csv; every record of a run has them.
 COLUMNS = (
@@ -34,7 +34,7 @@ class StoreError(ValueError):
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write all of it or nothing: a reader never sees half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -65,7 +65,7 @@ class Store:
                 self._check_same(self.folder / RESULTS, identity)
             elif found - {"runs", LOG}:
                 raise StoreError(
-                    f"output={str(self.folder)!r} is not empty and holds no comparison: "
+                    f"--output {str(self.folder)!r} is not empty and holds no comparison: "
                     "give another folder"
                 )
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -74,9 +74,11 @@ class Store:
                     pass
             with open(self.folder / LOG, "ab"):
                 pass
+            for path in [*self.folder.glob(f"{PARTIAL}*"), *self.runs.glob(f"{PARTIAL}*")]:
+                path.unlink()
         except OSError as error:
             reason = error.strerror or error
-            raise StoreError(f"cannot write to output={str(self.folder)!r}: {reason}") from error
+            raise StoreError(f"cannot write to --output {str(self.folder)!r}: {reason}") from error
 
     def _check_same(self, results: Path, identity: dict[str, Any]) -> None:
         try:
@@ -84,14 +86,14 @@ class Store:
             different = {k for k in {*before, *identity} if before.get(k) != identity.get(k)}
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(
-                f"output={str(self.folder)!r} has an unreadable {RESULTS}: give another folder"
+                f"--output {str(self.folder)!r} has an unreadable {RESULTS}: give another folder"
             ) from error
         if different:
             changes = ", ".join(
                 f"{k} {before.get(k)!r} there, {identity.get(k)!r} here" for k in sorted(different)
             )
             raise StoreError(
-                f"output={str(self.folder)!r} holds another comparison ({changes}): "
+                f"--output {str(self.folder)!r} holds another comparison ({changes}): "
                 "give another folder"
             )
 
@@ -119,10 +121,10 @@ class Store:
 
     def save_run(self, run: Run, record: dict[str, Any], model: Any) -> None:
         """The record is written last: with it the run counts as finished."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            path = Path(folder) / "model.keras"
-            model.save(path)
-            os.replace(path, self.model_path(run))
+        # A name that `open` clears away if this process is stopped in between.
+        path = self.runs / f"{PARTIAL}{run.name}.keras"
+        model.save(path)
+        os.replace(path, self.model_path(run))
         data = json.dumps(record, indent=1, allow_nan=False)
         write_atomically(self.runs / f"{run.name}.json", data.encode())
 
