@@ -13,11 +13,15 @@ from keras_lstm_variants import _backend  # noqa: F401, first: it says what is m
 # isort: split
 from keras_lstm_variants import initializers
 from keras_lstm_variants._version import __version__
-from keras_lstm_variants.cell import AffineCell, Cell, GatedCell
+from keras_lstm_variants.cell import AffineCell, Cell
+from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells import *  # noqa: F403
 from keras_lstm_variants.cells import __all__ as _cells
-from keras_lstm_variants.layer import CellLayer, RecurrentLayer
+from keras_lstm_variants.describe import describe
+from keras_lstm_variants.gated import GatedCell
+from keras_lstm_variants.layer import RecurrentLayer
 from keras_lstm_variants.registry import get_variant, list_variants, register
+from keras_lstm_variants.states import get_states, reset_states, set_states
 
 __all__ = [  # noqa: PLE0604
     "AffineCell",
@@ -26,9 +30,13 @@ __all__ = [  # noqa: PLE0604
     "GatedCell",
     "RecurrentLayer",
     "__version__",
+    "describe",
+    "get_states",
     "get_variant",
     "initializers",
     "list_variants",
     "register",
+    "reset_states",
+    "set_states",
     *_cells,
 ]

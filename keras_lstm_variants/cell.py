@@ -6,20 +6,17 @@ everything that does not depend on a state) and makes new states from old ones (
 it again. Everything else (loops, masks, saving) is somebody else's work.
 """
 
-import math
-import numbers
+import re
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
-from keras_lstm_variants.initializers import ChronoBias, check_max_timesteps
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
 _HALF_TYPES = ("float16", "bfloat16")
@@ -138,7 +135,8 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     def tap(self, **values: Any) -> None:
         """Name the gates of a step as it computes them; costs nothing when nobody listens."""
         if self._listener is not None:
-            self._listener(values)
+            # A gate that the cell lacks is the number 1, and nothing to listen to.
+            self._listener({k: v for k, v in values.items() if not isinstance(v, float)})
 
     @contextmanager
     def listening(self, listener: Callable[[dict[str, Any]], None]):
@@ -153,9 +151,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         """A weight with the regularizer and constraint of its kind.
 
         `bias` takes `bias_regularizer` and `bias_constraint`, `recurrent_kernel` takes
-        `recurrent_regularizer`, and so on.
+        `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on.
         """
-        kind = name if name == "kernel" else name.removesuffix("_kernel")
+        kind = name if name == "kernel" else re.sub("_(kernel|projection)$", "", name)
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)
@@ -173,6 +171,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 class AffineCell(Cell):
     """A cell whose step begins with `x W + h U + b`, a block of columns for each gate.
 
+    A cell in which not every gate sees the input, or the state, names those that do in
+    `kernel_gates` and `recurrent_gates`; the others have no columns there.
+
     Args:
         units: positive integer, the size of the states and of the output.
         activation: the function of the candidate. Default `"tanh"`; None is linear.
@@ -189,6 +190,9 @@ class AffineCell(Cell):
     Raises:
         ValueError: an argument is out of its range.
     """
+
+    kernel_gates: ClassVar[tuple[str, ...]] = ()
+    recurrent_gates: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -231,10 +235,14 @@ class AffineCell(Cell):
                 f"{type(self).__name__} needs to know the number of input features, the last "
                 f"dimension of its input. Received: input shape {tuple(input_shape)}"
             )
-        columns = len(self.gates) * self.units
-        self.kernel = self.add_cell_weight("kernel", (inputs, columns), self.kernel_initializer)
+        n = self.units
+        self.kernel = self.add_cell_weight(
+            "kernel", (inputs, len(self.kernel_gates or self.gates) * n), self.kernel_initializer
+        )
         self.recurrent_kernel = self.add_cell_weight(
-            "recurrent_kernel", (self.units, columns), self.recurrent_initializer
+            "recurrent_kernel",
+            (n, len(self.recurrent_gates or self.gates) * n),
+            self.recurrent_initializer,
         )
         self.bias = None
         if self.use_bias:
@@ -248,7 +256,9 @@ class AffineCell(Cell):
         return self.bias_initializer(shape, dtype=dtype)
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        z = ops.matmul(self.drop_inputs(inputs, training), self.kernel)
+        return self.add_bias(ops.matmul(self.drop_inputs(inputs, training), self.kernel))
+
+    def add_bias(self, z: Any) -> Any:
         return z if self.bias is None else z + self.input_bias
 
     @property
@@ -262,144 +272,18 @@ class AffineCell(Cell):
         """
         h = self.drop_state(h, training)
         if not gates:
-            return ops.matmul(h, self.recurrent_kernel)
-        first = self.gates.index(gates[0]) if gates[0] in self.gates else 0
-        if tuple(self.gates[first : first + len(gates)]) != gates:
-            raise ValueError(f"recur: {gates} are not neighbours in {self.gates}.")
+            return self.product(h, self.recurrent_kernel)
+        known = tuple(self.recurrent_gates or self.gates)
+        first = known.index(gates[0]) if gates[0] in known else 0
+        if known[first : first + len(gates)] != gates:
+            raise ValueError(f"recur: {gates} are not neighbours in {known}.")
         columns = slice(first * self.units, (first + len(gates)) * self.units)
-        return ops.matmul(h, self.recurrent_kernel[:, columns])
+        return self.product(h, self.recurrent_kernel[:, columns])
+
+    def product(self, state: Any, kernel: Any) -> Any:
+        """A state times a weight matrix: every such product of a step goes through here."""
+        return ops.matmul(state, kernel)
 
     def split(self, z: Any) -> list[Any]:
         """The blocks of `z`, one for each gate, in the order of `gates`."""
         return ops.split(z, len(self.gates), axis=-1)
-
-
-class GatedCell(AffineCell):
-    """A cell with gates: adds the gates' activation and the forget bias to `AffineCell`.
-
-    Args:
-        units, activation, use_bias, ...: see `AffineCell`.
-        recurrent_activation: the function of the gates. Default `"sigmoid"`.
-        forget_bias: where the memory starts.
-            None: the cell's usual rule (see the cell).
-            A number b: the bias towards keeping, so that the memory shrinks by sigmoid(b)
-            a step at first; it gets a minus sign where the open gate overwrites.
-            `"chrono"`: `klv.initializers.ChronoBias(max_timesteps)`, also towards keeping;
-            a separate input gate gets minus these values.
-            An initializer: fills the gate's column as it is.
-        max_timesteps: with `forget_bias="chrono"`, the longest dependency in steps, above 2.
-        **kwargs: what `AffineCell` takes.
-
-    Raises:
-        ValueError: an argument is out of its range; `forget_bias` for a cell without a
-            keeping gate or with `use_bias=False`; `max_timesteps` without `"chrono"` or
-            `"chrono"` without `max_timesteps`.
-    """
-
-    # The forget bias where none is given.
-    usual_forget_bias: ClassVar[float] = 0.0
-    # A separate gate for writing, which chrono initialisation closes.
-    input_gate: ClassVar[str | None] = None
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        *,
-        forget_bias: Any = None,
-        max_timesteps: float | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            **kwargs,
-        )
-        self.recurrent_activation = keras.activations.get(recurrent_activation)
-        self.forget_bias = self._check_forget_bias(forget_bias, max_timesteps)
-        self.max_timesteps = None if max_timesteps is None else check_max_timesteps(max_timesteps)
-
-    def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
-        chrono = isinstance(value, str) and value == "chrono"
-        if isinstance(value, str) and not chrono:
-            try:
-                keras.initializers.get(value)
-            except ValueError:
-                hint = _checks.nearest(value, ["chrono"])
-                raise ValueError(
-                    '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
-                    f"Received: forget_bias={value!r}{hint}"
-                ) from None
-        if chrono and max_timesteps is not None:
-            check_max_timesteps(max_timesteps)
-        elif chrono or max_timesteps is not None:
-            raise ValueError(
-                '`forget_bias="chrono"` and `max_timesteps` (the longest dependency in steps) '
-                f"go together. Received: forget_bias={value!r}, max_timesteps={max_timesteps!r}"
-            )
-        if value is None:
-            return None
-        if self.forget_gate is None:
-            raise ValueError(
-                f"{type(self).__name__} has no gate that keeps its memory, so `forget_bias` "
-                f"must be None. Received: forget_bias={value!r}"
-            )
-        if not self.use_bias:
-            raise ValueError(
-                "`forget_bias` needs `use_bias=True`. "
-                f"Received: forget_bias={value!r}, use_bias=False"
-            )
-        if chrono:
-            return value
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value.item()
-        if isinstance(value, numbers.Real) and not isinstance(value, bool):
-            if not math.isfinite(value):
-                raise ValueError(f"`forget_bias` must be finite. Received: forget_bias={value!r}")
-            return float(value)
-        try:
-            return keras.initializers.get(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
-                f"Received: forget_bias={value!r}"
-            ) from error
-
-    def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
-        """Initial bias of the gates that `forget_bias` sets: gate name -> (units,) values."""
-        if self.forget_bias is None:
-            return {}
-        gate, sign = self.forget_gate
-        shape = (self.units,)
-        if self.forget_bias == "chrono":
-            bias = ChronoBias(self.max_timesteps)(shape, dtype=dtype)
-            columns = {gate: sign * bias}
-            if self.input_gate is not None:
-                columns[self.input_gate] = -bias
-            return columns
-        if isinstance(self.forget_bias, float):
-            return {gate: ops.full(shape, sign * self.forget_bias, dtype=dtype)}
-        return {gate: self.forget_bias(shape, dtype=dtype)}
-
-    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        return self.with_forget_bias(super().initial_bias(shape, dtype=dtype), dtype)
-
-    def with_forget_bias(self, bias: Any, dtype: Any) -> Any:
-        """`bias` (gates x units,) with the columns that the forget bias sets."""
-        blocks = self.split(bias)
-        for gate, column in self.forget_bias_columns(dtype).items():
-            blocks[self.gates.index(gate)] = column
-        return ops.concatenate(blocks, axis=-1)
-
-    def gate(self, z: Any) -> Any:
-        """The gates' activation, the sigmoid by default."""
-        return self.recurrent_activation(z)

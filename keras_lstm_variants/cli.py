@@ -1,11 +1,17 @@
 """The command `klv`, also `python -m keras_lstm_variants`."""
 
 import argparse
+import importlib
+import json
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.compare import command as compare
+from keras_lstm_variants.describe import describe
+from keras_lstm_variants.registry import get_variant, list_variants
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,17 +23,71 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 if a run failed; 2 for bad input; 130 after Ctrl-C.
     """
+    # A user's own module beside where the command is called, as with `python -m`.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
     parser = argparse.ArgumentParser(
         prog="klv", description="LSTM variants for Keras 3 on TensorFlow."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     compare.add_parser(commands)
+    _add_list(commands)
+    _add_describe(commands)
+    for command in commands.choices.values():
+        command.add_argument(
+            "--import",
+            dest="modules",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="import your module first, for the variants that it registers",
+        )
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         arguments.parser.error(f"unknown arguments: {' '.join(unknown)}")
+    try:
+        for module in arguments.modules:
+            importlib.import_module(module)
+    except Exception as error:
+        print(f"klv: --import {module}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser("list", help="all variants, a line each")
+    parser.set_defaults(run=_list, parser=parser)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    width = max(map(len, list_variants()))
+    for name in list_variants():
+        print(f"{name:<{width}}  {get_variant(name).cell_class.reference or '-'}")
+    return 0
+
+
+def _add_describe(commands: Any) -> None:
+    parser = commands.add_parser(
+        "describe", help="a variant's equations, reference, states and weights"
+    )
+    parser.add_argument("variant", metavar="VARIANT", help="a name that `klv list` shows")
+    parser.add_argument("--input-dim", type=int, default=80, help="default: %(default)s")
+    parser.add_argument("--units", type=int, default=12, help="default: %(default)s")
+    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
+    parser.set_defaults(run=_describe, parser=parser)
+
+
+def _describe(arguments: argparse.Namespace) -> int:
+    form = "dict" if arguments.format == "json" else arguments.format
+    try:
+        found = describe(arguments.variant, arguments.input_dim, arguments.units, format=form)
+    except ValueError as error:
+        print(f"klv describe: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found, indent=1) if form == "dict" else found.rstrip("\n"))
+    return 0

@@ -1,13 +1,12 @@
-"""Layers: a cell run over a sequence, with everything that Keras's LSTM layer offers."""
+"""Any cell run over a sequence, with everything that Keras's LSTM layer offers."""
 
 import inspect
-import re
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks, _config, engine
+from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import DropoutRNNCell
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.registry import register
@@ -169,6 +168,19 @@ class RecurrentLayer(keras.layers.RNN):
         if self._fresh is not None:
             self._fresh.assign(1)
 
+    def kept_states(self) -> list[Any]:
+        """The states from which a stateful layer's next call starts."""
+        if self._fresh is not None and int(self._fresh):
+            return self.get_initial_state(keras.tree.flatten(self.states)[0].shape[0])
+        return self.states
+
+    def keep_states(self, values: Any) -> None:
+        """Let a stateful layer's next call start from these states."""
+        for variable, value in self._kept_and(values):
+            variable.assign(value)
+        if self._fresh is not None:
+            self._fresh.assign(0)
+
     def call(
         self,
         sequences: Any,
@@ -215,10 +227,7 @@ class RecurrentLayer(keras.layers.RNN):
 
         states = cast(result.states)
         if self.stateful:
-            for variable, value in self._kept_and(states):
-                variable.assign(value)
-            if self._fresh is not None:
-                self._fresh.assign(0)
+            self.keep_states(states)
         output = cast(result.outputs if self.return_sequences else result.last_output)
         if not self.return_state:
             return output
@@ -317,107 +326,6 @@ class RecurrentLayer(keras.layers.RNN):
             "return_all_states": self.return_all_states,
             "initial_state": self.initial_state,
         }
-
-
-class CellLayer(RecurrentLayer):
-    """A cell and its layer in one: `CellLayer(units, ...)` with all arguments of the cell.
-
-    A named layer is a subclass that gives its `cell_class`, in three lines.
-
-    Args:
-        units: positive integer, the size of the output and of each state.
-        activation, recurrent_activation, ...: all arguments of the cell.
-        return_sequences, return_state, go_backwards, stateful, unroll,
-            zero_output_for_mask, return_all_states, initial_state: see `RecurrentLayer`.
-        activity_regularizer: penalty on the output.
-        use_cudnn: `"auto"` or False, accepted as in Keras; there is no cuDNN path, so it
-            has no effect.
-        **kwargs: `name`, `dtype`, `trainable`.
-
-    Call arguments: see `RecurrentLayer`.
-
-    Raises:
-        ValueError: an argument is unknown or out of its range, or `use_cudnn=True`.
-    """
-
-    cell_class: ClassVar[type]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "cell_class" not in vars(cls):
-            return
-        of_cell = _config.parameters(cls.cell_class)
-        of_layer = {
-            name: p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for name, p in _config.parameters(RecurrentLayer).items()
-            if name != "cell"
-        }
-        own = inspect.signature(_own_arguments).parameters
-        cls.__signature__ = _config.in_order({**of_cell, **of_layer, **own})
-        for name in ("gates", "state_names", "reference"):
-            setattr(cls, name, getattr(cls.cell_class, name))
-        for name in of_cell:
-            # As Keras's LSTM has them: layer.units, layer.activation, ...
-            setattr(cls, name, _from_cell(name))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        signature = type(self).__signature__
-        given = signature.bind(*args, **kwargs).arguments
-        of_keras = given.pop("kwargs", {})
-        unknown = set(of_keras) - _KERAS_ACCEPTS
-        for name in sorted(unknown):
-            known = [*signature.parameters, "name", "dtype", "trainable"]
-            if name in ("forget_bias", "unit_forget_bias") and not self.cell_class.forget_gate:
-                raise ValueError(
-                    f"{type(self).__name__} has no gate that keeps its memory, so it takes no "
-                    f"`{name}`. Received: {name}={of_keras[name]!r}"
-                )
-            raise ValueError(
-                f"{type(self).__name__} has no argument `{name}`. "
-                f"Received: {name}={of_keras[name]!r}{_checks.nearest(name, known)}"
-            )
-        use_cudnn = given.pop("use_cudnn", "auto")
-        if use_cudnn not in ("auto", False):
-            raise ValueError(
-                "There is no cuDNN path, so `use_cudnn` must be 'auto' or False. "
-                f"Received: use_cudnn={use_cudnn!r}"
-            )
-        of_cell = {n: given.pop(n) for n in _config.parameters(self.cell_class) if n in given}
-        shared = {n: of_keras[n] for n in ("dtype", "trainable") if n in of_keras}
-        cell = self.cell_class(**of_cell, **shared, name=_snake_case(self.cell_class.__name__))
-        super().__init__(cell, **given, **of_keras)
-        self.gates = cell.gates  # an argument may change them
-        self.use_cudnn = use_cudnn
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["cell"]
-        config.update(self.cell.get_config(), **{n: config[n] for n in _OF_KERAS})
-        config["activity_regularizer"] = _config.serialize(self.activity_regularizer)
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "CellLayer":
-        return cls(**config)
-
-
-# Of these the first three are stored; the shapes are old Keras's, which warns of them.
-_KERAS_ACCEPTS = {"name", "dtype", "trainable", "autocast", "input_shape", "input_dim"}
-
-# Both the cell and the layer have these; the layer's own count.
-_OF_KERAS = ("name", "dtype", "trainable")
-
-
-def _own_arguments(*, activity_regularizer: Any = None, use_cudnn: str | bool = "auto") -> None:
-    """Arguments that named layers have besides those of the cell and `RecurrentLayer`."""
-
-
-def _from_cell(name: str) -> property:
-    return property(lambda self: getattr(self.cell, name), doc=f"`{name}` of the cell.")
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class _InitialStateOf:

@@ -21,6 +21,17 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"peepholes": ("i", "o")},
     ],
     "GRU": [{}, {"reset_after": False}],
+    "NIGLSTM": [{}, {"peepholes": ()}, {"peepholes": ("o",)}],
+    "NFGLSTM": [{}, {"peepholes": ()}, {"peepholes": ("o",)}],
+    "NOGLSTM": [{}, {"peepholes": ()}, {"peepholes": ("f",)}],
+    "NIAFLSTM": [{}, {"peepholes": ("i",)}],
+    "NOAFLSTM": [{}, {"peepholes": ("f",)}],
+    "NPLSTM": [{}],
+    "CIFGLSTM": [{}, {"peepholes": ("o",)}],
+    "FGRLSTM": [{}, {"peepholes": ()}, {"peepholes": ("o", "i")}],
+    "MUT1": [{}],
+    "MUT2": [{}],
+    "MUT3": [{}],
 }
 
 LAYERS = list(ROWS)

@@ -190,6 +190,251 @@ def gru(x, states, w, *, reset_after=True):
     return (h_new,), {"z": z, "r": r, "g": g}
 
 
+def nig_lstm(x, states, w, *, peepholes=("f", "o")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant NIG: i = 1).
+
+    f = s(A_f + p_f * c_{t-1});  g = tanh(A_g)
+    c_t = f * c_{t-1} + g
+    o = s(A_o + p_o * c_t)
+    h_t = o * tanh(c_t)
+
+    Columns: f, g, o.
+    """
+    h, c = states
+    a_f, a_g, a_o = affine(x, h, w, 3)
+    p = peephole_vectors(w, peepholes, ("f", "o"))
+    f = sigmoid(a_f + p["f"] * c)
+    g = np.tanh(a_g)
+    c_new = f * c + g
+    o = sigmoid(a_o + p["o"] * c_new)
+    h_new = o * np.tanh(c_new)
+    return (h_new, c_new), {"f": f, "g": g, "o": o}
+
+
+def nfg_lstm(x, states, w, *, peepholes=("i", "o")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant NFG: f = 1).
+
+    i = s(A_i + p_i * c_{t-1});  g = tanh(A_g)
+    c_t = c_{t-1} + i * g
+    o = s(A_o + p_o * c_t)
+    h_t = o * tanh(c_t)
+
+    Columns: i, g, o.
+    """
+    h, c = states
+    a_i, a_g, a_o = affine(x, h, w, 3)
+    p = peephole_vectors(w, peepholes, ("i", "o"))
+    i = sigmoid(a_i + p["i"] * c)
+    g = np.tanh(a_g)
+    c_new = c + i * g
+    o = sigmoid(a_o + p["o"] * c_new)
+    h_new = o * np.tanh(c_new)
+    return (h_new, c_new), {"i": i, "g": g, "o": o}
+
+
+def nog_lstm(x, states, w, *, peepholes=("i", "f")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant NOG: o = 1).
+
+    i = s(A_i + p_i * c_{t-1});  f = s(A_f + p_f * c_{t-1});  g = tanh(A_g)
+    c_t = f * c_{t-1} + i * g
+    h_t = tanh(c_t)
+
+    Columns: i, f, g.
+    """
+    h, c = states
+    a_i, a_f, a_g = affine(x, h, w, 3)
+    p = peephole_vectors(w, peepholes, ("i", "f"))
+    i = sigmoid(a_i + p["i"] * c)
+    f = sigmoid(a_f + p["f"] * c)
+    g = np.tanh(a_g)
+    c_new = f * c + i * g
+    h_new = np.tanh(c_new)
+    return (h_new, c_new), {"i": i, "f": f, "g": g}
+
+
+def niaf_lstm(x, states, w, *, peepholes=("i", "f", "o")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant NIAF: g linear).
+
+    i = s(A_i + p_i * c_{t-1});  f = s(A_f + p_f * c_{t-1});  g = A_g
+    c_t = f * c_{t-1} + i * g
+    o = s(A_o + p_o * c_t)
+    h_t = o * tanh(c_t)
+
+    Columns: i, f, g, o.
+    """
+    h, c = states
+    a_i, a_f, a_g, a_o = affine(x, h, w, 4)
+    p = peephole_vectors(w, peepholes, ("i", "f", "o"))
+    i = sigmoid(a_i + p["i"] * c)
+    f = sigmoid(a_f + p["f"] * c)
+    g = a_g
+    c_new = f * c + i * g
+    o = sigmoid(a_o + p["o"] * c_new)
+    h_new = o * np.tanh(c_new)
+    return (h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
+
+
+def noaf_lstm(x, states, w, *, peepholes=("i", "f", "o")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant NOAF: h = o * c).
+
+    i = s(A_i + p_i * c_{t-1});  f = s(A_f + p_f * c_{t-1});  g = tanh(A_g)
+    c_t = f * c_{t-1} + i * g
+    o = s(A_o + p_o * c_t)
+    h_t = o * c_t
+
+    Columns: i, f, g, o.
+    """
+    h, c = states
+    a_i, a_f, a_g, a_o = affine(x, h, w, 4)
+    p = peephole_vectors(w, peepholes, ("i", "f", "o"))
+    i = sigmoid(a_i + p["i"] * c)
+    f = sigmoid(a_f + p["f"] * c)
+    g = np.tanh(a_g)
+    c_new = f * c + i * g
+    o = sigmoid(a_o + p["o"] * c_new)
+    h_new = o * c_new
+    return (h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
+
+
+def np_lstm(x, states, w):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant NP: no peepholes).
+
+    i = s(A_i);  f = s(A_f);  g = tanh(A_g);  o = s(A_o)
+    c_t = f * c_{t-1} + i * g
+    h_t = o * tanh(c_t)
+
+    Columns: i, f, g, o.
+    """
+    h, c = states
+    a_i, a_f, a_g, a_o = affine(x, h, w, 4)
+    i = sigmoid(a_i)
+    f = sigmoid(a_f)
+    g = np.tanh(a_g)
+    o = sigmoid(a_o)
+    c_new = f * c + i * g
+    h_new = o * np.tanh(c_new)
+    return (h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
+
+
+def cifg_lstm(x, states, w, *, peepholes=("i", "o")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant CIFG: f = 1 - i).
+
+    i = s(A_i + p_i * c_{t-1});  f = 1 - i;  g = tanh(A_g)
+    c_t = f * c_{t-1} + i * g
+    o = s(A_o + p_o * c_t)
+    h_t = o * tanh(c_t)
+
+    Columns: i, g, o.
+    """
+    h, c = states
+    a_i, a_g, a_o = affine(x, h, w, 3)
+    p = peephole_vectors(w, peepholes, ("i", "o"))
+    i = sigmoid(a_i + p["i"] * c)
+    f = 1.0 - i
+    g = np.tanh(a_g)
+    c_new = f * c + i * g
+    o = sigmoid(a_o + p["o"] * c_new)
+    h_new = o * np.tanh(c_new)
+    return (h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
+
+
+def fgr_lstm(x, states, w, *, peepholes=("i", "f", "o")):
+    """Greff et al. 2015, LSTM: A Search Space Odyssey, arXiv 1503.04069 (variant FGR).
+
+    i_t = s(A_i + p_i * c_{t-1} + i_{t-1} R_ii + f_{t-1} R_fi + o_{t-1} R_oi)
+    f_t = s(A_f + p_f * c_{t-1} + i_{t-1} R_if + f_{t-1} R_ff + o_{t-1} R_of);  g = tanh(A_g)
+    c_t = f_t * c_{t-1} + i_t * g
+    o_t = s(A_o + p_o * c_t + i_{t-1} R_io + f_{t-1} R_fo + o_{t-1} R_oo)
+    h_t = o_t * tanh(c_t)
+
+    R_ab leads from gate a to gate b; it is block row a and block column b, each in the order
+    i, f, o, of `gate_kernel` (3n, 3n). The output gate looks at the new c_t (the paper may print
+    c_{t-1} in this variant). States: h, c, i, f, o. Columns: i, f, g, o.
+    """
+    h, c, i_old, f_old, o_old = states
+    a_i, a_f, a_g, a_o = affine(x, h, w, 4)
+    p = peephole_vectors(w, peepholes, ("i", "f", "o"))
+    old_gates = np.concatenate([i_old, f_old, o_old], axis=-1)
+    r_i, r_f, r_o = np.split(old_gates @ w["gate_kernel"], 3, axis=-1)
+    i = sigmoid(a_i + p["i"] * c + r_i)
+    f = sigmoid(a_f + p["f"] * c + r_f)
+    g = np.tanh(a_g)
+    c_new = f * c + i * g
+    o = sigmoid(a_o + p["o"] * c_new + r_o)
+    h_new = o * np.tanh(c_new)
+    return (h_new, c_new, i, f, o), {"i": i, "f": f, "g": g, "o": o}
+
+
+def mut1(x, states, w):
+    """Jozefowicz et al. 2015, An Empirical Exploration of Recurrent Network Architectures, ICML.
+
+    z = s(x W_z + b_z)
+    r = s(x W_r + h U_r + b_r)
+    g = tanh((r * h) U_g + tanh(v) + b_g)
+    h_t = g * z + h * (1 - z)
+
+    v is the raw x where m = n, otherwise x P with P the weight `input_projection` (m, n). z writes.
+    Columns: kernel z, r; recurrent_kernel r, g; bias z, r, g.
+    """
+    (h,) = states
+    n = h.shape[-1]
+    W_z, W_r = np.split(w["kernel"], 2, axis=1)
+    U_r, U_g = np.split(w["recurrent_kernel"], 2, axis=1)
+    b_z, b_r, b_g = np.split(w.get("bias", np.zeros(3 * n)), 3)
+    v = x if x.shape[-1] == n else x @ w["input_projection"]
+    z = sigmoid(x @ W_z + b_z)
+    r = sigmoid(x @ W_r + h @ U_r + b_r)
+    g = np.tanh((r * h) @ U_g + np.tanh(v) + b_g)
+    h_new = g * z + h * (1.0 - z)
+    return (h_new,), {"z": z, "r": r, "g": g}
+
+
+def mut2(x, states, w):
+    """Jozefowicz et al. 2015, An Empirical Exploration of Recurrent Network Architectures, ICML.
+
+    z = s(x W_z + h U_z + b_z)
+    r = s(v + h U_r + b_r)
+    g = tanh((r * h) U_g + x W_g + b_g)
+    h_t = g * z + h * (1 - z)
+
+    v is the raw x where m = n, otherwise x P with P the weight `input_projection` (m, n). z writes.
+    Columns: kernel z, g; recurrent_kernel z, r, g; bias z, r, g.
+    """
+    (h,) = states
+    n = h.shape[-1]
+    W_z, W_g = np.split(w["kernel"], 2, axis=1)
+    U_z, U_r, U_g = np.split(w["recurrent_kernel"], 3, axis=1)
+    b_z, b_r, b_g = np.split(w.get("bias", np.zeros(3 * n)), 3)
+    v = x if x.shape[-1] == n else x @ w["input_projection"]
+    z = sigmoid(x @ W_z + h @ U_z + b_z)
+    r = sigmoid(v + h @ U_r + b_r)
+    g = np.tanh((r * h) @ U_g + x @ W_g + b_g)
+    h_new = g * z + h * (1.0 - z)
+    return (h_new,), {"z": z, "r": r, "g": g}
+
+
+def mut3(x, states, w):
+    """Jozefowicz et al. 2015, An Empirical Exploration of Recurrent Network Architectures, ICML.
+
+    z = s(x W_z + tanh(h) U_z + b_z)
+    r = s(x W_r + h U_r + b_r)
+    g = tanh((r * h) U_g + x W_g + b_g)
+    h_t = g * z + h * (1 - z)
+
+    Only z sees tanh(h) in place of h. z writes. Columns: z, r, g.
+    """
+    (h,) = states
+    n = h.shape[-1]
+    W_z, W_r, W_g = np.split(w["kernel"], 3, axis=1)
+    U_z, U_r, U_g = np.split(w["recurrent_kernel"], 3, axis=1)
+    b_z, b_r, b_g = np.split(w.get("bias", np.zeros(3 * n)), 3)
+    z = sigmoid(x @ W_z + np.tanh(h) @ U_z + b_z)
+    r = sigmoid(x @ W_r + h @ U_r + b_r)
+    g = np.tanh((r * h) @ U_g + x @ W_g + b_g)
+    h_new = g * z + h * (1.0 - z)
+    return (h_new,), {"z": z, "r": r, "g": g}
+
+
 EQUATIONS = {
     "Elman": elman,
     "LSTM1997": lstm1997,
@@ -197,6 +442,17 @@ EQUATIONS = {
     "PeepholeLSTM": peephole_lstm,
     "CoupledLSTM": coupled_lstm,
     "GRU": gru,
+    "NIGLSTM": nig_lstm,
+    "NFGLSTM": nfg_lstm,
+    "NOGLSTM": nog_lstm,
+    "NIAFLSTM": niaf_lstm,
+    "NOAFLSTM": noaf_lstm,
+    "NPLSTM": np_lstm,
+    "CIFGLSTM": cifg_lstm,
+    "FGRLSTM": fgr_lstm,
+    "MUT1": mut1,
+    "MUT2": mut2,
+    "MUT3": mut3,
 }
 
 NUMBER_OF_STATES = {
@@ -206,6 +462,17 @@ NUMBER_OF_STATES = {
     "PeepholeLSTM": 2,
     "CoupledLSTM": 2,
     "GRU": 1,
+    "NIGLSTM": 2,
+    "NFGLSTM": 2,
+    "NOGLSTM": 2,
+    "NIAFLSTM": 2,
+    "NOAFLSTM": 2,
+    "NPLSTM": 2,
+    "CIFGLSTM": 2,
+    "FGRLSTM": 5,
+    "MUT1": 1,
+    "MUT2": 1,
+    "MUT3": 1,
 }
 
 
@@ -222,6 +489,17 @@ PARAMETERS = {
     "PeepholeLSTM": lambda m, n, peepholes=("i", "f", "o"): K(4, m, n) + n * len(peepholes),
     "CoupledLSTM": lambda m, n, peepholes=(), couple="f=1-i": K(3, m, n) + n * len(peepholes),
     "GRU": lambda m, n, reset_after=True: 3 * n * (m + n) + 6 * n if reset_after else K(3, m, n),
+    "NIGLSTM": lambda m, n, peepholes=("f", "o"): K(3, m, n) + n * len(peepholes),
+    "NFGLSTM": lambda m, n, peepholes=("i", "o"): K(3, m, n) + n * len(peepholes),
+    "NOGLSTM": lambda m, n, peepholes=("i", "f"): K(3, m, n) + n * len(peepholes),
+    "NIAFLSTM": lambda m, n, peepholes=("i", "f", "o"): K(4, m, n) + n * len(peepholes),
+    "NOAFLSTM": lambda m, n, peepholes=("i", "f", "o"): K(4, m, n) + n * len(peepholes),
+    "NPLSTM": lambda m, n: K(4, m, n),
+    "CIFGLSTM": lambda m, n, peepholes=("i", "o"): K(3, m, n) + n * len(peepholes),
+    "FGRLSTM": lambda m, n, peepholes=("i", "f", "o"): K(4, m, n) + n * len(peepholes) + 9 * n * n,
+    "MUT1": lambda m, n: 2 * m * n + 2 * n * n + 3 * n + (m * n if m != n else 0),
+    "MUT2": lambda m, n: 2 * m * n + 3 * n * n + 3 * n + (m * n if m != n else 0),
+    "MUT3": lambda m, n: 3 * m * n + 3 * n * n + 3 * n,
 }
 
 

@@ -4,17 +4,27 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import BATCH, CASES, FEATURES, IDS, MASK, UNITS, arrays, make, sequences, states_of
+from cases import (
+    BATCH,
+    CASES,
+    FEATURES,
+    IDS,
+    LAYERS,
+    MASK,
+    UNITS,
+    arrays,
+    make,
+    randomize,
+    sequences,
+    states_of,
+)
 from equations import EQUATIONS, PARAMETERS, gradient, run
 
 import keras_lstm_variants as klv
 
 
 def weights_of(layer):
-    cell = layer.cell
-    names = ("kernel", "recurrent_kernel", "bias", "peephole_kernel")
-    found = {n: getattr(cell, n, None) for n in names}
-    return {n: keras.ops.convert_to_numpy(w) for n, w in found.items() if w is not None}
+    return {w.name: keras.ops.convert_to_numpy(w) for w in layer.cell.trainable_weights}
 
 
 def float64_layer(name, options, **kwargs):
@@ -71,7 +81,7 @@ def test_gradients_against_finite_differences(name, options):
         return float(np.sum(np.sin(outputs)) + sum(np.sum(f * f) for f in finals))
 
     tensors = [tf.constant(v) for v in (x, *start)]
-    variables = [getattr(layer.cell, k).value for k in keys]
+    variables = [w.value for w in layer.cell.trainable_weights]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         outputs, *states = layer(tensors[0], initial_state=tensors[1:], mask=MASK)
@@ -90,8 +100,8 @@ def test_exchanged_gates_are_noticed(name, options):
     x, weights = sequences("float64"), weights_of(layer)
     first = arrays(layer(x))[0]
     n = layer.units
-    order = [*range(n, 2 * n), *range(n), *range(2 * n, weights["kernel"].shape[1])]
     for key in ("kernel", "recurrent_kernel", "bias"):
+        order = [*range(n, 2 * n), *range(n), *range(2 * n, weights[key].shape[-1])]
         weights[key] = weights[key][..., order]
     exchanged, _, _ = run(name, x, weights, **options)
     assert np.max(np.abs(first - exchanged)) > 1e-3
@@ -103,15 +113,15 @@ def test_number_of_parameters(name, options):
     assert layer.count_params() == PARAMETERS[name](FEATURES, UNITS, **options)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "CoupledLSTM", "LSTM1997", "GRU"])
+@pytest.mark.parametrize("name", [n for n in LAYERS if n != "Elman"])
 def test_gates_declared_sigmoid_lie_between_0_and_1(name):
     layer = make(name)
     heard = []
     with layer.cell.listening(heard.append):
         layer.cell(10 * sequences()[:, 0], states_of(layer))
     for gate, value in heard[0].items():
-        low = -1 if gate == "g" else 0
-        assert np.all((value >= low) & (value <= 1)), gate
+        if gate != "g":
+            assert np.all((value >= 0) & (value <= 1)), gate
     assert "g" in heard[0]
 
 
@@ -124,6 +134,29 @@ def test_nobody_listens_after_listening():
     assert len(heard) == 1
 
 
+@pytest.mark.parametrize("name", ["MUT1", "MUT2"])
+def test_raw_input_where_inputs_and_units_agree(name):
+    layer = klv.get_variant(name)(FEATURES, dtype="float64", return_sequences=True)
+    x = sequences("float64")
+    layer.build(x.shape)
+    randomize(layer)
+    assert "input_projection" not in weights_of(layer)
+    assert layer.count_params() == PARAMETERS[name](FEATURES, FEATURES)
+    expected, _, _ = run(name, x, weights_of(layer), states=(np.zeros((BATCH, FEATURES)),))
+    np.testing.assert_allclose(layer(x), expected, rtol=0, atol=1e-12)
+
+
+def test_hand_values_of_the_muts():
+    """Zero weights, h = 0, x = 1: MUT1 gives tanh(tanh(1)) / 2, the others 0."""
+    for name, expected in [("MUT1", 0.321007), ("MUT2", 0.0), ("MUT3", 0.0)]:
+        cell = klv.get_variant(name).cell_class(
+            1, kernel_initializer="zeros", recurrent_initializer="zeros"
+        )
+        cell.build((None, 1))
+        h, _ = cell(np.ones((1, 1), "float32"), [np.zeros((1, 1), "float32")])
+        np.testing.assert_allclose(h, [[expected]], atol=1e-6)
+
+
 class TestDegenerateCases:
     """Two variants that are equal at some setting."""
 
@@ -131,6 +164,36 @@ class TestDegenerateCases:
         x, lstm, peephole = sequences(), make("LSTM"), make("PeepholeLSTM")
         peephole.set_weights([*lstm.get_weights(), np.zeros((3, UNITS))])
         np.testing.assert_allclose(peephole(x), lstm(x), atol=1e-6)
+
+    def test_greffs_variants_that_are_other_cells(self):
+        x = sequences()
+        lstm, np_lstm = make("LSTM"), make("NPLSTM")
+        np.testing.assert_array_equal(np_lstm(x), lstm(x))
+        first, nfg = make("LSTM1997"), make("NFGLSTM", {"peepholes": ()})
+        np.testing.assert_allclose(nfg(x), first(x), atol=1e-6)
+        coupled = make("CoupledLSTM", {"peepholes": ("i", "o")})
+        np.testing.assert_array_equal(make("CIFGLSTM")(x), coupled(x))
+        peephole, fgr = make("PeepholeLSTM"), make("FGRLSTM")
+        fgr.set_weights([*peephole.get_weights(), np.zeros((3 * UNITS, 3 * UNITS))])
+        np.testing.assert_allclose(fgr(x), peephole(x), atol=1e-6)
+        for name, options in [
+            ("NIAFLSTM", {"activation": "linear", "output_activation": "tanh"}),
+            ("NOAFLSTM", {"output_activation": "linear"}),
+        ]:
+            same = make("PeepholeLSTM", options)
+            np.testing.assert_array_equal(make(name)(x), same(x))
+
+    @pytest.mark.parametrize(("name", "gate"), [("NIG", 0), ("NFG", 1), ("NOG", 3)])
+    def test_a_gate_that_is_always_open(self, name, gate):
+        x, full, less = sequences(), make("PeepholeLSTM"), make(f"{name}LSTM")
+        kernel, recurrent, bias, peepholes = (np.array(w) for w in full.get_weights())
+        columns = slice(gate * UNITS, (gate + 1) * UNITS)
+        row = min(gate, 2)
+        bias[columns] = 1000
+        full.set_weights([kernel, recurrent, bias, peepholes])
+        weights = [np.delete(w, columns, axis=-1) for w in (kernel, recurrent, bias)]
+        less.set_weights([*weights, np.delete(peepholes, row, axis=0)])
+        np.testing.assert_allclose(less(x), full(x), atol=1e-6)
 
     def test_both_couplings_are_one_family(self):
         x = sequences()

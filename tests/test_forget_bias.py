@@ -29,16 +29,18 @@ def decay(cell):
     zero = np.zeros((1, cell.units), "float32")
     for weight in (cell.kernel, cell.recurrent_kernel):
         weight.assign(np.zeros(weight.shape))
-    states = [zero] * (len(cell.state_names) - 1) + [zero + state]
+    memory = cell.state_names.index("c") if "c" in cell.state_names else 0
+    states = [zero] * len(cell.state_names)
+    states[memory] = zero + state
     _, new = cell(np.zeros((1, FEATURES), "float32"), states)
-    return new[-1].numpy()[0] / state
+    return new[memory].numpy()[0] / state
 
 
-@pytest.mark.parametrize("options", [{}, {"couple": "i=1-f"}])
+@pytest.mark.parametrize("options", [{}, {"couple": "i=1-f", "peepholes": ()}])
 @pytest.mark.parametrize("name", GATED)
 @pytest.mark.parametrize("bias", [-1.5, 0, 0.0, 2, np.float32(3.5)])
 def test_number_is_the_rate_at_which_memory_is_kept(name, bias, options):
-    if options and name != "CoupledLSTM":
+    if name not in ("CoupledLSTM", "CIFGLSTM"):
         options = {}
     found, cell = columns(name, forget_bias=bias, **options)
     np.testing.assert_allclose(decay(cell), sigmoid(bias), rtol=1e-4)
@@ -60,7 +62,7 @@ def test_chrono_spreads_memory_over_time(name):
             np.testing.assert_array_equal(values, -bias)
         elif other != gate:
             assert not np.any(values)
-    assert (cell.input_gate == "i") is (name in ("LSTM", "PeepholeLSTM"))
+    assert cell.input_gate == ("i" if {"i", "f"} <= set(cell.gates) else None)
 
 
 @pytest.mark.parametrize("name", GATED)
@@ -72,17 +74,23 @@ def test_initializer_is_used_as_it_is(name):
     np.testing.assert_array_equal(found[cell.forget_gate[0]], expected)
 
 
-@pytest.mark.parametrize("name", [n for n in GATED if n != "GRU"])
-def test_usual_bias_keeps(name):
-    found, cell = columns(name, bias_initializer=keras.initializers.Constant(0.25))
+@pytest.mark.parametrize("name", GATED)
+def test_usual_bias(name):
+    found, cell = columns(name)
     gate, sign = cell.forget_gate
     for other, values in found.items():
-        np.testing.assert_array_equal(values, sign if other == gate else 0.25)
+        np.testing.assert_array_equal(values, sign * cell.usual_forget_bias * (other == gate))
+    assert cell.usual_forget_bias == (1 if "LSTM" in name else 0)
 
 
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_usual_bias_of_the_gru_is_zero(reset_after):
-    found, _ = columns("GRU", reset_after=reset_after)
+def test_bias_initializer_fills_the_other_columns():
+    found, _ = columns("LSTM", bias_initializer=keras.initializers.Constant(0.25))
+    for gate, values in found.items():
+        np.testing.assert_array_equal(values, 1 if gate == "f" else 0.25)
+
+
+def test_usual_bias_of_the_gru_that_resets_before_is_zero():
+    found, _ = columns("GRU", reset_after=False)
     assert not any(np.any(v) for v in found.values())
 
 
@@ -136,7 +144,7 @@ def test_both_rules_at_once(unit):
         klv.LSTM(4, forget_bias=1.0, unit_forget_bias=unit)
 
 
-@pytest.mark.parametrize("name", ["Elman", "LSTM1997"])
+@pytest.mark.parametrize("name", ["Elman", "LSTM1997", "NFGLSTM"])
 def test_cells_without_a_keeping_gate_refuse(name):
     with pytest.raises(ValueError, match="no gate that keeps its memory.*forget_bias=1"):
         klv.get_variant(name)(4, forget_bias=1)

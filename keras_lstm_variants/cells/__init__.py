@@ -10,20 +10,47 @@ from keras_lstm_variants.cells.lstm import LSTM, LSTMCell
 from keras_lstm_variants.cells.peephole import PeepholeLSTM, PeepholeLSTMCell
 from keras_lstm_variants.cells.coupled import CoupledLSTM, CoupledLSTMCell
 from keras_lstm_variants.cells.gru import GRU, GRUCell
+from keras_lstm_variants.cells.odyssey import NIGLSTM, NIGLSTMCell, NFGLSTM, NFGLSTMCell
+from keras_lstm_variants.cells.odyssey import NOGLSTM, NOGLSTMCell, NIAFLSTM, NIAFLSTMCell
+from keras_lstm_variants.cells.odyssey import NOAFLSTM, NOAFLSTMCell, NPLSTM, NPLSTMCell
+from keras_lstm_variants.cells.odyssey import CIFGLSTM, CIFGLSTMCell, FGRLSTM, FGRLSTMCell
+from keras_lstm_variants.cells.mut import MUT1, MUT1Cell, MUT2, MUT2Cell, MUT3, MUT3Cell
 # isort: on
 
 __all__ = [
+    "CIFGLSTM",
+    "FGRLSTM",
     "GRU",
     "LSTM",
     "LSTM1997",
+    "MUT1",
+    "MUT2",
+    "MUT3",
+    "NFGLSTM",
+    "NIAFLSTM",
+    "NIGLSTM",
+    "NOAFLSTM",
+    "NOGLSTM",
+    "NPLSTM",
+    "CIFGLSTMCell",
     "CoupledLSTM",
     "CoupledLSTMCell",
     "Elman",
     "ElmanCell",
+    "FGRLSTMCell",
     "GRUCell",
     "LSTM1997Cell",
     "LSTMCell",
     "LSTMFamilyCell",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
+    "NFGLSTMCell",
+    "NIAFLSTMCell",
+    "NIGLSTMCell",
+    "NOAFLSTMCell",
+    "NOGLSTMCell",
+    "NPLSTMCell",
     "PeepholeFamilyCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",

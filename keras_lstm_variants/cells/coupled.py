@@ -1,8 +1,8 @@
 from typing import Any
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import PeepholeFamilyCell
-from keras_lstm_variants.layer import CellLayer
 from keras_lstm_variants.registry import register
 
 
@@ -47,7 +47,7 @@ class CoupledLSTMCell(PeepholeFamilyCell):
     def __init__(
         self,
         *args: Any,
-        peepholes: tuple[str, ...] = (),
+        peepholes: tuple[str, ...] | None = (),
         couple: str = "f=1-i",
         **kwargs: Any,
     ) -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
 from keras_lstm_variants.cell import AffineCell
-from keras_lstm_variants.layer import CellLayer
+from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.registry import register
 
 

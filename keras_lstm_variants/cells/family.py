@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import GatedCell
+from keras_lstm_variants.gated import GatedCell
 
 
 class LSTMFamilyCell(GatedCell):
@@ -70,7 +70,7 @@ class PeepholeFamilyCell(LSTMFamilyCell):
 
     Args:
         units, activation, recurrent_activation, ...: see `LSTMFamilyCell`.
-        peepholes: the gates with a peephole, any of the cell's `peephole_gates`.
+        peepholes: the gates with a peephole. None: all of the cell's sigmoid gates.
         peephole_initializer: for `peephole_kernel` (number of peepholes, units), whose
             rows stand in the order i, f, o. Default `"zeros"`.
         peephole_regularizer, peephole_constraint: penalty and constraint for it.
@@ -83,14 +83,17 @@ class PeepholeFamilyCell(LSTMFamilyCell):
     def __init__(
         self,
         *args: Any,
-        peepholes: tuple[str, ...] = ("i", "f", "o"),
+        peepholes: tuple[str, ...] | None = None,
         peephole_initializer: Any = "zeros",
         peephole_regularizer: Any = None,
         peephole_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.peepholes = _checks.subset("peepholes", peepholes, self.peephole_gates)
+        allowed = self.peephole_gates
+        self.peepholes = _checks.subset(
+            "peepholes", allowed if peepholes is None else peepholes, allowed
+        )
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
         self.peephole_regularizer = keras.regularizers.get(peephole_regularizer)
         self.peephole_constraint = keras.constraints.get(peephole_constraint)
@@ -106,6 +109,14 @@ class PeepholeFamilyCell(LSTMFamilyCell):
             self.peephole_kernel = self.add_cell_weight(
                 "peephole_kernel", (len(self.peepholes), self.units), self.peephole_initializer
             )
+
+    def blocks(self, z: Any) -> dict[str, Any]:
+        """The pre-activations $A_k$ by the names of the gates."""
+        return dict(zip(self.gates, self.split(z), strict=True))
+
+    def open(self, gate: str, a: dict[str, Any], c: Any) -> Any:
+        """How far a gate is open, `sigmoid(a + p * c)`; 1 if the cell has no such gate."""
+        return self.gate(a[gate] + self.peep(gate, c)) if gate in a else 1.0
 
     def peep(self, gate: str, c: Any) -> Any:
         """`p * c`, what `gate` sees of the memory; 0 without a peephole."""

@@ -3,8 +3,8 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import GatedCell
-from keras_lstm_variants.layer import CellLayer
+from keras_lstm_variants.cell_layer import CellLayer
+from keras_lstm_variants.gated import GatedCell
 from keras_lstm_variants.registry import register
 
 

@@ -3,8 +3,8 @@ from typing import Any
 import keras
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.layer import CellLayer
 from keras_lstm_variants.registry import register
 
 

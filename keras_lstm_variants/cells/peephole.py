@@ -1,7 +1,7 @@
 from typing import Any
 
+from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import PeepholeFamilyCell
-from keras_lstm_variants.layer import CellLayer
 from keras_lstm_variants.registry import register
 
 
@@ -20,7 +20,7 @@ class PeepholeLSTMCell(PeepholeFamilyCell):
 
     Reference: Gers & Schmidhuber 2000, Recurrent nets that time and count, IJCNN;
     Gers, Schraudolph & Schmidhuber 2002, JMLR 3.
-    Arguments: see `PeepholeFamilyCell`; `peepholes` is any subset of i, f, o.
+    Arguments: see `PeepholeFamilyCell`; `peepholes` is any subset of i, f, o, all by default.
     Weights: `4 n (m + n + 1) + k n` for m inputs, n units and k peepholes.
 
     Example:
@@ -34,12 +34,12 @@ class PeepholeLSTMCell(PeepholeFamilyCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c = states
-        i, f, g, o = self.split(z + self.recur(h, training=training))
-        i = self.gate(i + self.peep("i", c))
-        f = self.gate(f + self.peep("f", c))
-        g = self.activation(g)
+        a = self.blocks(z + self.recur(h, training=training))
+        i = self.open("i", a, c)
+        f = self.open("f", a, c)
+        g = self.activation(a["g"])
         c = f * c + i * g
-        o = self.gate(o + self.peep("o", c))
+        o = self.open("o", a, c)
         h = o * self.output_activation(c)
         self.tap(i=i, f=f, g=g, o=o)
         return h, c

@@ -240,7 +240,13 @@ def main(arguments: argparse.Namespace) -> int:
         )
         try:
             train_all(
-                missing, settings, arguments.output, jobs=jobs, threads=threads, listener=listener
+                missing,
+                settings,
+                arguments.output,
+                jobs=jobs,
+                threads=threads,
+                listener=listener,
+                modules=arguments.modules,
             )
         except KeyboardInterrupt:
             print(

@@ -12,11 +12,9 @@ Listener = Callable[[str, Run, Any], None]
 
 
 class _Worker:
-    def __init__(self, context: Any, settings: Settings, folder: str, threads: int) -> None:
+    def __init__(self, context: Any, *arguments: Any) -> None:
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=serve, args=(theirs, settings, folder, threads), daemon=True
-        )
+        self.process = context.Process(target=serve, args=(theirs, *arguments), daemon=True)
         self.process.start()
         theirs.close()
         self.run: Run | None = None
@@ -34,6 +32,7 @@ def train_all(
     jobs: int,
     threads: int,
     listener: Listener,
+    modules: Sequence[str] = (),
 ) -> None:
     """Train all runs; a run that fails, or whose process dies, does not stop the others.
 
@@ -43,9 +42,11 @@ def train_all(
         folder: output folder, where a worker stores each finished run.
         jobs: runs at a time.
         threads: threads of each.
+        modules: what each process imports first, for the variants that it registers.
         listener: receives `("start" | "progress" | "done" | "failed", run, value)`.
     """
     context = multiprocessing.get_context("spawn")
+    arguments = (settings, folder, threads, tuple(modules))
     waiting = list(runs)
     workers: list[_Worker] = []
 
@@ -56,7 +57,7 @@ def train_all(
 
     try:
         for _ in range(min(jobs, len(waiting))):
-            workers.append(_Worker(context, settings, folder, threads))
+            workers.append(_Worker(context, *arguments))
             start_next(workers[-1])
         while workers:
             ready = wait([w.pipe for w in workers])
@@ -69,7 +70,7 @@ def train_all(
                     listener("failed", worker.run, f"its process died (exit code {code})")
                     workers.remove(worker)
                     if waiting:
-                        workers.append(_Worker(context, settings, folder, threads))
+                        workers.append(_Worker(context, *arguments))
                         start_next(workers[-1])
                     continue
                 listener(kind, run, value)

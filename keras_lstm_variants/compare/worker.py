@@ -1,7 +1,9 @@
 """A process that trains runs, one after the other, as it is told through a pipe."""
 
+import importlib
 import os
 import signal
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,8 +18,11 @@ def load_task(settings: Settings) -> tasks.Task:
     return tasks.load(settings.task, text_file=settings.text)
 
 
-def serve(pipe: Connection, settings: Settings, folder: str, threads: int) -> None:
-    """Train each `Run` that arrives, until None or the end of the pipe does.
+def serve(
+    pipe: Connection, settings: Settings, folder: str, threads: int, modules: Sequence[str] = ()
+) -> None:
+    """Import `modules`, which register variants of their own, and train each `Run`
+    that arrives, until None or the end of the pipe does.
 
     Sends `("progress", run, values)` after every epoch, then `("done", run, record)` or
     `("failed", run, message)`. A finished run is on disk before it is reported.
@@ -26,6 +31,9 @@ def serve(pipe: Connection, settings: Settings, folder: str, threads: int) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit_threads(threads)
     import keras
+
+    for module in modules:
+        importlib.import_module(module)
 
     task = load_task(settings)
     store = Store(folder)

@@ -1,0 +1,178 @@
+"""What a cell is: its equations, reference, states and every weight, with numbers."""
+
+import inspect
+import re
+import textwrap
+from typing import Any
+
+import keras
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.registry import get_variant
+
+# LaTeX of the docstrings, as a terminal shows it.
+_PLAIN = [
+    (r"\\text\{(.*?)\}", r"\1"),
+    (r"\s*\\q?quad\s*(?=\()", "   "),
+    (r"\s*\\q?quad\s*", ";   "),
+    (r"\\odot", "*"),
+    (r"\\(sigma|tanh|log)", r"\1"),
+    (r"_\{t-1\}", "[t-1]"),
+    (r"_t\b", "[t]"),
+    (r"_\{(\w+)\}", r"_\1"),
+    (r"[{}$]", ""),
+]
+
+
+def describe(
+    variant: str | type,
+    input_dim: int = 80,
+    units: int = 12,
+    *,
+    format: str = "text",
+    **options: Any,
+) -> str | dict[str, Any]:
+    """Equations, reference, states and weights of a cell, beside the number of an LSTM's weights.
+
+    Args:
+        variant: name of a registered variant, its layer class, or any cell class of ours or
+            yours.
+        input_dim: number of input features.
+        units: number of units.
+        format: `"text"`, `"markdown"` or `"dict"`.
+        **options: further arguments of the cell, as `peepholes=("f",)`.
+
+    Returns:
+        Text, Markdown, or a dict with the keys `name`, `cell`, `summary`, `equations` (list of
+        LaTeX lines), `reference`, `notes` (what the docstring says of choices and deviations),
+        `gates`, `states` (name -> shape), `weights` (name -> shape, count, and the gates in
+        the order of its columns; of the rows for peepholes), `parameters`, `formula`,
+        `input_dim`, `units` and `lstm_parameters`.
+
+    Raises:
+        ValueError: the variant is unknown, or an argument is out of its range.
+
+    Example:
+        >>> import keras_lstm_variants as klv
+        >>> klv.describe("PeepholeLSTM", input_dim=80, units=12, format="dict")["parameters"]
+        4500
+    """
+    _checks.positive_integer("input_dim", input_dim)
+    _checks.one_of("format", format, ("text", "markdown", "dict"))
+    found = _facts(variant, input_dim, units, options)
+    if format == "dict":
+        return found
+    return _markdown(found) if format == "markdown" else _text(found)
+
+
+def _facts(variant: str | type, inputs: int, units: int, options: dict[str, Any]) -> dict[str, Any]:
+    layer = get_variant(variant) if isinstance(variant, str) else variant
+    cell_class = getattr(layer, "cell_class", layer)
+    cell = cell_class(units, **options)
+    cell.build((None, inputs))
+    paragraphs = re.split(r"\n\s*\n", inspect.getdoc(cell_class) or "")
+    equations = [
+        re.sub(r"\s+", " ", line)
+        for p in paragraphs
+        for line in re.findall(r"\$\$(.*?)\$\$", p, re.DOTALL)
+    ]
+    joined = [" ".join(p.split()) for p in paragraphs]
+    formula = re.search(r"Weights: (.*?)(?:\.|$)", "\n".join(joined))
+    lstm = 4 * units * (inputs + units + 1)
+    return {
+        "name": getattr(layer, "__name__", str(layer)),
+        "cell": cell_class.__name__,
+        "summary": joined[0] if joined else "",
+        "equations": equations,
+        "reference": getattr(cell, "reference", ""),
+        "notes": [
+            p
+            for p in joined[1:]
+            if not re.match(r"\$\$|Reference|Arguments|Weights|Args|Raises|Example", p)
+        ],
+        "gates": list(getattr(cell, "gates", ())),
+        "states": {
+            name: ["batch", size] for name, size in zip(_names(cell), _sizes(cell), strict=True)
+        },
+        "weights": {
+            w.name: {
+                "shape": list(w.shape),
+                "count": int(keras.ops.size(w)),
+                "columns": _columns(cell, w.name),
+            }
+            for w in cell.trainable_weights
+        },
+        "parameters": sum(int(keras.ops.size(w)) for w in cell.trainable_weights),
+        "formula": formula.group(1) if formula else "",
+        "input_dim": inputs,
+        "units": units,
+        "lstm_parameters": lstm,
+    }
+
+
+def _columns(cell: Any, weight: str) -> list[str]:
+    """Gates in the order of a weight's columns; of a peephole weight, of its rows."""
+    gates = list(getattr(cell, "gates", ()))
+    own = {
+        "kernel": list(getattr(cell, "kernel_gates", ())) or gates,
+        "recurrent_kernel": list(getattr(cell, "recurrent_gates", ())) or gates,
+        "bias": gates,
+        "peephole_kernel": list(getattr(cell, "peepholes", ())),
+    }
+    return own.get(weight, [])
+
+
+def _sizes(cell: Any) -> list[int]:
+    return [cell.state_size] if isinstance(cell.state_size, int) else list(cell.state_size)
+
+
+def _names(cell: Any) -> list[str]:
+    names = getattr(cell, "state_names", None)
+    return list(names) if names else [f"state {k}" for k in range(len(_sizes(cell)))]
+
+
+def _plain(text: str) -> str:
+    for pattern, plain in _PLAIN:
+        text = re.sub(pattern, plain, text)
+    return text.strip()
+
+
+def _total(found: dict[str, Any]) -> str:
+    share = found["parameters"] / found["lstm_parameters"]
+    text = f"{found['parameters']:,}"
+    if found["formula"]:
+        text += f" = {found['formula']}"
+    return f"{text}; an LSTM of this size has {found['lstm_parameters']:,} ({share:.2f} times)"
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines = [f"{found['name']} ({found['cell']})", _plain(found["summary"]), ""]
+    lines += [f"    {_plain(line)}" for line in found["equations"]]
+    lines += [""] + [textwrap.fill(_plain(note), 88) for note in found["notes"]]
+    lines += [f"Reference: {found['reference'] or '-'}", ""]
+    lines += [f"{found['input_dim']} inputs, {found['units']} units"]
+    for name, shape in found["states"].items():
+        lines.append(f"  state  {name:<18} (batch, {shape[1]})")
+    for name, weight in found["weights"].items():
+        line = f"  weight {name:<18} {tuple(weight['shape'])!s:<14} {weight['count']:>10,}"
+        lines.append(f"{line}   {' '.join(weight['columns'])}".rstrip())
+    lines.append(f"  total: {_total(found).replace('`', '')}")
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(found: dict[str, Any]) -> str:
+    lines = [f"## {found['name']}", "", found["summary"], ""]
+    for line in found["equations"]:
+        lines += [f"$${line}$$", ""]
+    for note in found["notes"]:
+        lines += [note, ""]
+    lines += [f"Reference: {found['reference'] or '-'}", ""]
+    lines += [f"With {found['input_dim']} inputs and {found['units']} units:", ""]
+    lines += ["| | shape | count | columns |", "|---|---|---|---|"]
+    lines += [f"| state `{n}` | (batch, {s[1]}) | | |" for n, s in found["states"].items()]
+    lines += [
+        f"| weight `{n}` | {tuple(w['shape'])} | {w['count']:,} | {' '.join(w['columns'])} |"
+        for n, w in found["weights"].items()
+    ]
+    lines += ["", f"Total: {_total(found)}."]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,144 @@
+"""Gated cells: the gates' activation, and where their memory starts."""
+
+import math
+import numbers
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.cell import AffineCell
+from keras_lstm_variants.initializers import ChronoBias, check_max_timesteps
+
+
+class GatedCell(AffineCell):
+    """A cell with gates: adds the gates' activation and the forget bias to `AffineCell`.
+
+    Args:
+        units, activation, use_bias, ...: see `AffineCell`.
+        recurrent_activation: the function of the gates. Default `"sigmoid"`.
+        forget_bias: where the memory starts.
+            None: the cell's usual rule (see the cell).
+            A number b: the bias towards keeping, so that the memory shrinks by sigmoid(b)
+            a step at first; it gets a minus sign where the open gate overwrites.
+            `"chrono"`: `klv.initializers.ChronoBias(max_timesteps)`, also towards keeping;
+            a separate input gate gets minus these values.
+            An initializer: fills the gate's column as it is.
+        max_timesteps: with `forget_bias="chrono"`, the longest dependency in steps, above 2.
+        **kwargs: what `AffineCell` takes.
+
+    Raises:
+        ValueError: an argument is out of its range; `forget_bias` for a cell without a
+            keeping gate or with `use_bias=False`; `max_timesteps` without `"chrono"` or
+            `"chrono"` without `max_timesteps`.
+    """
+
+    # The forget bias where none is given.
+    usual_forget_bias: ClassVar[float] = 0.0
+    # A separate gate for writing, which chrono initialisation closes.
+    input_gate: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            **kwargs,
+        )
+        self.recurrent_activation = keras.activations.get(recurrent_activation)
+        self.forget_bias = self._check_forget_bias(forget_bias, max_timesteps)
+        self.max_timesteps = None if max_timesteps is None else check_max_timesteps(max_timesteps)
+
+    def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
+        chrono = isinstance(value, str) and value == "chrono"
+        if isinstance(value, str) and not chrono:
+            try:
+                keras.initializers.get(value)
+            except ValueError:
+                hint = _checks.nearest(value, ["chrono"])
+                raise ValueError(
+                    '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
+                    f"Received: forget_bias={value!r}{hint}"
+                ) from None
+        if chrono and max_timesteps is not None:
+            check_max_timesteps(max_timesteps)
+        elif chrono or max_timesteps is not None:
+            raise ValueError(
+                '`forget_bias="chrono"` and `max_timesteps` (the longest dependency in steps) '
+                f"go together. Received: forget_bias={value!r}, max_timesteps={max_timesteps!r}"
+            )
+        if value is None:
+            return None
+        if self.forget_gate is None:
+            raise ValueError(
+                f"{type(self).__name__} has no gate that keeps its memory, so `forget_bias` "
+                f"must be None. Received: forget_bias={value!r}"
+            )
+        if not self.use_bias:
+            raise ValueError(
+                "`forget_bias` needs `use_bias=True`. "
+                f"Received: forget_bias={value!r}, use_bias=False"
+            )
+        if chrono:
+            return value
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
+        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ValueError(f"`forget_bias` must be finite. Received: forget_bias={value!r}")
+            return float(value)
+        try:
+            return keras.initializers.get(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
+                f"Received: forget_bias={value!r}"
+            ) from error
+
+    def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
+        """Initial bias of the gates that `forget_bias` sets: gate name -> (units,) values."""
+        if self.forget_bias is None:
+            return {}
+        gate, sign = self.forget_gate
+        shape = (self.units,)
+        if self.forget_bias == "chrono":
+            bias = ChronoBias(self.max_timesteps)(shape, dtype=dtype)
+            columns = {gate: sign * bias}
+            if self.input_gate is not None:
+                columns[self.input_gate] = -bias
+            return columns
+        if isinstance(self.forget_bias, float):
+            return {gate: ops.full(shape, sign * self.forget_bias, dtype=dtype)}
+        return {gate: self.forget_bias(shape, dtype=dtype)}
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return self.with_forget_bias(super().initial_bias(shape, dtype=dtype), dtype)
+
+    def with_forget_bias(self, bias: Any, dtype: Any) -> Any:
+        """`bias` (gates x units,) with the columns that the forget bias sets."""
+        blocks = self.split(bias)
+        for gate, column in self.forget_bias_columns(dtype).items():
+            blocks[self.gates.index(gate)] = column
+        return ops.concatenate(blocks, axis=-1)
+
+    def gate(self, z: Any) -> Any:
+        """The gates' activation, the sigmoid by default."""
+        return self.recurrent_activation(z)

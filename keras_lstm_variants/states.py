@@ -1,0 +1,132 @@
+"""The kept states of all stateful layers of a model at once: reset, read, write."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def reset_states(model: keras.layers.Layer) -> None:
+    """Set every stateful recurrent layer of a model back to its initial state.
+
+    Args:
+        model: a model or layer, whose stateful recurrent layers may be ours or Keras's, inside
+            other models and wrappers too.
+
+    Raises:
+        ValueError: the model has no built stateful recurrent layer.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> x = keras.ops.ones((2, 5, 3))
+        >>> model = keras.Sequential([klv.LSTM(4, stateful=True)])
+        >>> first, second = model(x), model(x)
+        >>> klv.reset_states(model)
+        >>> bool(keras.ops.all(model(x) == first))
+        True
+    """
+    for layer in _stateful(model).values():
+        layer.reset_state()
+
+
+def get_states(model: keras.layers.Layer) -> dict[str, list[np.ndarray]]:
+    """The kept states of every stateful recurrent layer of a model.
+
+    Args:
+        model: as for `reset_states`.
+
+    Returns:
+        Layer path (as `lstm` or `bidirectional/forward_lstm`) -> list of arrays (batch, size).
+
+    Raises:
+        ValueError: the model has no built stateful recurrent layer.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> model = keras.Sequential([klv.LSTM(4, stateful=True, name="memory")])
+        >>> output = model(keras.ops.ones((2, 5, 3)))
+        >>> states = klv.get_states(model)
+        >>> [state.shape for state in states["memory"]]
+        [(2, 4), (2, 4)]
+    """
+    found = {}
+    for path, layer in _stateful(model).items():
+        kept = layer.kept_states() if hasattr(layer, "kept_states") else layer.states
+        found[path] = [keras.ops.convert_to_numpy(v) for v in keras.tree.flatten(kept)]
+    return found
+
+
+def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> None:
+    """Write what `get_states` returned, into this model or into another one of its make.
+
+    Args:
+        model: as for `reset_states`.
+        states: layer path -> list of arrays, for all stateful layers or some of them.
+
+    Raises:
+        ValueError: a path that the model does not have, or a wrong number or shape of states;
+            then nothing is written.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> x = keras.ops.ones((2, 5, 3))
+        >>> model = keras.Sequential([klv.GRU(4, stateful=True)])
+        >>> output = model(x)
+        >>> states = klv.get_states(model)
+        >>> second = model(x)
+        >>> klv.set_states(model, states)
+        >>> bool(keras.ops.all(model(x) == second))
+        True
+    """
+    layers = _stateful(model)
+    unknown = set(states) - set(layers)
+    if unknown:
+        raise ValueError(f"No stateful layer {sorted(unknown)}. The model has {sorted(layers)}")
+    for path, values in states.items():
+        expected = [tuple(v.shape) for v in keras.tree.flatten(layers[path].states)]
+        shapes = [np.shape(v) for v in values]
+        if shapes != expected:
+            raise ValueError(
+                f"States of {path!r} must have the shapes {expected}. Received: {shapes}"
+            )
+    for path, values in states.items():
+        layer = layers[path]
+        if hasattr(layer, "keep_states"):
+            layer.keep_states(values)
+        else:
+            for variable, value in zip(keras.tree.flatten(layer.states), values, strict=True):
+                variable.assign(value)
+
+
+def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
+    found = {
+        path: layer
+        for path, layer in _walk(model, "")
+        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None
+    }
+    if not found:
+        raise ValueError(
+            f"{model.name} has no stateful recurrent layer that is built: give layers "
+            "`stateful=True`, and call the model once."
+        )
+    return found
+
+
+def _walk(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """All layers below `layer`, each once, with the names that lead to it."""
+    seen: set[int] = set()
+
+    def below(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        yield path or layer.name, layer
+        inner = list(getattr(layer, "layers", []))
+        # Bidirectional, and wrappers as TimeDistributed.
+        inner += [getattr(layer, n, None) for n in ("forward_layer", "backward_layer", "layer")]
+        for child in inner:
+            if isinstance(child, keras.layers.Layer):
+                yield from below(child, f"{path}/{child.name}" if path else child.name)
+
+    yield from below(layer, path)

@@ -1,0 +1,176 @@
+"""`klv.describe`, `klv list` and the kept states of whole models."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from cases import BATCH, CASES, FEATURES, IDS, LAYERS, UNITS, arrays, assert_close, sequences
+from equations import PARAMETERS
+
+import keras_lstm_variants as klv
+from keras_lstm_variants.cli import main
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_facts(name, options):
+    found = klv.describe(name, FEATURES, UNITS, format="dict", **options)
+    layer = klv.get_variant(name)(UNITS, **options)
+    layer.build((None, None, FEATURES))
+    assert found["parameters"] == PARAMETERS[name](FEATURES, UNITS, **options)
+    assert found["parameters"] == sum(w["count"] for w in found["weights"].values())
+    assert {n: tuple(w["shape"]) for n, w in found["weights"].items()} == {
+        w.name: tuple(w.shape) for w in layer.weights
+    }
+    for weight, facts in found["weights"].items():
+        if facts["columns"]:
+            axis = 0 if weight == "peephole_kernel" else -1
+            size = 1 if weight == "peephole_kernel" else UNITS
+            assert len(facts["columns"]) * size == facts["shape"][axis]
+    assert list(found["states"]) == list(layer.state_names)
+    assert found["equations"] and found["formula"] and found["reference"]
+    assert found["lstm_parameters"] == PARAMETERS["LSTM"](FEATURES, UNITS)
+    json.dumps(found)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_formula_of_the_docstring_gives_the_number(name):
+    """The formula is text for people; it must still be true."""
+    facts = klv.describe(name, FEATURES, UNITS, format="dict")
+    formula = facts["formula"].split("`")[1].replace("^", "**")
+    for product in (("4 n", "4*n"), ("3 n", "3*n"), ("k n", "k*n"), ("9 n", "9*n")):
+        formula = formula.replace(*product)
+    formula = formula.replace("n (", "n*(").replace("2 m n", "2*m*n").replace("2 n", "2*n")
+    if "reset_after" in facts["formula"]:
+        formula = facts["formula"].split("`")[5].replace("3 n (", "3*n*(")
+    k = len(facts["weights"].get("peephole_kernel", {"columns": []})["columns"])
+    value = eval(formula, {"m": FEATURES, "n": UNITS, "k": k})
+    if "input_projection" in facts["weights"]:
+        value += FEATURES * UNITS
+    assert value == facts["parameters"]
+
+
+def test_text_and_markdown():
+    text = klv.describe("PeepholeLSTM", input_dim=80, units=12)
+    assert "o = sigma(A_o + p_o * c[t]);   h[t] = o * tanh(c[t])" in text
+    assert "weight peephole_kernel    (3, 12)                36   i f o" in text
+    assert "total: 4,500 = 4 n (m + n + 1) + k n for m inputs" in text
+    assert "an LSTM of this size has 4,464 (1.01 times)" in text
+    assert "\\" not in text and "$" not in text
+    markdown = klv.describe("PeepholeLSTM", input_dim=80, units=12, format="markdown")
+    assert markdown.startswith("## PeepholeLSTM") and "| weight `kernel` | (80, 48) |" in markdown
+    assert "$$c_t = f \\odot c_{t-1} + i \\odot g$$" in markdown
+
+
+def test_cells_of_others():
+    class OwnCell(klv.Cell):
+        """A leaky integrator."""
+
+        def step(self, x, states, training=False):
+            return (0.9 * states[0] + 0.1 * x,)
+
+    assert "A leaky integrator." in klv.describe(OwnCell, 3, 3)
+    found = klv.describe(keras.layers.GRUCell, 3, 5, format="dict")
+    assert found["parameters"] == PARAMETERS["GRU"](3, 5)
+    assert found["states"] == {"state 0": ["batch", 5]}
+    assert klv.describe(klv.LSTM, 3, 5) == klv.describe("LSTM", 3, 5)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="Did you mean 'GRU'"):
+        klv.describe("GRUU")
+    with pytest.raises(ValueError, match="`input_dim`.*input_dim=0"):
+        klv.describe("GRU", 0)
+    with pytest.raises(ValueError, match="`units`"):
+        klv.describe("GRU", 3, -1)
+    with pytest.raises(ValueError, match=r"`format`.*format='html'"):
+        klv.describe("GRU", format="html")
+
+
+def test_commands(capsys):
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == klv.list_variants()
+    assert main(["describe", "MUT1", "--units", "5", "--input-dim", "3"]) == 0
+    assert capsys.readouterr().out == klv.describe("MUT1", 3, 5)
+    assert main(["describe", "MUT1", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cell"] == "MUT1Cell"
+    assert main(["describe", "MUT9"]) == 2
+    assert capsys.readouterr().err.startswith("klv describe: Unknown variant 'MUT9'")
+    assert main(["list", "--import", "no_such_module"]) == 2
+    assert "klv: --import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
+
+
+class TestStatesOfModels:
+    def model(self):
+        inner = keras.Sequential([klv.GRU(3, stateful=True, return_sequences=True, name="gru")])
+        layers = [
+            keras.layers.Bidirectional(
+                klv.LSTM(
+                    4,
+                    stateful=True,
+                    return_sequences=True,
+                    initial_state="learned",
+                    name="memory",
+                ),
+                name="both",
+            ),
+            inner,
+            klv.RecurrentLayer([klv.LSTMCell(4), klv.ElmanCell(2)], stateful=True, name="cells"),
+        ]
+        inputs = keras.Input(batch_shape=(BATCH, None, FEATURES))
+        x = inputs
+        for layer in layers:
+            x = layer(x)
+        return keras.Model(inputs, x)
+
+    def test_reset_get_and_set(self):
+        model = self.model()
+        x = sequences()
+        at_first = klv.get_states(model)
+        first = arrays(model(x))
+        states = klv.get_states(model)
+        assert len(states) == 4
+        assert sorted(len(v) for v in states.values()) == [1, 2, 2, 3]
+        assert {"both/forward_memory", "both/backward_memory"} < set(states)
+        second = arrays(model(x))
+        klv.set_states(model, states)
+        assert_close(model(x), second, 0)
+        klv.reset_states(model)
+        assert_close(klv.get_states(model), at_first, 0)
+        assert_close(model(x), first, 0)
+
+    def test_fresh_learned_states_are_what_the_next_call_starts_from(self):
+        layer = klv.LSTM(4, stateful=True, initial_state="learned")
+        layer.build((BATCH, None, FEATURES))
+        for weight in layer.learned_states:
+            weight.assign(weight + 0.5)
+        (states,) = klv.get_states(layer).values()
+        assert_close(states, [np.full((BATCH, 4), 0.5)] * 2, 0)
+        expected = layer(sequences())
+        klv.set_states(layer, {layer.name: states})
+        assert_close(layer(sequences()), expected)
+
+    def test_keras_own_layers(self):
+        model = keras.Sequential([keras.layers.LSTM(UNITS, stateful=True, name="theirs")])
+        first = arrays(model(sequences()))
+        states = klv.get_states(model)
+        second = arrays(model(sequences()))
+        klv.set_states(model, states)
+        assert_close(model(sequences()), second, 0)
+        klv.reset_states(model)
+        assert_close(model(sequences()), first, 0)
+
+    def test_errors_write_nothing(self):
+        model = self.model()
+        states = klv.get_states(model)
+        with pytest.raises(ValueError, match=r"No stateful layer \['x'\]. The model has"):
+            klv.set_states(model, {"x": []})
+        path = next(iter(states))
+        wrong = {**{p: [v + 1 for v in values] for p, values in states.items()}}
+        wrong[path] = [v[:, :1] for v in states[path]]
+        with pytest.raises(ValueError, match="must have the shapes"):
+            klv.set_states(model, wrong)
+        assert_close(klv.get_states(model), states, 0)
+        with pytest.raises(ValueError, match="no stateful recurrent layer"):
+            klv.reset_states(keras.Sequential([klv.LSTM(3)]))
