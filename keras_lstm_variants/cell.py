@@ -96,7 +96,8 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         return self.units
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
-        return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in self.state_size]
+        sizes = keras.tree.flatten(self.state_size)
+        return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in sizes]
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         """All of a step that does not depend on the states; the input itself by default."""
@@ -108,9 +109,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         states = tuple(states) if isinstance(states, list | tuple) else (states,)
-        if len(states) != len(self.state_size):
+        if len(states) != len(self.state_names):
             raise ValueError(
-                f"{type(self).__name__} has {len(self.state_size)} states "
+                f"{type(self).__name__} has {len(self.state_names)} states "
                 f"{self.state_names}. Received: {len(states)}"
             )
         z = self.project_inputs(inputs, training=training)
@@ -131,6 +132,10 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         if training and self.recurrent_dropout:
             return state * self.get_recurrent_dropout_mask(state)
         return state
+
+    def remarks(self) -> list[str]:
+        """What `klv.describe` should add of this built cell: sentences, none by default."""
+        return []
 
     def tap(self, **values: Any) -> None:
         """Name the gates of a step as it computes them; costs nothing when nobody listens."""
@@ -172,7 +177,7 @@ class AffineCell(Cell):
     """A cell whose step begins with `x W + h U + b`, a block of columns for each gate.
 
     A cell in which not every gate sees the input, or the state, names those that do in
-    `kernel_gates` and `recurrent_gates`; the others have no columns there.
+    `kernel_gates` or `recurrent_gates`; the others have no columns there. None means all.
 
     Args:
         units: positive integer, the size of the states and of the output.
@@ -191,8 +196,8 @@ class AffineCell(Cell):
         ValueError: an argument is out of its range.
     """
 
-    kernel_gates: ClassVar[tuple[str, ...]] = ()
-    recurrent_gates: ClassVar[tuple[str, ...]] = ()
+    kernel_gates: ClassVar[tuple[str, ...] | None] = None
+    recurrent_gates: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(
         self,
@@ -237,16 +242,27 @@ class AffineCell(Cell):
             )
         n = self.units
         self.kernel = self.add_cell_weight(
-            "kernel", (inputs, len(self.kernel_gates or self.gates) * n), self.kernel_initializer
+            "kernel", (inputs, len(self.columns_of("kernel")) * n), self.kernel_initializer
         )
         self.recurrent_kernel = self.add_cell_weight(
             "recurrent_kernel",
-            (n, len(self.recurrent_gates or self.gates) * n),
+            (n, len(self.columns_of("recurrent_kernel")) * n),
             self.recurrent_initializer,
         )
         self.bias = None
         if self.use_bias:
             self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
+
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        """Gates in the order of a weight's columns; none for a weight without such columns."""
+        own = {
+            "kernel": self.kernel_gates,
+            "recurrent_kernel": self.recurrent_gates,
+            "bias": self.gates,
+        }
+        if weight not in own:
+            return ()
+        return tuple(self.gates if own[weight] is None else own[weight])
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
@@ -273,7 +289,7 @@ class AffineCell(Cell):
         h = self.drop_state(h, training)
         if not gates:
             return self.product(h, self.recurrent_kernel)
-        known = tuple(self.recurrent_gates or self.gates)
+        known = self.columns_of("recurrent_kernel")
         first = known.index(gates[0]) if gates[0] in known else 0
         if known[first : first + len(gates)] != gates:
             raise ValueError(f"recur: {gates} are not neighbours in {known}.")

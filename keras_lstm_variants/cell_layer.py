@@ -5,6 +5,7 @@ import re
 from typing import Any, ClassVar
 
 from keras_lstm_variants import _checks, _config
+from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.layer import RecurrentLayer
 
 
@@ -35,6 +36,11 @@ class CellLayer(RecurrentLayer):
         super().__init_subclass__(**kwargs)
         if "cell_class" not in vars(cls):
             return
+        if not issubclass(cls.cell_class, Cell):
+            raise TypeError(
+                f"{cls.__name__}.cell_class must be a klv.Cell. Received: {cls.cell_class}. "
+                "Other cells run in klv.RecurrentLayer(cell)."
+            )
         of_cell = _config.parameters(cls.cell_class)
         of_layer = {
             name: p.replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -11,7 +11,7 @@ from typing import Any
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.compare import command as compare
 from keras_lstm_variants.describe import describe
-from keras_lstm_variants.registry import get_variant, list_variants
+from keras_lstm_variants.registry import find_variant, get_variant, list_variants
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +85,9 @@ def _add_describe(commands: Any) -> None:
 def _describe(arguments: argparse.Namespace) -> int:
     form = "dict" if arguments.format == "json" else arguments.format
     try:
-        found = describe(arguments.variant, arguments.input_dim, arguments.units, format=form)
+        found = describe(
+            find_variant(arguments.variant), arguments.input_dim, arguments.units, format=form
+        )
     except ValueError as error:
         print(f"klv describe: {error}", file=sys.stderr)
         return 2

@@ -47,10 +47,11 @@ def describe(
         LaTeX lines), `reference`, `notes` (what the docstring says of choices and deviations),
         `gates`, `states` (name -> shape), `weights` (name -> shape, count, and the gates in
         the order of its columns; of the rows for peepholes), `parameters`, `formula`,
-        `input_dim`, `units` and `lstm_parameters`.
+        `options`, `input_dim`, `units` and `lstm_parameters`.
 
     Raises:
-        ValueError: the variant is unknown, or an argument is out of its range.
+        ValueError: the variant is unknown or no class of a cell, or an argument is out of its
+            range.
 
     Example:
         >>> import keras_lstm_variants as klv
@@ -65,12 +66,26 @@ def describe(
     return _markdown(found) if format == "markdown" else _text(found)
 
 
-def _facts(variant: str | type, inputs: int, units: int, options: dict[str, Any]) -> dict[str, Any]:
+def _facts(variant: Any, inputs: int, units: int, options: dict[str, Any]) -> dict[str, Any]:
     layer = get_variant(variant) if isinstance(variant, str) else variant
     cell_class = getattr(layer, "cell_class", layer)
-    cell = cell_class(units, **options)
+    if not isinstance(layer, type) or not hasattr(cell_class, "call"):
+        raise ValueError(
+            "`variant` must be the name of a variant, its layer class or a cell class. "
+            f"Received: variant={variant!r}"
+        )
+    try:
+        cell = cell_class(units, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"{cell_class.__name__} cannot be made of `units` and {options}: {error}"
+        ) from error
+    if not hasattr(cell, "state_size") or isinstance(cell, keras.layers.RNN):
+        raise ValueError(f"{cell_class.__name__} is no cell: it has no `state_size` of a step.")
     cell.build((None, inputs))
-    paragraphs = re.split(r"\n\s*\n", inspect.getdoc(cell_class) or "")
+    # Its own docstring: an inherited one would show the parent's equations.
+    own = vars(cell_class)
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(own.get("__doc__") or ""))
     equations = [
         re.sub(r"\s+", " ", line)
         for p in paragraphs
@@ -84,42 +99,47 @@ def _facts(variant: str | type, inputs: int, units: int, options: dict[str, Any]
         "cell": cell_class.__name__,
         "summary": joined[0] if joined else "",
         "equations": equations,
-        "reference": getattr(cell, "reference", ""),
+        "reference": own.get("reference", ""),
         "notes": [
             p
             for p in joined[1:]
             if not re.match(r"\$\$|Reference|Arguments|Weights|Args|Raises|Example", p)
-        ],
+        ]
+        + list(getattr(cell, "remarks", list)()),
         "gates": list(getattr(cell, "gates", ())),
         "states": {
             name: ["batch", size] for name, size in zip(_names(cell), _sizes(cell), strict=True)
         },
         "weights": {
-            w.name: {
+            name: {
                 "shape": list(w.shape),
                 "count": int(keras.ops.size(w)),
-                "columns": _columns(cell, w.name),
+                "columns": _columns(cell, name),
             }
-            for w in cell.trainable_weights
+            for name, w in _weights(cell)
         },
         "parameters": sum(int(keras.ops.size(w)) for w in cell.trainable_weights),
         "formula": formula.group(1) if formula else "",
+        "options": {name: repr(value) for name, value in options.items()},
         "input_dim": inputs,
         "units": units,
         "lstm_parameters": lstm,
     }
 
 
+def _weights(cell: Any) -> list[tuple[str, Any]]:
+    """Weights by their names; with the path below the cell where a name is not unique."""
+    weights = cell.trainable_weights
+    names = [w.name for w in weights]
+    return [
+        (w.name if names.count(w.name) == 1 else w.path.removeprefix(f"{cell.path}/"), w)
+        for w in weights
+    ]
+
+
 def _columns(cell: Any, weight: str) -> list[str]:
     """Gates in the order of a weight's columns; of a peephole weight, of its rows."""
-    gates = list(getattr(cell, "gates", ()))
-    own = {
-        "kernel": list(getattr(cell, "kernel_gates", ())) or gates,
-        "recurrent_kernel": list(getattr(cell, "recurrent_gates", ())) or gates,
-        "bias": gates,
-        "peephole_kernel": list(getattr(cell, "peepholes", ())),
-    }
-    return own.get(weight, [])
+    return list(cell.columns_of(weight)) if hasattr(cell, "columns_of") else []
 
 
 def _sizes(cell: Any) -> list[int]:
@@ -141,7 +161,9 @@ def _total(found: dict[str, Any]) -> str:
     share = found["parameters"] / found["lstm_parameters"]
     text = f"{found['parameters']:,}"
     if found["formula"]:
-        text += f" = {found['formula']}"
+        # Options as `use_bias` change the number, and the formula is that of the defaults.
+        text += " (by default " if found["options"] else " = "
+        text += found["formula"] + (")" if found["options"] else "")
     return f"{text}; an LSTM of this size has {found['lstm_parameters']:,} ({share:.2f} times)"
 
 

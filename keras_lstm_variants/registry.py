@@ -1,6 +1,5 @@
 """One decorator that makes a class loadable by Keras and lists its variant."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -98,9 +97,16 @@ def get_variant(name: str) -> type:
     return _layers[name]
 
 
-def registered_classes() -> dict[str, Callable]:
-    """All registered classes by name: cells, layers and initializers."""
-    return dict(_registered)
+def find_variant(text: str) -> str:
+    """The name that a person means: `lstm` and `LSTMCell` are LSTM.
+
+    Raises:
+        ValueError: as `get_variant`.
+    """
+    known = {name.lower(): name for name in list_variants()}
+    name = known.get(text.lower()) or known.get(text.lower().removesuffix("cell")) or text
+    get_variant(name)
+    return name
 
 
 def markdown_table() -> str:

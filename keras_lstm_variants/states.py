@@ -38,6 +38,7 @@ def get_states(model: keras.layers.Layer) -> dict[str, list[np.ndarray]]:
 
     Returns:
         Layer path (as `lstm` or `bidirectional/forward_lstm`) -> list of arrays (batch, size).
+        Further layers of the same path get `#2`, `#3`, ... in the order of the model.
 
     Raises:
         ValueError: the model has no built stateful recurrent layer.
@@ -58,7 +59,7 @@ def get_states(model: keras.layers.Layer) -> dict[str, list[np.ndarray]]:
 
 
 def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> None:
-    """Write what `get_states` returned, into this model or into another one of its make.
+    """Write what `get_states` returned, into this model or one whose layers have the same names.
 
     Args:
         model: as for `reset_states`.
@@ -82,7 +83,10 @@ def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> No
     layers = _stateful(model)
     unknown = set(states) - set(layers)
     if unknown:
-        raise ValueError(f"No stateful layer {sorted(unknown)}. The model has {sorted(layers)}")
+        raise ValueError(
+            f"No stateful layer {sorted(unknown)}. The model has {sorted(layers)}. States are "
+            "found by the names of layers: give them with `name=` to move states between models."
+        )
     for path, values in states.items():
         expected = [tuple(v.shape) for v in keras.tree.flatten(layers[path].states)]
         shapes = [np.shape(v) for v in values]
@@ -100,11 +104,11 @@ def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> No
 
 
 def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
-    found = {
-        path: layer
-        for path, layer in _walk(model, "")
-        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None
-    }
+    found: dict[str, Any] = {}
+    for path, layer in _walk(model, "", set()):
+        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:
+            same = sum(p == path or p.startswith(f"{path}#") for p in found)
+            found[f"{path}#{same + 1}" if same else path] = layer
     if not found:
         raise ValueError(
             f"{model.name} has no stateful recurrent layer that is built: give layers "
@@ -113,20 +117,21 @@ def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
     return found
 
 
-def _walk(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """All layers below `layer`, each once, with the names that lead to it."""
-    seen: set[int] = set()
+def _walk(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """This layer and all below it, each once, with the names that lead to it."""
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
+    yield path or layer.name, layer
+    for child in _children(layer):
+        yield from _walk(child, f"{path}/{child.name}" if path else child.name, seen)
 
-    def below(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if id(layer) in seen:
-            return
-        seen.add(id(layer))
-        yield path or layer.name, layer
-        inner = list(getattr(layer, "layers", []))
-        # Bidirectional, and wrappers as TimeDistributed.
-        inner += [getattr(layer, n, None) for n in ("forward_layer", "backward_layer", "layer")]
-        for child in inner:
+
+def _children(layer: Any) -> Iterator[Any]:
+    """Layers of a model, in its order, then whatever layers the attributes hold."""
+    yield from getattr(layer, "layers", [])
+    for value in vars(layer).values():
+        values = value.values() if isinstance(value, dict) else value
+        for child in values if isinstance(value, list | tuple | dict) else [value]:
             if isinstance(child, keras.layers.Layer):
-                yield from below(child, f"{path}/{child.name}" if path else child.name)
-
-    yield from below(layer, path)
+                yield child

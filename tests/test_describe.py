@@ -76,6 +76,42 @@ def test_cells_of_others():
     assert klv.describe(klv.LSTM, 3, 5) == klv.describe("LSTM", 3, 5)
 
 
+def test_only_what_a_class_says_of_itself():
+    class QuietCell(klv.PeepholeLSTMCell):
+        def step(self, z, states, training=False):
+            return super().step(z, states, training)
+
+    found = klv.describe(QuietCell, 3, 4, format="dict")
+    assert (found["equations"], found["formula"], found["reference"]) == ([], "", "")
+
+
+def test_what_depends_on_arguments_is_said():
+    assert "raw input is projected, x[t] P" in klv.describe("MUT1", 3, 4)
+    assert "raw input is used as it is" in klv.describe("MUT2", 4, 4)
+    assert "projected, x[t] P" not in klv.describe("MUT3", 3, 4)
+    assert "i = 1 - f." in klv.describe("CoupledLSTM", 3, 4, couple="i=1-f")
+    without = klv.describe("LSTM", 80, 12, use_bias=False)
+    assert "total: 4,416 (by default 4 n (m + n + 1) for" in without
+
+
+def test_weights_of_one_name_are_told_apart():
+    class TwoCell(klv.Cell):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.one, self.two = keras.layers.Dense(self.units), keras.layers.Dense(self.units)
+
+        def build(self, shape):
+            self.one.build(shape)
+            self.two.build((None, self.units))
+
+        def step(self, x, states, training=False):
+            return (self.one(x) + self.two(states[0]),)
+
+    found = klv.describe(TwoCell, 3, 4, format="dict")
+    assert len(found["weights"]) == 4
+    assert sum(w["count"] for w in found["weights"].values()) == found["parameters"] == 16 + 20
+
+
 def test_errors():
     with pytest.raises(ValueError, match="Did you mean 'GRU'"):
         klv.describe("GRUU")
@@ -83,6 +119,19 @@ def test_errors():
         klv.describe("GRU", 0)
     with pytest.raises(ValueError, match="`units`"):
         klv.describe("GRU", 3, -1)
+    for wrong in (klv.LSTM(4), klv.LSTMCell(4), 5):
+        with pytest.raises(ValueError, match="`variant` must be the name"):
+            klv.describe(wrong)
+    for wrong in (keras.layers.LSTM, keras.layers.Dense):
+        with pytest.raises(ValueError, match="is no cell"):
+            klv.describe(wrong)
+
+    class NeedyCell(klv.ElmanCell):
+        def __init__(self, units, leak, **kwargs):
+            super().__init__(units, **kwargs)
+
+    with pytest.raises(ValueError, match="NeedyCell cannot be made of.*'leak'"):
+        klv.describe(NeedyCell)
     with pytest.raises(ValueError, match=r"`format`.*format='html'"):
         klv.describe("GRU", format="html")
 
@@ -91,7 +140,7 @@ def test_commands(capsys):
     assert main(["list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == klv.list_variants()
-    assert main(["describe", "MUT1", "--units", "5", "--input-dim", "3"]) == 0
+    assert main(["describe", "mut1cell", "--units", "5", "--input-dim", "3"]) == 0
     assert capsys.readouterr().out == klv.describe("MUT1", 3, 5)
     assert main(["describe", "MUT1", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["cell"] == "MUT1Cell"
@@ -156,6 +205,31 @@ class TestStatesOfModels:
         first = arrays(model(sequences()))
         states = klv.get_states(model)
         second = arrays(model(sequences()))
+        klv.set_states(model, states)
+        assert_close(model(sequences()), second, 0)
+        klv.reset_states(model)
+        assert_close(model(sequences()), first, 0)
+
+    def test_layers_inside_layers_of_others_and_of_one_name(self):
+        class Block(keras.layers.Layer):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.rnn = klv.LSTM(4, stateful=True, return_sequences=True, name="x")
+                self.more = [klv.GRU(4, stateful=True, return_sequences=True, name="x")]
+
+            def call(self, x):
+                return self.more[0](self.rnn(x))
+
+        block = Block(name="block")
+        block(sequences())
+        model = keras.Sequential([block, klv.Elman(3, stateful=True, name="x")])
+        model(sequences())
+        klv.reset_states(model)
+        first = arrays(model(sequences()))
+        states = klv.get_states(model)
+        assert list(states) == ["block/x", "block/x#2", "x"]
+        second = arrays(model(sequences()))
+        assert not np.allclose(first, second)
         klv.set_states(model, states)
         assert_close(model(sequences()), second, 0)
         klv.reset_states(model)

@@ -236,6 +236,39 @@ class TestOwnCells:
         with pytest.raises(ValueError, match="WrongCell.step must return a tuple of 1 states"):
             WrongCell(FEATURES)(sequences()[:, 0], [sequences()[:, 0]])
 
+    def test_a_gate_may_lack_columns(self):
+        class InputBlindCell(klv.AffineCell):
+            gates = ("g",)
+            kernel_gates = ()
+
+            def project_inputs(self, inputs, training=False):
+                return self.bias
+
+            def step(self, z, states, training=False):
+                return (self.activation(z + self.recur(states[0], training=training)),)
+
+        cell = InputBlindCell(4)
+        cell.build((None, FEATURES))
+        assert tuple(cell.kernel.shape) == (FEATURES, 0)
+
+    def test_a_layer_of_a_foreign_cell_is_refused(self):
+        with pytest.raises(TypeError, match=r"cell_class must be a klv\.Cell.*RecurrentLayer"):
+
+            class Foreign(klv.CellLayer):
+                cell_class = keras.layers.GRUCell
+
+    def test_a_cell_with_one_size_as_keras_allows(self):
+        class OneSizeCell(klv.Cell):
+            @property
+            def state_size(self):
+                return self.units
+
+            def step(self, x, states, training=False):
+                return (states[0] + x,)
+
+        layer = klv.RecurrentLayer(OneSizeCell(FEATURES))
+        assert_close(layer(sequences()), sequences().sum(1))
+
     def test_gates_must_be_named(self):
         class NamelessCell(klv.GatedCell):
             def step(self, x, states, training=False):

@@ -58,6 +58,9 @@ class CoupledLSTMCell(PeepholeFamilyCell):
         super().__init__(*args, peepholes=peepholes, **kwargs)
         self.couple = couple
 
+    def remarks(self) -> list[str]:
+        return [] if self.couple == "f=1-i" else ['With `couple="i=1-f"`, as here, i = 1 - f.']
+
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c = states
         a, g, o = self.split(z + self.recur(h, training=training))

@@ -110,6 +110,9 @@ class PeepholeFamilyCell(LSTMFamilyCell):
                 "peephole_kernel", (len(self.peepholes), self.units), self.peephole_initializer
             )
 
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        return self.peepholes if weight == "peephole_kernel" else super().columns_of(weight)
+
     def blocks(self, z: Any) -> dict[str, Any]:
         """The pre-activations $A_k$ by the names of the gates."""
         return dict(zip(self.gates, self.split(z), strict=True))

@@ -66,6 +66,11 @@ class RawInputCell(MUTCell):
                 "input_projection", (input_shape[-1], self.units), self.input_initializer
             )
 
+    def remarks(self) -> list[str]:
+        if self.input_projection is None:
+            return ["Here inputs and units agree in number: the raw input is used as it is."]
+        return ["Here inputs and units differ in number: the raw input is projected, $x_t P$."]
+
     def raw(self, x: Any) -> Any:
         """The input with as many features as units."""
         return x if self.input_projection is None else ops.matmul(x, self.input_projection)
@@ -81,6 +86,9 @@ class MUT1Cell(RawInputCell):
 
     $\tanh(x_t)$ is the raw input where inputs and units agree in number, as in the paper; else
     $\tanh(x_t P)$ with a learned $P$.
+
+    Choices: the open update gate writes, unlike GRU's, which keeps. One bias for each gate, none on
+    the recurrent side; that of the candidate stands outside the inner tanh.
 
     Reference: Jozefowicz, Zaremba & Sutskever 2015, An empirical exploration of recurrent
     network architectures, ICML.
@@ -124,6 +132,9 @@ class MUT2Cell(RawInputCell):
     $x_t$ in r is the raw input where inputs and units agree in number, as in the paper; else
     $x_t P$ with a learned $P$.
 
+    Choices: the open update gate writes, unlike GRU's, which keeps. One bias for each gate, none on
+    the recurrent side.
+
     Reference: Jozefowicz, Zaremba & Sutskever 2015, An empirical exploration of recurrent
     network architectures, ICML.
     Arguments: see `RawInputCell`.
@@ -163,6 +174,9 @@ class MUT3Cell(MUTCell):
     $$r = \sigma(x_t W_r + h_{t-1} U_r + b_r)$$
     $$g = \tanh((r \odot h_{t-1}) U_g + x_t W_g + b_g)$$
     $$h_t = z \odot g + (1 - z) \odot h_{t-1}$$
+
+    Choices: the open update gate writes, unlike GRU's, which keeps. One bias for each gate, none on
+    the recurrent side.
 
     Reference: Jozefowicz, Zaremba & Sutskever 2015, An empirical exploration of recurrent
     network architectures, ICML.

@@ -214,14 +214,16 @@ class FGRLSTMCell(PeepholeLSTMCell):
     step before, columns those of this step.
 
     Deviation: the paper may print $p_o \odot c_{t-1}$ here; as in its other variants, and in
-    public implementations, the output gate sees the new memory.
+    public implementations, the output gate sees the new memory. `recurrent_dropout` drops h,
+    not the gates of the step before.
 
     Reference: Greff et al. 2015, LSTM: a search space odyssey, arXiv 1503.04069 (FGR).
     Weights: `4 n (m + n + 1) + k n + 9 n^2` for m inputs, n units and k peepholes.
 
     Args:
         units, activation, peepholes, ...: see `PeepholeFamilyCell`.
-        gate_initializer: for `gate_kernel`. Default `"orthogonal"`.
+        gate_initializer: for `gate_kernel`. Default `"zeros"`, as for the peepholes: the cell
+            starts as the peephole LSTM, and keeps what its forget bias promises.
         gate_regularizer, gate_constraint: penalty and constraint for it.
         **kwargs: what `PeepholeFamilyCell` takes.
 
@@ -240,7 +242,7 @@ class FGRLSTMCell(PeepholeLSTMCell):
     def __init__(
         self,
         *args: Any,
-        gate_initializer: Any = "orthogonal",
+        gate_initializer: Any = "zeros",
         gate_regularizer: Any = None,
         gate_constraint: Any = None,
         **kwargs: Any,

@@ -17,7 +17,7 @@ from keras_lstm_variants.compare.settings import Run, Settings, defaults
 from keras_lstm_variants.compare.store import LOG, Store, StoreError
 from keras_lstm_variants.compare.training import sequence_length
 from keras_lstm_variants.compare.worker import load_task
-from keras_lstm_variants.registry import get_variant, list_variants
+from keras_lstm_variants.registry import find_variant, list_variants
 
 DEFAULT_VARIANTS = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU")
 
@@ -79,17 +79,10 @@ def variants_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--variants {text!r} names no variant")
-    known = {name.lower(): name for name in list_variants()}
-    chosen = []
-    for name in names:
-        # `lstm` and `LSTMCell` mean LSTM.
-        found = known.get(name.lower()) or known.get(name.lower().removesuffix("cell"))
-        try:
-            get_variant(found or name)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        chosen.append(found)
-    return list(dict.fromkeys(chosen))
+    try:
+        return list(dict.fromkeys(map(find_variant, names)))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

@@ -23,6 +23,13 @@ if __name__ == "__main__":
             klv.LSTM(3, return_sequences=True, forget_bias="chrono", max_timesteps=9),
             keras.layers.Bidirectional(peephole),
             klv.CoupledLSTM(3, couple="i=1-f", peepholes=("f",), return_sequences=True),
+            *[
+                klv.get_variant(name)(3, return_sequences=True)
+                for name in klv.list_variants()
+                if name.startswith(("N", "CIFG", "FGR", "MUT"))
+            ],
+            klv.MUT1(4, return_sequences=True),
+            klv.MUT2(5, return_sequences=True),
             klv.GRU(3, reset_after=False, initial_state="learned", return_sequences=True),
             klv.RecurrentLayer(
                 [klv.LSTMCell(3, kernel_initializer=klv.initializers.PerGate("ones", 3))],
