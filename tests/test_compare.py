@@ -276,6 +276,22 @@ class TestReport:
         assert any("logistic regression" in note for note in notes)
         assert not any("majority" in note for note in notes)
 
+    def test_curves_of_many_variants_can_be_told_apart(self, task, tmp_path, monkeypatch):
+        figures = []
+        import matplotlib.figure
+
+        monkeypatch.setattr(
+            matplotlib.figure.Figure, "savefig", lambda figure, *a, **k: figures.append(figure)
+        )
+        records = [record(v, 0, 4.0 + k) for k, v in enumerate(list_variants())]
+        report.draw_curves(records, task, tmp_path / "curves.png")
+        (axes,) = figures[0].axes
+        lines = [line for line in axes.lines if line.get_marker() != "None"]
+        looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
+        assert len(looks) == len(records) == len(lines)
+        assert axes.get_legend() is None
+        assert len(figures[0].legends[0].get_texts()) == len(records)
+
 
 class TestStore:
     def test_other_settings_are_another_comparison(self, tmp_path):

@@ -135,8 +135,10 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
 
     # Okabe and Ito's colours, which colour-blind readers can tell apart.
     colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-    styles = ["-", "--", "-.", ":"]
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    # A marker goes with each colour, a line style with each round of colours.
+    markers, styles = ["o", "s", "^", "D", "v", "P", "X"], ["-", "--", ":", "-."]
+    many = len(by_variant(records)) > 6
+    figure = Figure(figsize=(11, 6) if many else (8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     values = []
@@ -152,9 +154,9 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
                 epochs,
                 valid,
                 color=colours[k % len(colours)],
-                linestyle=styles[(k // len(colours) + k) % len(styles)],
-                marker="o",
-                markersize=3,
+                linestyle=styles[k // len(colours) % len(styles)],
+                marker=markers[k % len(markers)],
+                markersize=4,
                 alpha=1 if len(group) == 1 else 0.7,
                 label=f"{variant} (best {number(mean(group, 'valid'))})" if j == 0 else None,
             )
@@ -181,5 +183,8 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
     axes.set_title(f"klv compare: {task.name}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
-    axes.legend()
+    if many:  # beside the curves, not over them
+        figure.legend(loc="outside right upper")
+    else:
+        axes.legend()
     figure.savefig(path, dpi=120)
