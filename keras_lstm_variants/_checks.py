@@ -1,6 +1,7 @@
 """Checks of arguments: each error names the argument, its value and what is allowed."""
 
 import difflib
+import math
 import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,14 @@ def positive_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
     return int(value)
+
+
+def positive_number(name: str, value: Any) -> float:
+    """`value` as a float, or a `ValueError` unless it is a finite number above 0."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 < value < math.inf:
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+    return float(value)
 
 
 def flag(name: str, value: Any) -> bool:

@@ -1,7 +1,29 @@
-"""The only module that may import Keras's private code (a test guards this)."""
+"""The only module that may import Keras's private code, or know its private names."""
+
+from contextlib import contextmanager
+from typing import Any
+
+# What a layer's `__call__` does for mixed precision. A gradient runs after the call.
+from keras.src.backend import AutocastScope
 
 # `keras.layers.RNN` prepares dropout masks before its loop only for instances of
 # this class, and Keras does not export it.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["DropoutRNNCell"]
+__all__ = ["AutocastScope", "DropoutRNNCell", "dropout_masks", "dropout_masks_as"]
+
+
+def dropout_masks(cell: DropoutRNNCell) -> tuple[Any, Any]:
+    """The masks that the cell holds now, of its inputs and of its state; None without."""
+    return getattr(cell, "_dropout_mask", None), getattr(cell, "_recurrent_dropout_mask", None)
+
+
+@contextmanager
+def dropout_masks_as(cell: DropoutRNNCell, masks: tuple[Any, Any]):
+    """While active, the cell holds these masks."""
+    before = dropout_masks(cell)
+    cell._dropout_mask, cell._recurrent_dropout_mask = masks
+    try:
+        yield
+    finally:
+        cell._dropout_mask, cell._recurrent_dropout_mask = before

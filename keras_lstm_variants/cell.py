@@ -3,10 +3,12 @@
 A cell is one time step. It names its states, projects the input (`project_inputs`:
 everything that does not depend on a state) and makes new states from old ones (`step`).
 `step` is pure: it draws no random numbers and updates no variable, so that a loop may run
-it again. Everything else (loops, masks, saving) is somebody else's work.
+it again. Products of states with weight matrices go through `product`, so that a loop may
+take them over. Everything else (loops, masks, saving) is somebody else's work.
 """
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -20,6 +22,19 @@ from keras_lstm_variants._keras import DropoutRNNCell
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
 _HALF_TYPES = ("float16", "bfloat16")
+
+_running = threading.local()
+
+
+@contextmanager
+def products_by(handler: Callable[..., Any]):
+    """While active, `handler(state, kernel, columns, onto)` computes each cell's `product`."""
+    before = getattr(_running, "products", None)
+    _running.products = handler
+    try:
+        yield
+    finally:
+        _running.products = before
 
 
 class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
@@ -100,12 +115,21 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in sizes]
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        """All of a step that does not depend on the states; the input itself by default."""
-        return self.drop_inputs(inputs, training)
+        """All of a step that does not depend on the states; the input itself by default.
+
+        Takes (rows, features), after dropout, and treats each row alone: a loop may pass the
+        rows of several time steps at once. May return a structure of (rows, ...) tensors.
+        """
+        return inputs
 
     def output(self, states: Sequence[Any]) -> Any:
         """The output of a step, given its new states."""
         return states[0]
+
+    @property
+    def output_is_state(self) -> bool:
+        """Whether the output is the first state, as it is unless `output` is overridden."""
+        return type(self).output is Cell.output
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         states = tuple(states) if isinstance(states, list | tuple) else (states,)
@@ -114,7 +138,11 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
                 f"{type(self).__name__} has {len(self.state_names)} states "
                 f"{self.state_names}. Received: {len(states)}"
             )
-        z = self.project_inputs(inputs, training=training)
+        z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
+        return self.advance(z, states, training)
+
+    def advance(self, z: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        """One step from a projected input: the output and the new states."""
         new_states = self.step(z, states, training=training)
         if not isinstance(new_states, list | tuple) or len(new_states) != len(states):
             raise ValueError(
@@ -122,6 +150,21 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
                 f"{self.state_names}. Received: {new_states!r}"
             )
         return self.output(new_states), list(new_states)
+
+    def product(
+        self, state: Any, kernel: Any, columns: slice | None = None, onto: Any = None
+    ) -> Any:
+        """A state times a weight matrix, or times some of its columns; plus `onto`.
+
+        Every such product of a step goes through here: a loop that takes the products over
+        forms the gradient of the matrix once for many steps instead of once a step. That
+        needs `kernel` to be a weight of the cell itself, not something computed from it.
+        """
+        handler = getattr(_running, "products", None)
+        if handler is not None:
+            return handler(state, kernel, columns, onto)
+        product = ops.matmul(state, kernel if columns is None else kernel[:, columns])
+        return product if onto is None else onto + product
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         if training and self.dropout:
@@ -142,6 +185,11 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         if self._listener is not None:
             # A gate that the cell lacks is the number 1, and nothing to listen to.
             self._listener({k: v for k, v in values.items() if not isinstance(v, float)})
+
+    @property
+    def listened_to(self) -> bool:
+        """Whether somebody listens to the gates of each step."""
+        return self._listener is not None
 
     @contextmanager
     def listening(self, listener: Callable[[dict[str, Any]], None]):
@@ -272,7 +320,7 @@ class AffineCell(Cell):
         return self.bias_initializer(shape, dtype=dtype)
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        return self.add_bias(ops.matmul(self.drop_inputs(inputs, training), self.kernel))
+        return self.add_bias(ops.matmul(inputs, self.kernel))
 
     def add_bias(self, z: Any) -> Any:
         return z if self.bias is None else z + self.input_bias
@@ -281,24 +329,21 @@ class AffineCell(Cell):
     def input_bias(self) -> Any:
         return self.bias
 
-    def recur(self, h: Any, *gates: str, training: bool = False) -> Any:
+    def recur(self, h: Any, *gates: str, onto: Any = None, training: bool = False) -> Any:
         """`h U`, for the columns of `gates` (neighbours, in column order) or of all gates.
 
-        The one place through which a cell multiplies a state with its recurrent kernel.
+        `recur(h, onto=z)` is `z + h U`; where z is used for nothing else, training then
+        keeps the sum alone. The one place where a cell uses its recurrent kernel.
         """
         h = self.drop_state(h, training)
         if not gates:
-            return self.product(h, self.recurrent_kernel)
+            return self.product(h, self.recurrent_kernel, onto=onto)
         known = self.columns_of("recurrent_kernel")
         first = known.index(gates[0]) if gates[0] in known else 0
         if known[first : first + len(gates)] != gates:
             raise ValueError(f"recur: {gates} are not neighbours in {known}.")
         columns = slice(first * self.units, (first + len(gates)) * self.units)
-        return self.product(h, self.recurrent_kernel[:, columns])
-
-    def product(self, state: Any, kernel: Any) -> Any:
-        """A state times a weight matrix: every such product of a step goes through here."""
-        return ops.matmul(state, kernel)
+        return self.product(h, self.recurrent_kernel, columns, onto)
 
     def split(self, z: Any) -> list[Any]:
         """The blocks of `z`, one for each gate, in the order of `gates`."""

@@ -1,6 +1,5 @@
 """Any cell run over a sequence, with everything that Keras's LSTM layer offers."""
 
-import inspect
 from typing import Any
 
 import keras
@@ -39,6 +38,17 @@ class RecurrentLayer(keras.layers.RNN):
         initial_state: `"zeros"` (what the cell's `get_initial_state` gives), or
             `"learned"`: a trainable weight (1, size) for each state, shared by all
             rows and zero at first. An initial state passed to the call wins.
+        engine: `"auto"`: in graphs (`fit`, `predict`, `tf.function`) a loop with a gradient of
+            its own, which trains faster and needs less memory; it needs a `klv.Cell` whose
+            step uses nothing but its inputs, states and weights. Other cells, and eager
+            calls, run in the plain loop. `"plain"`: always the plain loop, which TensorFlow
+            differentiates step by step. The results are the same.
+        recompute: in training, keep the states of every n-th step only, and compute what
+            the gradient needs again: less memory for more time. Only for `engine="auto"`.
+        stop_gradient_every: k: truncated back-propagation: no gradient flows back through
+            the states across the edge before step k, 2k, ..., counted as processed.
+        clip_state_gradients: v: clip, elementwise to [-v, v], the gradient that flows back
+            from each step to the one before, of every state.
         **kwargs: `activity_regularizer`, `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -72,6 +82,10 @@ class RecurrentLayer(keras.layers.RNN):
         *,
         return_all_states: bool = False,
         initial_state: str = "zeros",
+        engine: str = "auto",
+        recompute: bool = False,
+        stop_gradient_every: int | None = None,
+        clip_state_gradients: float | None = None,
         **kwargs: Any,
     ) -> None:
         flags = {
@@ -94,12 +108,26 @@ class RecurrentLayer(keras.layers.RNN):
         if isinstance(cell, list | tuple):
             cell = keras.layers.StackedRNNCells(cells, dtype=kwargs.get("dtype"))
         _checks.one_of("initial_state", initial_state, ("zeros", "learned"))
+        _checks.one_of("engine", engine, ("auto", "plain"))
+        recompute = _checks.flag("recompute", recompute)
+        if stop_gradient_every is not None:
+            stop_gradient_every = _checks.positive_integer(
+                "stop_gradient_every", stop_gradient_every
+            )
+        if clip_state_gradients is not None:
+            clip_state_gradients = _checks.positive_number(
+                "clip_state_gradients", clip_state_gradients
+            )
         super().__init__(cell, **flags, **kwargs)
         # Keras 3.16 sets False, and the layer behind would no longer see the mask.
         self.supports_masking = True
         self.return_all_states = return_all_states
         self.return_state = flags["return_state"] or return_all_states
         self.initial_state = initial_state
+        self.engine = engine
+        self.recompute = recompute
+        self.stop_gradient_every = stop_gradient_every
+        self.clip_state_gradients = clip_state_gradients
         self.learned_states = []
         self._set_fresh(None)
         if all(isinstance(c, Cell) for c in _flat_cells(self.cell)):
@@ -198,23 +226,25 @@ class RecurrentLayer(keras.layers.RNN):
                 "`keras.Input(shape=(time, features))`, or leave `unroll` out."
             )
         states = self._first_states(sequences, initial_state)
-        has_training = "training" in inspect.signature(self.cell.call).parameters
-        options = {"training": training} if has_training else {}
         try:
             if training:
                 _draw_dropout_masks(self.cell, sequences.shape[2:], states)
             result = engine.run(
-                lambda x, s: self.cell(x, s, **options),
+                self.cell,
                 sequences,
                 states,
-                _output_size(self.cell),
                 self.compute_dtype,
+                training=training,
                 mask=mask,
                 go_backwards=self.go_backwards,
                 unroll=self.unroll,
                 zero_output_for_mask=self.zero_output_for_mask,
                 keep_outputs=self.return_sequences,
                 keep_states=self.return_all_states,
+                engine=self.engine,
+                recompute=self.recompute,
+                stop_gradient_every=self.stop_gradient_every,
+                clip_state_gradients=self.clip_state_gradients,
             )
         finally:
             for cell in _flat_cells(self.cell):
@@ -325,6 +355,10 @@ class RecurrentLayer(keras.layers.RNN):
             **super().get_config(),
             "return_all_states": self.return_all_states,
             "initial_state": self.initial_state,
+            "engine": self.engine,
+            "recompute": self.recompute,
+            "stop_gradient_every": self.stop_gradient_every,
+            "clip_state_gradients": self.clip_state_gradients,
         }
 
 
@@ -362,13 +396,6 @@ def _flat_cells(cell: Any) -> list[Any]:
     return [cell]
 
 
-def _output_size(cell: Any) -> int:
-    size = getattr(cell, "output_size", None)
-    if size is None:
-        size = cell.state_size if isinstance(cell.state_size, int) else cell.state_size[0]
-    return size
-
-
 def _shift_seed(cell: Any) -> None:
     generator = getattr(cell, "seed_generator", None)
     if generator is not None and isinstance(getattr(cell, "seed", None), int):
@@ -390,4 +417,4 @@ def _draw_dropout_masks(cell: Any, features: tuple[int, ...], states: Any) -> No
         elif isinstance(inner, DropoutRNNCell):
             inner.get_dropout_mask(ops.zeros((batch, *features), dtype=inner.compute_dtype))
             inner.get_recurrent_dropout_mask(keras.tree.flatten(inner_states)[0])
-        features = (_output_size(inner),)
+        features = (engine.output_size(inner),)

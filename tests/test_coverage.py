@@ -54,12 +54,13 @@ def test_public_names_are_documented(name):
         assert "Raises:" in value.__doc__ or "Example:" in value.__doc__, name
 
 
-def test_private_keras_is_imported_in_one_module():
+def test_private_code_is_imported_in_one_module_each():
     pattern = re.compile(r"keras\.src|tensorflow\.python|_tf_keras")
-    found = [
+    found = {
         str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if pattern.search(p.read_text())
-    ]
-    assert found == ["_keras.py"]
+    }
+    # The second one imports a function of TensorFlow's that has no public equal.
+    assert found == {"_keras.py", "engine/xla.py"}
 
 
 def test_tensorflow_is_imported_in_the_engine_only():

@@ -63,7 +63,7 @@ class CoupledLSTMCell(PeepholeFamilyCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c = states
-        a, g, o = self.split(z + self.recur(h, training=training))
+        a, g, o = self.split(self.recur(h, onto=z, training=training))
         if self.couple == "f=1-i":
             i = self.gate(a + self.peep("i", c))
             f = 1 - i

@@ -29,7 +29,7 @@ class ElmanCell(AffineCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         (h,) = states
-        h = self.activation(z + self.recur(h, training=training))
+        h = self.activation(self.recur(h, onto=z, training=training))
         self.tap(g=h)
         return (h,)
 

@@ -28,7 +28,7 @@ class LSTMCell(LSTMFamilyCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c = states
-        i, f, g, o = self.split(z + self.recur(h, training=training))
+        i, f, g, o = self.split(self.recur(h, onto=z, training=training))
         i, f, o = self.gate(i), self.gate(f), self.gate(o)
         g = self.activation(g)
         c = f * c + i * g

@@ -58,7 +58,7 @@ class LSTM1997Cell(LSTMFamilyCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c = states
-        i, g, o = self.split(z + self.recur(h, training=training))
+        i, g, o = self.split(self.recur(h, onto=z, training=training))
         i, o = self.gate(i), self.gate(o)
         if self.squashing == "original":
             # In paper's form 4 sigmoid(v) - 2 and 2 sigmoid(v) - 1.

@@ -106,9 +106,8 @@ class MUT1Cell(RawInputCell):
     reference = f"{_JOZEFOWICZ} (MUT1)"
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        x = self.drop_inputs(inputs, training)
-        gates = ops.matmul(x, self.kernel)
-        return self.add_bias(ops.concatenate([gates, ops.tanh(self.raw(x))], axis=-1))
+        gates = ops.matmul(inputs, self.kernel)
+        return self.add_bias(ops.concatenate([gates, ops.tanh(self.raw(inputs))], axis=-1))
 
     def step(self, x: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         (h,) = states
@@ -150,9 +149,8 @@ class MUT2Cell(RawInputCell):
     reference = f"{_JOZEFOWICZ} (MUT2)"
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        x = self.drop_inputs(inputs, training)
-        x_z, x_g = ops.split(ops.matmul(x, self.kernel), 2, axis=-1)
-        return self.add_bias(ops.concatenate([x_z, self.raw(x), x_g], axis=-1))
+        x_z, x_g = ops.split(ops.matmul(inputs, self.kernel), 2, axis=-1)
+        return self.add_bias(ops.concatenate([x_z, self.raw(inputs), x_g], axis=-1))
 
     def step(self, x: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         (h,) = states

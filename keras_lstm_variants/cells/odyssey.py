@@ -259,7 +259,7 @@ class FGRLSTMCell(PeepholeLSTMCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c, i, f, o = states
-        a = self.blocks(z + self.recur(h, training=training))
+        a = self.blocks(self.recur(h, onto=z, training=training))
         r = self.product(ops.concatenate([i, f, o], axis=-1), self.gate_kernel)
         r_i, r_f, r_o = ops.split(r, 3, axis=-1)
         i = self.gate(a["i"] + self.peep("i", c) + r_i)

@@ -34,7 +34,7 @@ class PeepholeLSTMCell(PeepholeFamilyCell):
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h, c = states
-        a = self.blocks(z + self.recur(h, training=training))
+        a = self.blocks(self.recur(h, onto=z, training=training))
         i = self.open("i", a, c)
         f = self.open("f", a, c)
         g = self.activation(a["g"])

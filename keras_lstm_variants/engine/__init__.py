@@ -1,5 +1,6 @@
 """The time loop: how a cell runs over a sequence, and nothing about cells."""
 
-from keras_lstm_variants.engine.loop import Result, is_ragged, run
+from keras_lstm_variants.engine.dispatch import output_size, run
+from keras_lstm_variants.engine.loop import Result, is_ragged
 
-__all__ = ["Result", "is_ragged", "run"]
+__all__ = ["Result", "is_ragged", "output_size", "run"]

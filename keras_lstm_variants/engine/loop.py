@@ -1,4 +1,4 @@
-"""The time loop in TensorFlow, with Keras's rules for masks.
+"""The plain time loop, with Keras's rules for masks, differentiated by TensorFlow.
 
 For each time step, in the order of processing:
 
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+
+from keras_lstm_variants.engine.edges import Edge, with_edge
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -46,6 +48,7 @@ def run(
     zero_output_for_mask: bool = False,
     keep_outputs: bool = True,
     keep_states: bool = False,
+    edge: Edge | None = None,
 ) -> Result:
     """Run `step` over the time steps of `sequences`.
 
@@ -61,11 +64,12 @@ def run(
         zero_output_for_mask: the output of a masked step is zero, not the last one.
         keep_outputs: return the outputs of all steps.
         keep_states: return the states of all steps.
+        edge: what happens to the gradient of the states between two steps; see `edges`.
     """
     sequences = tf.convert_to_tensor(sequences)
-    inputs = _time_first(sequences)
+    inputs = time_first(sequences)
     steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
-    masks = None if mask is None else _time_first(tf.cast(mask, tf.bool))
+    masks = None if mask is None else time_first(tf.cast(mask, tf.bool))
     # Read by index, a plain tensor's gradient would be a whole sequence of zeros per step.
     inputs = _readable(inputs, steps, unroll)
     masks = None if masks is None else _readable(masks, steps, unroll)
@@ -75,6 +79,8 @@ def run(
 
     def one_step(time: Any, output: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
         at = steps - 1 - time if go_backwards else time
+        if edge is not None:
+            flat = with_edge(edge, time, flat)
         new_output, new_states = step(inputs(at), keras.tree.pack_sequence_as(states, flat))
         new_output = tf.cast(new_output, zero_output.dtype)
         new_flat = [
@@ -83,8 +89,8 @@ def run(
         if masks is not None:
             keep = masks(at)
             held = zero_output if zero_output_for_mask else output
-            new_output = _where(keep, new_output, held)
-            new_flat = [_where(keep, n, s) for n, s in zip(new_flat, flat, strict=True)]
+            new_output = where(keep, new_output, held)
+            new_flat = [where(keep, n, s) for n, s in zip(new_flat, flat, strict=True)]
         return new_output, new_flat
 
     if isinstance(steps, int) and steps == 0:
@@ -99,9 +105,9 @@ def run(
         )
     return Result(
         output,
-        _batch_first(outputs) if keep_outputs else None,
+        batch_first(outputs) if keep_outputs else None,
         keras.tree.pack_sequence_as(states, flat),
-        keras.tree.pack_sequence_as(states, [_batch_first(s) for s in state_sequences])
+        keras.tree.pack_sequence_as(states, [batch_first(s) for s in state_sequences])
         if keep_states
         else None,
     )
@@ -156,15 +162,15 @@ def _readable(values: Any, steps: Any, unroll: bool) -> Callable[[Any], Any]:
     return array.unstack(values).read
 
 
-def _where(keep: Any, new: Any, old: Any) -> Any:
+def where(keep: Any, new: Any, old: Any) -> Any:
     """`keep` is (batch,); the values may have more dimensions."""
     shape = tf.concat([tf.shape(keep), tf.ones(new.shape.rank - 1, tf.int32)], 0)
     return tf.where(tf.reshape(keep, shape), new, old)
 
 
-def _time_first(x: Any) -> Any:
+def time_first(x: Any) -> Any:
     """(batch, time, ...) to (time, batch, ...), and the other way round."""
     return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
 
 
-_batch_first = _time_first
+batch_first = time_first

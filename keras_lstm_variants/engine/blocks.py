@@ -1,0 +1,93 @@
+"""Time in blocks of equal length.
+
+A block has enough rows (steps x batch) to make an efficient product of matrices, and is
+small enough to stay in the processor's cache. XLA wants all blocks of one length: the last
+is then filled up with zeros, and not run to its end. Otherwise the last one is shorter.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_lstm_variants.engine.history import sizes, steps_of
+
+_ROWS = 512
+_BYTES = 2**21
+_SHORTEST, _LONGEST = 8, 128
+
+
+class Blocks:
+    """`steps` time steps in blocks.
+
+    Args:
+        steps: how many, a number or a tensor.
+        batch: rows a step, or None.
+        columns: values kept for a row.
+        xla: whether the loop will be compiled.
+    """
+
+    def __init__(self, steps: Any, batch: int | None, columns: int, xla: bool) -> None:
+        self.steps, self.xla = steps, xla
+        self.length = _length(steps, batch or 32, columns)
+        self.count = -(-steps // self.length)
+        self.even = isinstance(steps, int) and steps % self.length == 0
+
+    def start(self, block: Any) -> Any:
+        return block * self.length
+
+    def length_of(self, block: Any) -> Any:
+        """Steps to run."""
+        if self.even:
+            return self.length
+        return tf.minimum(self.length, self.steps - self.start(block))
+
+    def space_of(self, block: Any) -> Any:
+        """Steps that there is space for."""
+        return self.length if self.xla else self.length_of(block)
+
+    @property
+    def space(self) -> Any:
+        """Steps of all blocks that there is space for."""
+        return self.count * self.length if self.xla else self.steps
+
+    def filled(self, values: Any) -> Any:
+        """(time, ...) with as many steps as there is space for."""
+        if self.even or not self.xla:
+            return values
+        more = self.space - self.steps
+        return tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
+
+    def part(self, values: Any, block: Any) -> Any:
+        """The steps of a block, of filled (time, ...)."""
+        return steps_of(values, self.start(block), self.space_of(block))
+
+    def by_step(self, rows: Any, block: Any) -> Any:
+        """(steps x batch, ...) of a block as (steps, batch, ...)."""
+        return tf.reshape(rows, [self.space_of(block), -1, *rows.shape[1:]])
+
+    def parts(self, like: Any) -> tf.TensorArray:
+        """A place for each block's (steps, batch, ...)."""
+        if self.xla:
+            shape = [self.length, *like.shape[1:]]
+            return tf.TensorArray(like.dtype, self.count, element_shape=shape)
+        # One more, which holds nothing: an array must not be empty when it is joined.
+        parts = tf.TensorArray(like.dtype, self.count + 1, infer_shape=False)
+        return parts.write(self.count, like[:0])
+
+    def join(self, parts: tf.TensorArray) -> Any:
+        """All blocks' (steps, batch, ...), without what was filled up."""
+        if not self.xla:
+            return parts.concat()
+        values = parts.stack()
+        return tf.reshape(values, [self.space, *sizes(values)[2:]])[: self.steps]
+
+
+def _length(steps: Any, batch: int, columns: int) -> int:
+    rows = max(_ROWS, _BYTES // (4 * max(columns, 1)))
+    length = min(max(rows // batch, _SHORTEST), _LONGEST)
+    if not isinstance(steps, int):
+        return length
+    if steps <= 2 * length:
+        return max(steps, 1)
+    # A divisor where one is near: nothing is filled up then.
+    return next((k for k in range(length, length // 2, -1) if steps % k == 0), length)

@@ -1,0 +1,285 @@
+"""Which loop runs a cell."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.engine import edges, loop
+from keras_lstm_variants.engine.fast import FastLoop, Results, Settings, differentiable
+from keras_lstm_variants.engine.loop import Result
+from keras_lstm_variants.engine.rehearsal import Plan, rehearse
+from keras_lstm_variants.engine.step import Step
+from keras_lstm_variants.engine.xla import compiled_by_xla, cores
+
+# What is worth a loop of its own: so many rows, so many multiplications a step; and so many
+# loops at most, for they must be built. The batch that is expected where none is known.
+_ROWS, _WORK, _LOOPS, _USUAL_BATCH = 4, 1_000_000, 4, 32
+
+
+def run(
+    cell: Any,
+    sequences: Any,
+    states: Any,
+    output_dtype: Any,
+    *,
+    training: bool = False,
+    mask: Any = None,
+    go_backwards: bool = False,
+    unroll: bool = False,
+    zero_output_for_mask: bool = False,
+    keep_outputs: bool = True,
+    keep_states: bool = False,
+    engine: str = "auto",
+    recompute: bool = False,
+    stop_gradient_every: int | None = None,
+    clip_state_gradients: float | None = None,
+) -> Result:
+    """Run a cell over the time steps of `sequences`.
+
+    Args:
+        cell: any cell; its dropout masks, if it needs some, have been drawn.
+        sequences: (batch, time, ...).
+        states: the cell's structure of initial states, (batch, ...) each.
+        output_dtype: dtype of the output. States keep the dtypes that they start with.
+        training: passed to the cell, if it takes it.
+        mask: None, or bool (batch, time), False for the steps to skip.
+        go_backwards: process from the end to the start.
+        unroll: write the steps out instead of looping; the number must be known.
+        zero_output_for_mask: the output of a masked step is zero, not the last one.
+        keep_outputs, keep_states: return the outputs, the states of all steps.
+        engine: "auto": the fast loop where it can run, which is in graphs, for a `Cell` whose
+            step may be run twice. "plain": the plain loop.
+        recompute: in training, compute again what the gradient needs instead of keeping it.
+        stop_gradient_every, clip_state_gradients: see `edges`.
+    """
+    options = {
+        "mask": mask,
+        "zero_output_for_mask": zero_output_for_mask,
+        "keep_outputs": keep_outputs,
+        "keep_states": keep_states,
+    }
+    edge = edges.edge(stop_gradient_every, clip_state_gradients)
+    sequences = tf.convert_to_tensor(sequences)
+    if engine == "auto" and not unroll and not tf.executing_eagerly():
+        if isinstance(cell, keras.layers.StackedRNNCells):
+            limits = {
+                "engine": engine,
+                "recompute": recompute,
+                "stop_gradient_every": stop_gradient_every,
+                "clip_state_gradients": clip_state_gradients,
+            }
+            return _run_stack(
+                cell, sequences, states, output_dtype, training, go_backwards, options, limits
+            )
+        if _may_be_fast(cell, sequences, output_dtype):
+            keep = bool(training) and not recompute
+            result = _run_fast(
+                cell, sequences, states, output_dtype, training, go_backwards, keep, edge, options
+            )
+            if result is not None:
+                return result
+
+    takes_training = "training" in inspect.signature(cell.call).parameters
+    cell_options = {"training": training} if takes_training else {}
+    return loop.run(
+        lambda x, s: cell(x, s, **cell_options),
+        sequences,
+        states,
+        output_size(cell),
+        output_dtype,
+        go_backwards=go_backwards,
+        unroll=unroll,
+        edge=edge,
+        **options,
+    )
+
+
+def output_size(cell: Any) -> int:
+    """How many features the output of a cell has."""
+    size = getattr(cell, "output_size", None)
+    if size is None:
+        size = cell.state_size if isinstance(cell.state_size, int) else cell.state_size[0]
+    return size
+
+
+def _run_stack(
+    stack: Any,
+    sequences: Any,
+    states: Any,
+    output_dtype: Any,
+    training: bool,
+    go_backwards: bool,
+    options: dict[str, Any],
+    limits: dict[str, Any],
+) -> Result:
+    """Cell after cell instead of step after step: the same, and each in a loop of its own."""
+    results: list[Result] = []
+    last = len(stack.cells) - 1
+    for k, (cell, own_states) in enumerate(zip(stack.cells, states, strict=True)):
+        between = {"zero_output_for_mask": False, "keep_outputs": True} if k < last else {}
+        dtype = output_dtype if k == last else getattr(cell, "compute_dtype", output_dtype)
+        result = run(
+            cell,
+            sequences,
+            own_states,
+            dtype,
+            training=training,
+            go_backwards=go_backwards and k == 0,
+            **{**options, **between},
+            **limits,
+        )
+        if go_backwards and k == 0 and options["mask"] is not None:
+            # The outputs come in the order of processing, and so must the mask.
+            options = {**options, "mask": tf.reverse(tf.cast(options["mask"], tf.bool), [1])}
+        sequences = result.outputs
+        results.append(result)
+    return Result(
+        results[-1].last_output,
+        results[-1].outputs,
+        [r.states for r in results],
+        [r.state_sequences for r in results] if options["keep_states"] else None,
+    )
+
+
+def _may_be_fast(cell: Any, sequences: Any, output_dtype: Any) -> bool:
+    return (
+        isinstance(cell, Cell)
+        and type(cell).call is Cell.call
+        and not cell.listened_to
+        and tf.as_dtype(cell.compute_dtype) == tf.as_dtype(output_dtype) == sequences.dtype
+        and sequences.dtype.is_floating
+        and all(size is not None for size in sequences.shape[2:])
+        and sequences.shape[1] != 0
+    )
+
+
+def _run_fast(
+    cell: Cell,
+    sequences: Any,
+    states: Any,
+    output_dtype: Any,
+    training: bool,
+    go_backwards: bool,
+    keep: bool,
+    edge: edges.Edge | None,
+    options: dict[str, Any],
+) -> Result | None:
+    """The result of the fast loop; None if it cannot run the cell."""
+    step = Step(cell, bool(training), output_dtype)
+    weights = [tf.convert_to_tensor(v.value) for v in step.variables]
+    flat = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
+    plan = rehearse(step, sequences.shape[2:], flat, weights)
+    if plan is None:
+        return None
+    xla = compiled_by_xla()
+    settings = Settings(
+        output_size(cell),
+        options["zero_output_for_mask"],
+        options["keep_outputs"],
+        options["keep_states"],
+        keep,
+        edge,
+        xla,
+    )
+    inputs = loop.time_first(sequences)
+    mask = options["mask"]
+    mask = None if mask is None else loop.time_first(tf.cast(mask, tf.bool))
+    if go_backwards:
+        inputs = tf.reverse(inputs, [0])
+        mask = None if mask is None else tf.reverse(mask, [0])
+
+    def rows(inputs: Any, mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Results:
+        own = step.with_masks(dropout_masks)
+        fast = FastLoop(own, plan, inputs, mask, states, settings)
+
+        def plain(inputs: Any, states: list[Any], weights: list[Any]) -> Results:
+            return _plainly(own, inputs, mask, states, weights, settings)
+
+        return differentiable(fast, plain, inputs, states, weights)
+
+    loops = 1 if xla else _worthwhile_loops(plan, sequences.shape[0])
+    results = _side_by_side(rows, loops, inputs, mask, flat, weights, step.masks)
+    return Result(
+        results.output,
+        loop.batch_first(results.outputs) if options["keep_outputs"] else None,
+        keras.tree.pack_sequence_as(states, results.states),
+        keras.tree.pack_sequence_as(states, list(map(loop.batch_first, results.sequences)))
+        if options["keep_states"]
+        else None,
+    )
+
+
+def _worthwhile_loops(plan: Plan, batch: int | None) -> int:
+    """Among how many loops to divide the rows of the batch.
+
+    XLA runs loops one after the other, but TensorFlow runs them side by side, each on a core
+    of its own: a step is too small to be divided well among the cores itself.
+    """
+    batch = _USUAL_BATCH if batch is None else batch
+    work = sum(p.state.shape[1] * p.value.shape[1] for p in plan.products)
+    if batch * work < _WORK:
+        return 1
+    return max(1, min(cores(), _LOOPS, batch // _ROWS))
+
+
+def _side_by_side(
+    rows: Callable[..., Results],
+    loops: int,
+    inputs: Any,
+    mask: Any,
+    states: list[Any],
+    weights: list[Any],
+    dropout_masks: tuple[Any, Any],
+) -> Results:
+    """Divide the rows of the batch among `loops` loops."""
+    if loops == 1:
+        return rows(inputs, mask, states, weights, dropout_masks)
+    batch = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
+    # One function, so that it is traced once.
+    traced = tf.function(rows, autograph=False, reduce_retracing=True)
+    parts = []
+    for k in range(loops):
+        part = slice(batch * k // loops, batch * (k + 1) // loops)
+        parts.append(
+            traced(
+                inputs[:, part],
+                None if mask is None else mask[:, part],
+                [s[part] for s in states],
+                weights,
+                tuple(None if m is None else m[part] for m in dropout_masks),
+            )
+        )
+    return Results(
+        tf.concat([p.output for p in parts], 0),
+        [tf.concat(s, 0) for s in zip(*(p.states for p in parts), strict=True)],
+        None if parts[0].outputs is None else tf.concat([p.outputs for p in parts], 1),
+        [tf.concat(s, 1) for s in zip(*(p.sequences for p in parts), strict=True)],
+    )
+
+
+def _plainly(
+    step: Step, inputs: Any, mask: Any, states: list[Any], weights: list[Any], settings: Settings
+) -> Results:
+    """What the fast loop computes, in a loop that TensorFlow differentiates."""
+    result = loop.run(
+        lambda x, s: step.whole(x, s, weights),
+        loop.batch_first(inputs),
+        states,
+        settings.output_size,
+        step.output_dtype,
+        mask=None if mask is None else loop.batch_first(mask),
+        zero_output_for_mask=settings.zero_output_for_mask,
+        keep_outputs=settings.keep_outputs,
+        keep_states=settings.keep_states,
+        edge=settings.edge,
+    )
+    return Results(
+        result.last_output,
+        result.states,
+        loop.time_first(result.outputs) if settings.keep_outputs else None,
+        list(map(loop.time_first, result.state_sequences)) if settings.keep_states else [],
+    )

@@ -1,0 +1,102 @@
+"""What one loop writes step by step and another reads.
+
+XLA keeps a sequence in one piece of memory. Columns of several gates then go into separate
+sequences: reading a gate out of the middle of a row costs more than computing with it.
+Without XLA a sequence is a list of tensors, written and read without a copy, unless it is
+to be `dense`.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+History = list[Any]  # TensorArrays while it is written, arrays or tensors when it is closed
+
+
+class Layout:
+    """How a tensor (batch, ...) is kept at each step.
+
+    Args:
+        shape, dtype: of the tensor; the batch size may be None.
+        dense: whether a closed history is one tensor, as XLA needs it.
+        width: of the blocks of columns that a dense history keeps apart. None: none.
+    """
+
+    def __init__(self, shape: Any, dtype: Any, dense: bool, width: int | None = None) -> None:
+        self.dtype = dtype
+        self.dense = dense
+        self.shape = tf.TensorShape(shape)
+        columns = self.shape[-1] if self.shape.rank == 2 else None
+        apart = dense and width and columns and columns % width == 0
+        self.pieces = columns // width if apart else 1
+        self.piece_shape = tf.TensorShape(
+            [*self.shape[:-1], width] if self.pieces > 1 else self.shape
+        )
+
+    def empty(self, length: Any) -> History:
+        """A history to write into, one step at a time."""
+        return [
+            tf.TensorArray(self.dtype, length, element_shape=self.piece_shape)
+            for _ in range(self.pieces)
+        ]
+
+    def write(self, history: History, time: Any, value: Any) -> History:
+        return [h.write(time, v) for h, v in zip(history, self.cut(value), strict=True)]
+
+    def close(self, history: History) -> History:
+        """What has been written, in a form that may leave a compiled function."""
+        return [h.stack() for h in history] if self.dense else history
+
+    def read(self, history: History, time: Any) -> Any:
+        """One step of a closed history."""
+        return self.joined([h[time] if self.dense else h.read(time) for h in history])
+
+    def block(self, history: History, start: Any, length: Any) -> Any:
+        """Some steps of a closed history: (length, batch, ...)."""
+        if self.dense:
+            return self.joined([steps_of(h, start, length) for h in history])
+        return self.joined([h.gather(tf.range(start, start + length)) for h in history])
+
+    def whole(self, history: History) -> Any:
+        """All steps of a closed history."""
+        return self.joined([h if self.dense else h.stack() for h in history])
+
+    def cut(self, values: Any) -> list[Any]:
+        """Values of one or many steps in the pieces in which they are kept."""
+        return tf.split(values, self.pieces, axis=-1) if self.pieces > 1 else [values]
+
+    def at(self, pieces: list[Any], time: Any) -> Any:
+        """One step of many that have been cut."""
+        return self.joined([piece[time] for piece in pieces])
+
+    def joined(self, pieces: list[Any]) -> Any:
+        """The value whose pieces these are."""
+        return tf.concat(pieces, axis=-1) if self.pieces > 1 else pieces[0]
+
+
+def steps_of(values: Any, start: Any, length: Any) -> Any:
+    """Steps start ... start + length - 1 of (time, ...)."""
+    # Sizes are named: for a size of -1, XLA copies the whole sequence.
+    part = tf.slice(values, [start] + [0] * (values.shape.rank - 1), [length, *sizes(values)[1:]])
+    part.set_shape([length if isinstance(length, int) else None, *values.shape[1:]])
+    return part
+
+
+def sizes(values: Any) -> list[Any]:
+    """The dimensions, numbers as far as they are known."""
+    known, shape = values.shape.as_list(), tf.shape(values)
+    return [shape[i] if size is None else size for i, size in enumerate(known)]
+
+
+# The same for several values, some of which may have no place to be kept.
+
+
+def write(layouts: list[Layout], histories: list[History], time: Any, values: list[Any]) -> Any:
+    return [
+        la.write(h, time, v) if h else h
+        for la, h, v in zip(layouts, histories, values, strict=True)
+    ]
+
+
+def close(layouts: list[Layout], histories: list[History]) -> list[History]:
+    return [la.close(h) for la, h in zip(layouts, histories, strict=True)]

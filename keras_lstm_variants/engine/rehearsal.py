@@ -1,0 +1,94 @@
+"""One step of a cell, tried out in a graph of its own, before the loops are built."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.engine.step import Product, Step
+
+
+class Plan(NamedTuple):
+    """What a rehearsal tells of a step. Tensors in it only tell types and shapes."""
+
+    inputs: list[Any]  # the projected inputs, flat
+    structure: Any  # the projected inputs, as the step wants them
+    inputs_needed: list[bool]  # whether the gradient needs them again
+    products: list[Product]
+    # Where the step gradient's parts are found: the product whose value has the same
+    # gradient as a projected input, and the state that is a product's `state`.
+    same_as_product: list[int | None]
+    same_as_state: list[int | None]
+    inputs_used: list[bool]  # whether they have a gradient at all
+    values_used: list[bool]
+
+
+def rehearse(
+    given: Step, features: list[int], states: list[Any], weights: list[Any]
+) -> Plan | None:
+    """Try a step out. None if the fast loop cannot run it, which the plain loop can.
+
+    The fast loop runs a step twice and gives gradients to inputs, states and weights. So a
+    step must draw no random numbers, update no variable, and use no values that are neither
+    its inputs nor weights of the cell; and its projection must be row by row.
+    """
+    plans: list[Plan] = []
+
+    def trial(inputs: Any, states: list[Any], weights: list[Any], masks: Any) -> Any:
+        step = given.with_masks(masks)
+        z = step.project(inputs, weights)
+        if any(leaf.shape.rank is None or leaf.shape[0] is not None for leaf in _flat(z)):
+            return inputs
+        z = keras.tree.map_structure(tf.identity, z)
+        products: list[Product] = []
+
+        def note(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+            width = len(range(kernel.shape[-1])[columns or slice(None)])
+            values = [p.value for p in products]
+            values.append(tf.zeros([tf.shape(state)[0], width], state.dtype))
+            return step.reading(values, products)(state, kernel, columns, onto)
+
+        with step.running(weights, note) as scope:
+            output, _ = step.cell.advance(z, tuple(states), step.training)
+        operations = tf.compat.v1.get_default_graph().get_operations()
+        if scope.updated or any(op.op_def.is_stateful for op in operations):
+            return inputs
+        needed = [any(c.type != "Shape" for c in leaf.consumers()) for leaf in _flat(z)]
+        values = [p.value for p in products]
+        turned = [tf.zeros([p.value.shape[1], p.state.shape[1]], p.value.dtype) for p in products]
+        found = step.gradient(
+            z, states, values, weights, turned, tf.cast(output, step.output_dtype), list(states)
+        )
+        plans.append(
+            Plan(
+                _flat(z),
+                z,
+                needed,
+                products,
+                [_index(d, found.values) for d in found.inputs],
+                [_index(p.state, states) for p in found.products],
+                [d is not None for d in found.inputs],
+                [d is not None for d in found.values],
+            )
+        )
+        return inputs
+
+    def spec(tensor: Any) -> Any:
+        return None if tensor is None else tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+
+    traced = tf.function(trial, autograph=False).get_concrete_function(
+        tf.TensorSpec([1, None, *features], given.cell.compute_dtype),
+        list(map(spec, states)),
+        [tf.TensorSpec(w.shape, w.dtype) for w in weights],
+        tuple(map(spec, given.masks)),
+    )
+    foreign = any(t.dtype.is_floating for t in traced.captured_inputs)
+    return plans[0] if plans and not foreign else None
+
+
+def _flat(structure: Any) -> list[Any]:
+    return [leaf for leaf in keras.tree.flatten(structure) if leaf is not None]
+
+
+def _index(tensor: Any, tensors: list[Any]) -> int | None:
+    return next((i for i, t in enumerate(tensors) if t is tensor and t is not None), None)

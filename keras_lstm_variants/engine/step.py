@@ -1,0 +1,194 @@
+"""One step of a cell on plain tensors, forwards and backwards."""
+
+import copy
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants import _keras
+from keras_lstm_variants.cell import Cell, products_by
+
+
+class Product(NamedTuple):
+    """A product that a step makes: `value = state @ kernel[:, columns]`, plus `onto` if given."""
+
+    state: Any
+    weight: int  # which of the step's weights the kernel is
+    columns: slice | None
+    onto: Any
+    value: Any
+
+
+class StepGradient(NamedTuple):
+    """Gradients of one step; None where there is none."""
+
+    inputs: list[Any]  # of the projected inputs
+    states: list[Any]
+    weights: list[Any]  # without what reaches them through products
+    values: list[Any]  # of the products' values
+    products: list[Product]
+
+
+class Step:
+    """A cell's step as a function of inputs, states and weights alone.
+
+    The dropout masks are those that the cell holds when this object is made.
+    """
+
+    def __init__(self, cell: Cell, training: bool, output_dtype: Any) -> None:
+        self.cell = cell
+        self.training = training
+        self.output_dtype = tf.as_dtype(output_dtype)
+        self.variables = [v for v in cell.weights if tf.as_dtype(v.dtype).is_floating]
+        self.index = {id(v): i for i, v in enumerate(self.variables)}
+        self.masks = _keras.dropout_masks(cell)
+
+    def with_masks(self, masks: tuple[Any, Any]) -> "Step":
+        """The same step with other dropout masks."""
+        other = copy.copy(self)
+        other.masks = masks
+        return other
+
+    @contextmanager
+    def running(self, weights: list[Any], products: Callable | None = None):
+        """While active, the cell computes with these weights, masks and products."""
+        with ExitStack() as stack:
+            scope = stack.enter_context(_Weights(self.variables, weights))
+            stack.enter_context(_keras.dropout_masks_as(self.cell, self.masks))
+            stack.enter_context(_keras.AutocastScope(self.cell.compute_dtype))
+            if products is not None:
+                stack.enter_context(products_by(products))
+            yield scope
+
+    def project(self, inputs: Any, weights: list[Any]) -> Any:
+        """The projection of inputs (steps, batch, features): a structure of (rows, ...)."""
+        with self.running(weights):
+            inputs = self.cell.drop_inputs(inputs, self.training)
+            rows = tf.reshape(inputs, [-1, *inputs.shape[2:]])
+            z = self.cell.project_inputs(rows, training=self.training)
+        return keras.tree.map_structure(tf.convert_to_tensor, z)
+
+    def advance(
+        self, z: Any, states: list[Any], weights: list[Any], products: Callable
+    ) -> tuple[Any, list[Any]]:
+        """Output and new states of one step."""
+        with self.running(weights, products):
+            output, new = self.cell.advance(z, tuple(states), self.training)
+        new = [tf.cast(n, s.dtype) for n, s in zip(new, states, strict=True)]
+        return tf.cast(output, self.output_dtype), new
+
+    def whole(self, inputs: Any, states: list[Any], weights: list[Any]) -> Any:
+        """Output and new states of one step, from its inputs (batch, features)."""
+        with self.running(weights):
+            return self.cell(inputs, states, training=self.training)
+
+    def computing(self, kernels: list[Any], made: list[Product], add: Callable) -> Callable:
+        """A handler that computes products with `kernels`, and notes them in `made`.
+
+        `add(product, onto)` adds what the product is to be added to, or None.
+        """
+
+        def handler(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+            weight = self._taken_over(state, kernel)
+            if weight is None:
+                return _left_alone(state, kernel, columns, onto)
+            value = add(tf.matmul(state, kernels[len(made)]), onto)
+            made.append(Product(state, weight, columns, onto, value))
+            return value
+
+        return handler
+
+    def reading(self, values: list[Any], made: list[Product]) -> Callable:
+        """A handler that reads the values of products instead, in the order they were made."""
+
+        def handler(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+            weight = self._taken_over(state, kernel)
+            if weight is None:
+                return _left_alone(state, kernel, columns, onto)
+            value = values[len(made)]
+            made.append(Product(state, weight, columns, onto, value))
+            return value
+
+        return handler
+
+    def _taken_over(self, state: Any, kernel: Any) -> int | None:
+        """Which weight `kernel` is; None for a product that is left to the step itself."""
+        return self.index.get(id(kernel)) if len(state.shape) == 2 else None
+
+    def gradient(
+        self,
+        z: Any,
+        states: list[Any],
+        values: list[Any],
+        weights: list[Any],
+        turned: list[Any],
+        d_output: Any,
+        d_states: list[Any],
+    ) -> StepGradient:
+        """The gradients of a step whose products had these values.
+
+        Args:
+            z, states, weights: what the step had.
+            values: of its products.
+            turned: the transposed kernels of the products.
+            d_output, d_states: the gradients of its output (None: it has none of its own)
+                and new states.
+        """
+        leaves = keras.tree.flatten(z)
+        sources = [*leaves, *states, *weights, *values]
+        made: list[Product] = []
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            output, new = self.advance(z, states, weights, self.reading(values, made))
+        targets, gradients = [*new], [*d_states]
+        if d_output is not None:
+            targets.append(output)
+            gradients.append(d_output)
+        total = tape.gradient(targets, sources, output_gradients=gradients)
+        place = {id(source): i for i, source in enumerate(sources)}
+        first_value = len(sources) - len(values)
+
+        def add(tensor: Any, gradient: Any) -> None:
+            """The gradient of a tensor that the step computed goes on to what it came from."""
+            if id(tensor) in place:
+                found = {place[id(tensor)]: gradient}
+            else:
+                found = dict(enumerate(tape.gradient(tensor, sources, output_gradients=gradient)))
+            for i, g in found.items():
+                if g is not None:
+                    total[i] = g if total[i] is None else total[i] + g
+
+        # Last to first: by then, all that was computed from a product has been added.
+        for i in reversed(range(len(made))):
+            d_value = total[first_value + i]
+            if d_value is not None:
+                add(made[i].state, tf.matmul(d_value, turned[i]))
+                if made[i].onto is not None:
+                    add(made[i].onto, d_value)
+        n, m = len(leaves), len(states)
+        return StepGradient(
+            total[:n], total[n : n + m], total[n + m : first_value], total[first_value:], made
+        )
+
+
+class _Weights(keras.StatelessScope):
+    """While active, the variables read as the given tensors, whatever their types."""
+
+    def __init__(self, variables: list[Any], tensors: list[Any]) -> None:
+        super().__init__()
+        self.tensors = {id(v): t for v, t in zip(variables, tensors, strict=True)}
+        self.updated = False
+
+    def get_current_value(self, variable: Any) -> Any:
+        return self.tensors.get(id(variable))
+
+    def add_update(self, update: Any) -> None:
+        self.updated = True
+
+
+def _left_alone(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+    product = keras.ops.matmul(state, kernel if columns is None else kernel[:, columns])
+    return product if onto is None else onto + product
