@@ -41,10 +41,13 @@ class RecurrentLayer(keras.layers.RNN):
         engine: `"auto"`: in graphs (`fit`, `predict`, `tf.function`) a loop with a gradient of
             its own, which trains faster and needs less memory; it needs a `klv.Cell` whose
             step uses nothing but its inputs, states and weights. Other cells, and eager
-            calls, run in the plain loop. `"plain"`: always the plain loop, which TensorFlow
+            calls, run in the plain loop. `"xla"`: the same loop, compiled by XLA also where
+            the model is not, the rows of a batch divided among the processor's cores: the
+            fastest on a CPU, but each new shape of the input is compiled, in about a second;
+            for data of one length. `"plain"`: always the plain loop, which TensorFlow
             differentiates step by step. The results are the same.
         recompute: in training, keep the states of every n-th step only, and compute what
-            the gradient needs again: less memory for more time. Only for `engine="auto"`.
+            the gradient needs again: less memory for more time. Not with `engine="plain"`.
         stop_gradient_every: k: truncated back-propagation: no gradient flows back through
             the states across the edge before step k, 2k, ..., counted as processed.
         clip_state_gradients: v: clip, elementwise to [-v, v], the gradient that flows back
@@ -108,7 +111,7 @@ class RecurrentLayer(keras.layers.RNN):
         if isinstance(cell, list | tuple):
             cell = keras.layers.StackedRNNCells(cells, dtype=kwargs.get("dtype"))
         _checks.one_of("initial_state", initial_state, ("zeros", "learned"))
-        _checks.one_of("engine", engine, ("auto", "plain"))
+        _checks.one_of("engine", engine, ("auto", "xla", "plain"))
         recompute = _checks.flag("recompute", recompute)
         if stop_gradient_every is not None:
             stop_gradient_every = _checks.positive_integer(

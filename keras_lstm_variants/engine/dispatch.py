@@ -52,7 +52,8 @@ def run(
         zero_output_for_mask: the output of a masked step is zero, not the last one.
         keep_outputs, keep_states: return the outputs, the states of all steps.
         engine: "auto": the fast loop where it can run, which is in graphs, for a `Cell` whose
-            step may be run twice. "plain": the plain loop.
+            step may be run twice. "xla": the same, compiled by XLA also where the function
+            that it stands in is not. "plain": the plain loop.
         recompute: in training, compute again what the gradient needs instead of keeping it.
         stop_gradient_every, clip_state_gradients: see `edges`.
     """
@@ -64,7 +65,7 @@ def run(
     }
     edge = edges.edge(stop_gradient_every, clip_state_gradients)
     sequences = tf.convert_to_tensor(sequences)
-    if engine == "auto" and not unroll and not tf.executing_eagerly():
+    if engine != "plain" and not unroll and not tf.executing_eagerly():
         if isinstance(cell, keras.layers.StackedRNNCells):
             limits = {
                 "engine": engine,
@@ -78,7 +79,16 @@ def run(
         if _may_be_fast(cell, sequences, output_dtype):
             keep = bool(training) and not recompute
             result = _run_fast(
-                cell, sequences, states, output_dtype, training, go_backwards, keep, edge, options
+                cell,
+                sequences,
+                states,
+                output_dtype,
+                training,
+                go_backwards,
+                keep,
+                edge,
+                engine == "xla",
+                options,
             )
             if result is not None:
                 return result
@@ -166,6 +176,7 @@ def _run_fast(
     go_backwards: bool,
     keep: bool,
     edge: edges.Edge | None,
+    compiled: bool,
     options: dict[str, Any],
 ) -> Result | None:
     """The result of the fast loop; None if it cannot run the cell."""
@@ -175,16 +186,6 @@ def _run_fast(
     plan = rehearse(step, sequences.shape[2:], flat, weights)
     if plan is None:
         return None
-    xla = compiled_by_xla()
-    settings = Settings(
-        output_size(cell),
-        options["zero_output_for_mask"],
-        options["keep_outputs"],
-        options["keep_states"],
-        keep,
-        edge,
-        xla,
-    )
     inputs = loop.time_first(sequences)
     mask = options["mask"]
     mask = None if mask is None else loop.time_first(tf.cast(mask, tf.bool))
@@ -194,6 +195,15 @@ def _run_fast(
 
     def rows(inputs: Any, mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Results:
         own = step.with_masks(dropout_masks)
+        settings = Settings(
+            output_size(cell),
+            options["zero_output_for_mask"],
+            options["keep_outputs"],
+            options["keep_states"],
+            keep,
+            edge,
+            compiled_by_xla(),
+        )
         fast = FastLoop(own, plan, inputs, mask, states, settings)
 
         def plain(inputs: Any, states: list[Any], weights: list[Any]) -> Results:
@@ -201,7 +211,11 @@ def _run_fast(
 
         return differentiable(fast, plain, inputs, states, weights)
 
-    loops = 1 if xla else _worthwhile_loops(plan, sequences.shape[0])
+    whole = compiled_by_xla()
+    loops = 1 if whole else _worthwhile_loops(plan, sequences.shape[0], compiled)
+    if loops > 1 or (compiled and not whole):
+        # One function, so that it is traced and compiled once.
+        rows = tf.function(rows, autograph=False, reduce_retracing=True, jit_compile=compiled)
     results = _side_by_side(rows, loops, inputs, mask, flat, weights, step.masks)
     return Result(
         results.output,
@@ -213,15 +227,16 @@ def _run_fast(
     )
 
 
-def _worthwhile_loops(plan: Plan, batch: int | None) -> int:
+def _worthwhile_loops(plan: Plan, batch: int | None, compiled: bool) -> int:
     """Among how many loops to divide the rows of the batch.
 
-    XLA runs loops one after the other, but TensorFlow runs them side by side, each on a core
-    of its own: a step is too small to be divided well among the cores itself.
+    Within a function XLA runs loops one after the other, but TensorFlow runs loops, compiled
+    or not, side by side, each on a core of its own: a step is too small to be divided well
+    among the cores itself.
     """
     batch = _USUAL_BATCH if batch is None else batch
     work = sum(p.state.shape[1] * p.value.shape[1] for p in plan.products)
-    if batch * work < _WORK:
+    if batch * work < _WORK and not compiled:
         return 1
     return max(1, min(cores(), _LOOPS, batch // _ROWS))
 
@@ -239,13 +254,11 @@ def _side_by_side(
     if loops == 1:
         return rows(inputs, mask, states, weights, dropout_masks)
     batch = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
-    # One function, so that it is traced once.
-    traced = tf.function(rows, autograph=False, reduce_retracing=True)
     parts = []
     for k in range(loops):
         part = slice(batch * k // loops, batch * (k + 1) // loops)
         parts.append(
-            traced(
+            rows(
                 inputs[:, part],
                 None if mask is None else mask[:, part],
                 [s[part] for s in states],

@@ -1,0 +1,128 @@
+"""Writes RESULTS.md from what speed.py and memory.py wrote.
+
+python benchmarks/report.py [--results benchmarks/results] [--output benchmarks/RESULTS.md]
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import quiet  # noqa: F401, first
+
+# isort: split
+import memory
+import speed
+
+from keras_lstm_variants.compare.store import write_atomically
+
+HERE = Path(__file__).parent
+
+_SPEED = """\
+All contenders of a table line take turns: in each round every one of them runs once, in an
+order that changes, after a first call (tracing and compilation) and two more rounds that do
+not count. A slow moment of the machine so hits all of them. A run shorter than a quarter of
+a second is run once more just before it is timed. Times are medians over {repeats} rounds, in
+milliseconds; a ratio is one median over another, **below 1: ours is faster**. Each side is
+timed with XLA on and off, and its better one counts; the column XLA says which it is for ours.
+torch runs in a process of its own, and so does TensorFlow; each has {threads} threads, and
+only one of them computes at a time. torch is also timed with one thread, and the better counts.
+
+A *step* is the output of the layer (`return_sequences=True`), the sum of its squares, and the
+gradients of the input and of all weights; nothing is updated. *inference* is the output
+alone. Shapes are batch x time x features x units; everything is float32.
+
+- `klv/keras`: beside `keras.layers.LSTM`, or `keras.layers.GRU` for GRU. Peephole and coupled
+  LSTMs have no equal in Keras or torch: there the LSTM is a yardstick, not the same function.
+- `klv/torch`: beside `torch.nn.LSTM` or `torch.nn.GRU`.
+- `klv/RNN(cell)`: beside `keras.layers.RNN` of the same cell.
+- `floor/klv`: the matrix products alone - one for all inputs, one a step for the state, in a
+  step the same back and one for each weight - over the whole of ours, in TensorFlow and in
+  one loop. 1 would be a layer in which all else is free."""
+
+_MEMORY = """\
+One process for each measurement. It builds the layer, runs a training step with
+{warm_time} time steps, which loads all code, and then two with all of them. The number is how
+much the peak of its resident memory (VmHWM, as ru_maxrss) grows by these two, compilation
+included; the input is there before. A step computes the gradients of all weights, not of the
+input. Median of {runs} processes, shape {shape} (batch x time x features x units). `of
+Keras's` is the share of what `keras.layers.LSTM` adds, with the same setting of XLA; for
+torch, of Keras's lower one. *sequences*: `return_sequences=True`, loss over all outputs;
+*last*: the last output only."""
+
+
+def about(results: dict[str, Any]) -> str:
+    """Who measured where, when, and by which command."""
+    where = results["environment"]
+    machine, versions = where["machine"], where["versions"]
+    commits = [p["git_commit"] for p in results.get("pieces", [])] or [where["git_commit"]]
+    loads = [p["load_before"] for p in results.get("pieces", []) if p["load_before"] is not None]
+    lines = [
+        f"- Command: `python benchmarks/{where['command']}`",
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['platform']}",
+        f"- Versions: {', '.join(f'{name} {v}' for name, v in versions.items())}",
+        f"- Begun: {where['date']}",
+        f"- Commit: {', '.join(str(c) for c in dict.fromkeys(commits))}"
+        " (a plus: with changes that were not committed)",
+    ]
+    if loads:
+        lines.append(
+            f"- Load of the machine before each piece: {min(loads):.1f} to {max(loads):.1f}"
+        )
+    return "\n".join(lines)
+
+
+def errors(rows: Sequence[dict[str, Any]]) -> str:
+    found = [r for r in rows if r["error"]]
+    if not found:
+        return ""
+    return "\n\nFailed:\n\n" + "\n".join(f"- {r['contender']}: {r['error']}" for r in found)
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """RESULTS.md."""
+    parts = [
+        "# Results of the benchmarks",
+        "Made by `python benchmarks/report.py` from the files in `benchmarks/results`; "
+        "not to be edited.",
+    ]
+    if "speed" in results:
+        its = results["speed"]
+        rows = [row for piece in its["pieces"] for row in piece["rows"]]
+        threads = its["environment"]["machine"]["cores"]
+        how = _SPEED.format(repeats=its["settings"]["repeats"], threads=threads)
+        parts += ["## Speed", about(its), how, speed.section(its) + errors(rows)]
+    if "memory" in results:
+        its = results["memory"]
+        how = _MEMORY.format(**its["settings"])
+        parts += ["## Memory", about(its), how, memory.section(its) + errors(its["rows"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", default=str(HERE / "results"), metavar="DIR")
+    parser.add_argument("--output", default=str(HERE / "RESULTS.md"), metavar="FILE")
+    arguments = parser.parse_args(argv)
+    results = {}
+    try:
+        for name in ("speed", "memory"):
+            path = Path(arguments.results) / f"{name}.json"
+            if path.exists():
+                results[name] = json.loads(path.read_text("utf-8"))
+        if not results:
+            raise ValueError(f"--results {arguments.results!r} has no speed.json or memory.json")
+        write_atomically(Path(arguments.output), page(results).encode())
+    except (OSError, ValueError, KeyError) as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 2
+    print(f"Written: {arguments.output}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Speed side by side: `klv bench`, and the parts that `benchmarks/` uses too."""

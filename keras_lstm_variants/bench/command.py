@@ -1,0 +1,216 @@
+"""`klv bench` from its arguments to its tables."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_lstm_variants.bench import environment, report
+from keras_lstm_variants.bench.contenders import (
+    KINDS,
+    Contender,
+    Shape,
+    contenders_of,
+    installed_torch,
+    parse_shape,
+)
+from keras_lstm_variants.bench.driver import Bench, BenchError, Row
+from keras_lstm_variants.compare.command import UsageError, variants_of
+
+DEFAULT_VARIANTS = ("LSTM", "GRU")
+DEFAULT_SHAPE = "16x100x32x64"
+
+JITS = {"on": (True,), "off": (False,), "both": (False, True)}
+
+_DESCRIPTION = """\
+Time layers side by side: ours, Keras's, keras.layers.RNN of the same cell, torch's where it
+is installed, and the matrix products alone, which are a floor. All run in turn, round after
+round, with all cores; torch also with one thread. A ratio below 1 says that ours is faster;
+each side's better setting counts.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="time layers beside Keras's, torch's and a floor",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--variants",
+        default=",".join(DEFAULT_VARIANTS),
+        help="names separated by commas, or 'all' (default: %(default)s)",
+    )
+    add(
+        "--shape",
+        dest="shapes",
+        action="append",
+        metavar="BxTxFxU",
+        help=f"batch x time x features x units; may be repeated (default: {DEFAULT_SHAPE})",
+    )
+    add("--output", metavar="DIR", help="write bench.csv and bench.json into this folder")
+    add_timing_arguments(parser)
+    parser.set_defaults(run=main, parser=parser)
+
+
+def add_timing_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `klv bench` and `benchmarks/speed.py` share."""
+    add = parser.add_argument
+    add("--repeats", type=int, default=15, metavar="N", help="rounds (default: %(default)s)")
+    add(
+        "--kind",
+        choices=(*KINDS, "both"),
+        default="both",
+        help="training step (forward, backward) or inference (default: both)",
+    )
+    add("--jit", choices=tuple(JITS), default="both", help="XLA (default: both)")
+    add(
+        "--torch",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="beside torch, where it is installed (default)",
+    )
+
+
+def shapes_of(texts: Sequence[str], option: str = "--shape") -> list[Shape]:
+    try:
+        return list(dict.fromkeys(map(parse_shape, texts)))
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from error
+
+
+def check_repeats(repeats: int, option: str = "--repeats") -> int:
+    if repeats < 1:
+        raise UsageError(f"{option} must be a whole number above 0. Received: {repeats}")
+    return repeats
+
+
+def open_folder(text: str) -> Path:
+    """The output folder, made if need be.
+
+    Raises:
+        UsageError: it cannot be written to.
+    """
+    folder = Path(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"cannot write to --output {text!r}: {reason}") from error
+    return folder
+
+
+def kinds_of(text: str) -> tuple[str, ...]:
+    return KINDS if text == "both" else (text,)
+
+
+def groups_of(contenders: Sequence[Contender]) -> dict[str, list[Contender]]:
+    """Contenders that are timed against each other, by what they share."""
+    groups: dict[str, list[Contender]] = {}
+    for contender in contenders:
+        groups.setdefault(contender.group, []).append(contender)
+    return groups
+
+
+def measure(
+    contenders: Sequence[Contender],
+    repeats: int,
+    *,
+    modules: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Row]:
+    """Rows of all contenders, each timed against the others of its group.
+
+    `tell` receives a line before each group.
+    """
+    rows: list[Row] = []
+    groups = groups_of(contenders)
+    with Bench([c.engine for c in contenders], modules=modules) as bench:
+        for k, (name, group) in enumerate(groups.items()):
+            tell(f"[{k + 1}/{len(groups)}] {name}: {len(group)} contenders")
+            rows += bench.measure(group, repeats)
+    return rows
+
+
+def failures(rows: Sequence[Row]) -> list[str]:
+    """A line for each contender that failed."""
+    return [
+        f"FAILED: {r['contender']}, XLA {report.on_off(r['jit'])}, {r['kind']} of "
+        f"{report.shape_of(r)}: {r['error']}"
+        for r in rows
+        if r["error"]
+    ]
+
+
+def show(rows: Sequence[Row], ratios: Sequence[Row], means: Sequence[Row]) -> None:
+    """Every group's times, then the ratios, then their means."""
+    groups: dict[str, list[Row]] = {}
+    for r in rows:
+        groups.setdefault(f"{r['variant']} {report.shape_of(r)} {r['kind']}", []).append(r)
+    for name, group in groups.items():
+        print(f"\n{name}\n{report.plain(report.times_table(group))}")
+    print(f"\nRatios of medians\n{report.plain(report.ratios_table(ratios))}")
+    print(f"\nGeometric means over the shapes\n{report.plain(report.means_table(means))}")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    started, busy = time.monotonic(), environment.busy()
+    try:
+        variants = variants_of(arguments.variants)
+        shapes = shapes_of(arguments.shapes or [DEFAULT_SHAPE])
+        repeats = check_repeats(arguments.repeats)
+        folder = open_folder(arguments.output) if arguments.output is not None else None
+    except UsageError as error:
+        print(f"klv bench: {error}", file=sys.stderr)
+        return 2
+    torch = installed_torch() if arguments.torch else ()
+    contenders = [
+        contender
+        for variant in variants
+        for shape in shapes
+        for kind in kinds_of(arguments.kind)
+        for contender in contenders_of(variant, shape, kind, jits=JITS[arguments.jit], torch=torch)
+    ]
+    try:
+        rows = measure(
+            contenders,
+            repeats,
+            modules=arguments.modules,
+            tell=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    except BenchError as error:
+        print(f"klv bench: {error}", file=sys.stderr)
+        return 1
+    ratios = report.ratio_rows(rows)
+    means = report.geometric_means(ratios)
+    show(rows, ratios, means)
+    for line in failures(rows):
+        print(line, file=sys.stderr)
+    if busy:
+        print(busy)
+    if arguments.torch and not torch:
+        print("Without torch, which is not installed: pip install 'keras_lstm_variants[bench]'.")
+    if folder:
+        settings = {
+            "variants": variants,
+            "shapes": list(map(str, shapes)),
+            **{name: getattr(arguments, name) for name in ("repeats", "kind", "jit", "torch")},
+        }
+        results = {
+            "environment": environment.environment(),
+            "settings": settings,
+            "rows": rows,
+            "ratios": ratios,
+            "geometric_means": means,
+        }
+        report.write(folder, "bench", results, rows)
+        print(f"\nWritten: {folder / 'bench.csv'}, {folder / 'bench.json'}.")
+    print(f"Took {time.monotonic() - started:.0f} s.")
+    return 1 if failures(rows) else 0

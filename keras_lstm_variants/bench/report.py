@@ -1,0 +1,175 @@
+"""Ratios, their means, and tables of what was measured."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_lstm_variants.bench.driver import COLUMNS, Row
+from keras_lstm_variants.compare.store import write_atomically
+
+# Name of a ratio: the sides that it divides; xla is our layer with `engine="xla"`. Each side's best setting counts: XLA on or off,
+# torch with all threads or one.
+RATIOS = {
+    "klv/keras": ("klv", "keras"),
+    "klv/torch": ("klv", "torch"),
+    "xla/keras": ("klv_xla", "keras"),
+    "xla/torch": ("klv_xla", "torch"),
+    "klv/RNN(cell)": ("klv", "rnn"),
+    "floor/klv": ("floor", "klv"),
+}
+
+
+def best(rows: Sequence[Row], side: str) -> Row | None:
+    """The row of a side with the lowest median: its best setting."""
+    found = [r for r in rows if r["side"] == side and r.get("median_ms") is not None]
+    return min(found, key=lambda r: r["median_ms"], default=None)
+
+
+def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each variant, shape, kind and option: our time, and the ratios of medians."""
+    keys = ("variant", "batch", "time", "features", "units", "kind", "option")
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
+    found = []
+    for key, group in groups.items():
+        ours = best(group, "klv")
+        ratios: dict[str, float | None] = dict.fromkeys(RATIOS)
+        for name, sides in RATIOS.items():
+            over, under = (best(group, side) for side in sides)
+            if over and under:
+                ratios[name] = over["median_ms"] / under["median_ms"]
+        found.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "klv_ms": ours and ours["median_ms"],
+                "klv_jit": ours and ours["jit"],
+                **ratios,
+            }
+        )
+    return found
+
+
+def geometric_means(ratios: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each variant and kind: the geometric mean of each ratio over the shapes that have it."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in ratios:
+        if not row["option"]:
+            groups.setdefault((row["variant"], row["kind"]), []).append(row)
+    found = []
+    for (variant, kind), group in groups.items():
+        means: dict[str, float | None] = {}
+        for name in RATIOS:
+            values = [row[name] for row in group if row[name] is not None]
+            logs = [math.log(v) for v in values]
+            means[name] = math.exp(math.fsum(logs) / len(logs)) if logs else None
+        found.append({"variant": variant, "kind": kind, "shapes": len(group), **means})
+    return found
+
+
+def option_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What an option costs: time with it over time without, each side's best XLA setting."""
+    keys = ("variant", "batch", "time", "features", "units", "kind", "side")
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
+    found = []
+    for key, group in groups.items():
+        side = key[-1]
+        without = best([r for r in group if not r["option"]], side)
+        for option in dict.fromkeys(r["option"] for r in group if r["option"]):
+            with_it = best([r for r in group if r["option"] == option], side)
+            if with_it and without:
+                times = {"ms": with_it["median_ms"], "ms_without": without["median_ms"]}
+                row = {**dict(zip(keys, key, strict=True)), "option": option, **times}
+                found.append({**row, "ratio": times["ms"] / times["ms_without"]})
+    return found
+
+
+# Tables: a head, and rows of cells.
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def on_off(jit: bool | None) -> str:
+    return {None: "-", False: "off", True: "on"}[jit]
+
+
+def shape_of(row: dict[str, Any]) -> str:
+    return "x".join(str(row[k]) for k in ("batch", "time", "features", "units"))
+
+
+def times_table(rows: Sequence[Row]) -> Table:
+    """Every contender, in milliseconds."""
+    head = ["contender", "XLA", "median ms", "quartiles", "min", "max", "first call s"]
+    found = []
+    for r in rows:
+        name = r["contender"]
+        if r.get("median_ms") is None:
+            found.append([name, on_off(r["jit"]), "FAILED", "", "", "", ""])
+            continue
+        quartiles = f"{r['quartile1_ms']:.2f} - {r['quartile3_ms']:.2f}"
+        times = [number(r["median_ms"]), quartiles, number(r["min_ms"]), number(r["max_ms"])]
+        found.append([name, on_off(r["jit"]), *times, number(r["first_call_s"])])
+    return head, found
+
+
+def ratios_table(ratios: Sequence[dict[str, Any]]) -> Table:
+    head = ["variant", "shape", "kind", "klv ms", "XLA", *RATIOS]
+    return head, [
+        [
+            r["variant"],
+            shape_of(r),
+            r["kind"],
+            number(r["klv_ms"]),
+            on_off(r["klv_jit"]),
+            *(number(r[name]) for name in RATIOS),
+        ]
+        for r in ratios
+    ]
+
+
+def means_table(means: Sequence[dict[str, Any]]) -> Table:
+    head = ["variant", "kind", "shapes", *RATIOS]
+    return head, [
+        [m["variant"], m["kind"], str(m["shapes"]), *(number(m[name]) for name in RATIOS)]
+        for m in means
+    ]
+
+
+def plain(table: Table) -> str:
+    """A table for a terminal."""
+    head, rows = table
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in [head, *rows]
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(table: Table) -> str:
+    """A table for a Markdown file."""
+    head, rows = table
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write(folder: Path, name: str, results: dict[str, Any], rows: Sequence[Row]) -> None:
+    """`name`.json with all results, and `name`.csv with the rows."""
+    data = json.dumps(results, indent=1, allow_nan=False)
+    write_atomically(folder / f"{name}.json", (data + "\n").encode())
+    columns = list(rows[0]) if rows else list(COLUMNS)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(folder / f"{name}.csv", table.getvalue().encode())
