@@ -11,8 +11,8 @@ from typing import Any
 from keras_lstm_variants.bench.driver import COLUMNS, Row
 from keras_lstm_variants.compare.store import write_atomically
 
-# Name of a ratio: the sides that it divides; xla is our layer with `engine="xla"`. Each side's best setting counts: XLA on or off,
-# torch with all threads or one.
+# Name of a ratio: the sides that it divides; xla is our layer with `engine="xla"`. Each
+# side's best setting counts: XLA on or off, torch with all threads or one.
 RATIOS = {
     "klv/keras": ("klv", "keras"),
     "klv/torch": ("klv", "torch"),

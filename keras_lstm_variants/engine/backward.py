@@ -1,0 +1,233 @@
+"""The fast loop, backwards. The idea is told in `fast`."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.engine.forward import ForwardLoop, Results, repeat, same_shapes, zeros_of
+from keras_lstm_variants.engine.history import History, Layout, write
+from keras_lstm_variants.engine.loop import where
+from keras_lstm_variants.engine.step import StepGradient
+
+
+class FastLoop(ForwardLoop):
+    """The loop with its gradient. See `ForwardLoop` for the arguments."""
+
+    def backward(
+        self, inputs: Any, weights: list[Any], kept: dict[str, Any], gradients: Results
+    ) -> tuple[Any, list[Any], list[Any]]:
+        """Gradients of inputs, first states and weights, from those of the results."""
+        x, kernels = self.blocks.filled(inputs), self._kernels(weights)
+        turned = [tf.transpose(kernel) for kernel in kernels]
+        d_held, d_states = [gradients.output], list(gradients.states)
+        if self.output_is_state:
+            d_held, d_last = [], self._unless_empty(gradients.output, zeros_of(self.output, x))
+            d_states[0] = d_states[0] + d_last
+
+        def block(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
+            j = self.blocks.count - 1 - i
+            history, origin = kept, self.blocks.start(j)
+            if not self.settings.keep:
+                history, origin = self._again(j, x, kept["starts"], weights, kernels), 0
+            d_held, d_states, sums, collected = self._run_back(
+                j, d_held, d_states, weights, turned, sums, history, origin, gradients
+            )
+            d_z, d_values, operands = self._collected(collected)
+            for m, (u, d) in enumerate(zip(operands, d_values, strict=True)):
+                if d is None:
+                    continue
+                state = self.plan.same_as_state[m]
+                if state is not None:
+                    space = self.blocks.space_of(j)
+                    u = self.states[state].block(history["states"][state], origin, space)
+                d_kernel = tf.matmul(_rows(u), _rows(d), transpose_a=True)
+                d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
+            d_part, d_weights = self._projection_gradient(self.blocks.part(x, j), weights, d_z)
+            sums = list(map(_add, sums, d_weights))
+            return d_held, d_states, sums, d_kernels, d_x.write(j, d_part)
+
+        sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
+        _, d_states, sums, d_kernels, d_inputs = repeat(
+            self.blocks.count,
+            block,
+            (d_held, d_states, sums, d_kernels, self.blocks.parts(inputs)),
+        )
+        sums = self._with_kernels(sums, d_kernels)
+        d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
+        return self.blocks.join(d_inputs), d_states, d_weights
+
+    def _run_back(
+        self,
+        block: Any,
+        d_held: list[Any],
+        d_states: list[Any],
+        weights: list[Any],
+        turned: list[Any],
+        sums: list[Any],
+        history: dict[str, Any],
+        origin: Any,
+        gradients: Results,
+    ) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
+        """Go back through a block, whose first step is step `origin` of the history."""
+        length, start = self.blocks.length_of(block), self.blocks.start(block)
+        no_z = [zeros_of(la, d_states[0], axis=0) for la in self.inputs]
+
+        def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
+            k = length - 1 - i
+            t = start + k
+            d_new = list(d_states)
+            for n, sequence in enumerate(gradients.sequences):
+                d_new[n] = d_new[n] + sequence[t]
+            d_output = d_held[0] if d_held else None
+            if gradients.outputs is not None and d_held:
+                d_output = d_output + gradients.outputs[t]
+            elif gradients.outputs is not None:
+                d_new[0] = d_new[0] + gradients.outputs[t]
+            d_before, d_passed = [tf.zeros_like(d) for d in d_held], None
+            if self.mask is not None:
+                # A masked step hands its gradients on to the step before.
+                on = self.mask[t]
+                d_passed = [where(on, tf.zeros_like(d), d) for d in d_new]
+                if not self.settings.zero_output_for_mask:
+                    d_before = [where(on, d_before[0], d_output)]
+                d_new = [where(on, d, tf.zeros_like(d)) for d in d_new]
+                d_output = where(on, d_output, tf.zeros_like(d_output))
+            found = self._step_back(history, origin + k, no_z, weights, turned, d_output, d_new)
+            d_old = [
+                tf.zeros_like(d) if f is None else f
+                for f, d in zip(found.states, d_new, strict=True)
+            ]
+            if d_passed is not None:
+                d_old = [d + p for d, p in zip(d_old, d_passed, strict=True)]
+            if self.settings.edge is not None:
+                d_old = self.settings.edge(t, d_old)
+            same_shapes([*d_before, *d_old], [*d_held, *d_states])
+            sums = list(map(_add, sums, found.weights))
+            return d_before, d_old, sums, self._collect(collected, k, found)
+
+        collected = self._nothing_collected(self.blocks.space_of(block))
+        return repeat(length, one, (d_held, d_states, sums, collected))
+
+    def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
+        """The weights' gradients, with those that came through products."""
+        sums = list(sums)
+        for product, d_kernel in zip(self.plan.products, d_kernels, strict=True):
+            total = sums[product.weight]
+            if product.columns is not None:
+                first, stop, _ = product.columns.indices(total.shape[1])
+                d_kernel = tf.pad(d_kernel, [[0, 0], [first, total.shape[1] - stop]])
+            sums[product.weight] = total + d_kernel
+        return sums
+
+    def _again(
+        self, block: Any, x: Any, starts: list[History], weights: list[Any], kernels: list[Any]
+    ) -> dict[str, Any]:
+        """The history of a block, from the states before it."""
+        states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
+        space = self.blocks.space_of(block)
+        held = [] if self.output_is_state else [zeros_of(self.output, x)]
+        history = {
+            **self._empty(space, True),
+            "states": self._empty_states(space, states, True, False),
+            "outputs": [],
+        }
+        *_, history = self._run(block, x, held, states, weights, kernels, history, 0)
+        return self._closed(history, [[] for _ in states])
+
+    def _step_back(
+        self,
+        history: dict[str, Any],
+        time: Any,
+        no_z: list[Any],
+        weights: list[Any],
+        turned: list[Any],
+        d_output: Any,
+        d_states: list[Any],
+    ) -> StepGradient:
+        def read(layouts: list[Layout], histories: list[History]) -> list[Any]:
+            return [la.read(h, time) for la, h in zip(layouts, histories, strict=True)]
+
+        z = [
+            la.read(h, time) if h else tf.identity(zeros)
+            for la, h, zeros in zip(self.inputs, history["inputs"], no_z, strict=True)
+        ]
+        return self.step.gradient(
+            keras.tree.pack_sequence_as(self.plan.structure, z),
+            read(self.states, history["states"]),
+            read(self.values, history["values"]),
+            weights,
+            turned,
+            d_output,
+            d_states,
+        )
+
+    # What is collected of the steps of a block; where two are the same, only one is.
+
+    def _nothing_collected(self, space: Any) -> dict[str, list[History]]:
+        plan = self.plan
+
+        def empty(layouts: list[Layout], wanted: list[bool]) -> list[History]:
+            return [la.empty(space) if w else [] for la, w in zip(layouts, wanted, strict=True)]
+
+        own = [
+            used and same is None
+            for used, same in zip(plan.inputs_used, plan.same_as_product, strict=True)
+        ]
+        return {
+            "inputs": empty(self.d_inputs, own),
+            "values": empty(self.d_values, plan.values_used),
+            "operands": empty(self.operands, [same is None for same in plan.same_as_state]),
+        }
+
+    def _collect(self, collected: dict[str, Any], k: Any, found: StepGradient) -> dict[str, Any]:
+        operands = [p.state for p in found.products]
+        return {
+            "inputs": write(self.d_inputs, collected["inputs"], k, found.inputs),
+            "values": write(self.d_values, collected["values"], k, found.values),
+            "operands": write(self.operands, collected["operands"], k, operands),
+        }
+
+    def _collected(self, collected: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """The gradients of projected inputs and of products' values, and the operands."""
+
+        def stacked(histories: list[History]) -> list[Any]:
+            return [h[0].stack() if h else None for h in histories]
+
+        values = stacked(collected["values"])
+        inputs = [
+            own if same is None else values[same]
+            for own, same in zip(
+                stacked(collected["inputs"]), self.plan.same_as_product, strict=True
+            )
+        ]
+        return inputs, values, stacked(collected["operands"])
+
+    def _projection_gradient(
+        self, x: Any, weights: list[Any], d_z: list[Any]
+    ) -> tuple[Any, list[Any]]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([x, *weights])
+            z = keras.tree.flatten(self.step.project(x, weights))
+        used = [(leaf, _rows(d)) for leaf, d in zip(z, d_z, strict=True) if d is not None]
+        if not used:
+            return tf.zeros_like(x), [None] * len(weights)
+        targets, gradients = zip(*used, strict=True)
+        d_x, *d_weights = tape.gradient(
+            list(targets), [x, *weights], output_gradients=list(gradients)
+        )
+        return (tf.zeros_like(x) if d_x is None else d_x), d_weights
+
+
+def _rows(values: Any) -> Any:
+    """(steps, batch, ...) as (steps x batch, ...)."""
+    return tf.reshape(values, [-1, *values.shape[2:]])
+
+
+def _zero_sum(weight: Any) -> Any:
+    half = weight.dtype in (tf.float16, tf.bfloat16)
+    return tf.zeros(weight.shape, tf.float32 if half else weight.dtype)
+
+
+def _add(total: Any, more: Any) -> Any:
+    return total if more is None else total + tf.cast(more, total.dtype)

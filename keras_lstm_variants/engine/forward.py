@@ -1,0 +1,238 @@
+"""The fast loop, forwards. The idea is told in `fast`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.engine.blocks import Blocks
+from keras_lstm_variants.engine.history import History, Layout, close, write
+from keras_lstm_variants.engine.loop import where
+from keras_lstm_variants.engine.rehearsal import Plan
+from keras_lstm_variants.engine.step import Product, Step
+
+
+class Settings(NamedTuple):
+    """What a loop is asked for. See `engine.run`."""
+
+    output_size: int
+    zero_output_for_mask: bool
+    keep_outputs: bool
+    keep_states: bool
+    keep: bool  # what the gradient needs, instead of computing it again
+    edge: Callable[[Any, list[Any]], list[Any]] | None  # see `edges`
+    xla: bool
+
+
+class Results(NamedTuple):
+    """What a loop returns; sequences are (time, batch, ...), in the order of processing."""
+
+    output: Any
+    states: list[Any]
+    outputs: Any  # None unless asked for
+    sequences: list[Any]  # of the states; empty unless asked for
+
+
+class ForwardLoop:
+    """A step over sequences (time, batch, ...), in the order of processing.
+
+    Args:
+        step, plan: the step, and what its rehearsal told.
+        inputs: (time, batch, features).
+        mask: bool (time, batch), or None.
+        states: the first states, for their types.
+        settings: what is asked for.
+    """
+
+    def __init__(
+        self, step: Step, plan: Plan, inputs: Any, mask: Any, states: list[Any], settings: Settings
+    ) -> None:
+        self.step, self.plan, self.settings = step, plan, settings
+        steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
+        batch, units, xla = inputs.shape[1], step.cell.units, settings.xla
+
+        def layout(like: Any, width: int | None = units) -> Layout:
+            return Layout([batch, *like.shape[1:]], like.dtype, xla, width)
+
+        values = [p.value for p in plan.products]
+        self.output = Layout([batch, settings.output_size], step.output_dtype, xla)
+        self.states = [layout(s, None) for s in states]
+        # One tensor: what only inference keeps can then be exported with its gradient.
+        self.starts = [Layout(la.shape, la.dtype, True) for la in self.states]
+        self.inputs = list(map(layout, plan.inputs))
+        self.values = list(map(layout, values))
+        self.d_inputs = [layout(z, None) for z in plan.inputs]
+        self.d_values = [layout(v, None) for v in values]
+        self.operands = [layout(p.state, None) for p in plan.products]
+        self.blocks = Blocks(steps, batch, sum(v.shape[-1] for v in values), xla)
+        self.mask = None if mask is None else self.blocks.filled(mask)
+        # Without a mask, and unless the cell says otherwise, the output is the first state.
+        self.output_is_state = (
+            mask is None and step.cell.output_is_state and states[0].dtype == step.output_dtype
+        )
+
+    def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Results, Any]:
+        """The results, and what `backward` needs."""
+        x, kernels = self.blocks.filled(inputs), self._kernels(weights)
+        keep, keep_states = self.settings.keep, self.settings.keep_states
+        shown = self.settings.keep_outputs and self.output_is_state
+        no_output = zeros_of(self.output, inputs)
+        # The last output; nothing where it is the first state anyway.
+        held = [] if self.output_is_state else [no_output]
+        space = self.blocks.space
+        history = {
+            **self._empty(space, keep),
+            "states": self._empty_states(space, states, keep or keep_states, shown),
+            "outputs": [],
+        }
+        if self.settings.keep_outputs and not shown:
+            history["outputs"] = self.output.write(self.output.empty(space + 1), 0, no_output)
+        # One more than there are blocks, so that something is written if there is none.
+        starts = [[] if keep else la.empty(self.blocks.count + 1) for la in self.starts]
+        starts = write(self.starts, starts, self.blocks.count, states)
+
+        def block(j: Any, held: Any, states: Any, history: Any, starts: Any) -> Any:
+            starts = write(self.starts, starts, j, states)
+            origin = self.blocks.start(j)
+            ran = self._run(j, x, held, states, weights, kernels, history, origin)
+            return *ran, starts
+
+        held, states, history, starts = repeat(
+            self.blocks.count, block, (held, list(states), history, starts)
+        )
+        outputs = self.output.close(history["outputs"])
+        closed = self._closed(history, starts)
+        results = Results(
+            held[0] if held else self._unless_empty(states[0], no_output),
+            states,
+            self._after(self.output, closed["states"][0] if shown else outputs)
+            if self.settings.keep_outputs
+            else None,
+            [self._after(la, h) for la, h in zip(self.states, closed["states"], strict=True)]
+            if keep_states
+            else [],
+        )
+        return results, closed
+
+    def _run(
+        self,
+        block: Any,
+        x: Any,
+        held: list[Any],
+        states: list[Any],
+        weights: list[Any],
+        kernels: list[Any],
+        history: dict[str, Any],
+        origin: Any,
+    ) -> tuple[list[Any], list[Any], dict[str, Any]]:
+        """Run a block, whose first step is step `origin` of the history."""
+        z = keras.tree.flatten(self.step.project(self.blocks.part(x, block), weights))
+        z = [
+            la.cut(self.blocks.by_step(leaf, block))
+            for la, leaf in zip(self.inputs, z, strict=True)
+        ]
+        no_output = zeros_of(self.output, x)
+
+        def one(k: Any, held: Any, states: Any, history: Any) -> Any:
+            z_k = [la.at(leaf, k) for la, leaf in zip(self.inputs, z, strict=True)]
+            made: list[Product] = []
+            output, new = self.step.advance(
+                keras.tree.pack_sequence_as(self.plan.structure, z_k),
+                states,
+                weights,
+                self.step.computing(kernels, made, self._sum),
+            )
+            if self.mask is not None:
+                on = self.mask[self.blocks.start(block) + k]
+                masked_output = no_output if self.settings.zero_output_for_mask else held[0]
+                output = where(on, output, masked_output)
+                new = [where(on, n, s) for n, s in zip(new, states, strict=True)]
+            same_shapes([output, *new], [no_output, *states])
+            t = origin + k
+            values = [p.value for p in made]
+            written = {
+                "inputs": write(self.inputs, history["inputs"], t, z_k),
+                "values": write(self.values, history["values"], t, values),
+                "states": write(self.states, history["states"], t + 1, new),
+                "outputs": write([self.output], [history["outputs"]], t + 1, [output])[0],
+            }
+            return [output] if held else [], new, written
+
+        return repeat(self.blocks.length_of(block), one, (held, states, history))
+
+    def _sum(self, product: Any, onto: Any) -> Any:
+        """The sum, block of columns by block of columns where XLA keeps these apart."""
+        if onto is None:
+            return product
+        layout = Layout(product.shape, product.dtype, self.settings.xla, self.step.cell.units)
+        return layout.joined(
+            [o + p for o, p in zip(*map(layout.cut, (onto, product)), strict=True)]
+        )
+
+    def _empty(self, space: Any, keep: bool) -> dict[str, list[History]]:
+        """Histories of what the gradient needs besides the states."""
+        needed = [keep and n for n in self.plan.inputs_needed]
+        return {
+            "inputs": [
+                la.empty(space) if n else [] for la, n in zip(self.inputs, needed, strict=True)
+            ],
+            "values": [la.empty(space) if keep else [] for la in self.values],
+        }
+
+    def _empty_states(
+        self, space: Any, states: list[Any], all_states: bool, first: bool
+    ) -> list[History]:
+        """Histories of states: before the first step, and after each."""
+        wanted = [all_states or (first and k == 0) for k in range(len(states))]
+        return [
+            la.write(la.empty(space + 1), 0, s) if w else []
+            for la, s, w in zip(self.states, states, wanted, strict=True)
+        ]
+
+    def _closed(self, history: dict[str, Any], starts: list[History]) -> dict[str, list[History]]:
+        return {
+            "inputs": close(self.inputs, history["inputs"]),
+            "values": close(self.values, history["values"]),
+            "states": close(self.states, history["states"]),
+            "starts": close(self.starts, starts),
+        }
+
+    def _after(self, layout: Layout, history: History) -> Any:
+        """The values after each step."""
+        return layout.whole(history)[1:][: self.blocks.steps]
+
+    def _unless_empty(self, value: Any, otherwise: Any) -> Any:
+        """`value`, or `otherwise` for a sequence without steps."""
+        if isinstance(self.blocks.steps, int):
+            return value
+        return tf.where(self.blocks.steps > 0, value, otherwise)
+
+    def _kernels(self, weights: list[Any]) -> list[Any]:
+        """The matrix of each product."""
+        return [
+            weights[p.weight] if p.columns is None else weights[p.weight][:, p.columns]
+            for p in self.plan.products
+        ]
+
+
+def repeat(count: Any, body: Callable, values: tuple) -> tuple:
+    """`values = body(i, *values)` for i = 0, 1, ... count - 1."""
+    if isinstance(count, int) and count == 1:
+        return tuple(body(0, *values))
+    return tf.whileloop(
+        lambda i, *_: i < count,
+        lambda i, *values: (i + 1, *body(i, *values)),
+        (tf.constant(0), *values),
+    )[1:]
+
+
+def same_shapes(values: list[Any], like: list[Any]) -> None:
+    for value, other in zip(values, like, strict=True):
+        value.set_shape(other.shape)
+
+
+def zeros_of(layout: Layout, like: Any, axis: int = 1) -> Any:
+    zeros = tf.zeros([tf.shape(like)[axis], *layout.shape[1:]], layout.dtype)
+    zeros.set_shape(layout.shape)
+    return zeros
