@@ -163,6 +163,41 @@ def test_all_options_in_a_graph(name, fast):
     assert fast
 
 
+class TestCompiledAlone:
+    """`engine="xla"`: the loop is compiled, the function around it is not."""
+
+    @pytest.mark.usefixtures("short_blocks")
+    @FEW
+    def test_equals_keras(self, name, fast):
+        layer = make(name, engine="xla", dropout=0.0, **ALL)
+        x, states = sequences(), states_of(layer)
+        expected = gradients(plain(layer, **ALL), x, states, MASK)
+        assert_relatively_close(gradients(layer, x, states, MASK), expected)
+        assert {loop.settings.xla for loop in fast} == {True}
+
+    def test_second_derivatives_and_dropout(self):
+        rates = {"dropout": 0.3, "recurrent_dropout": 0.3, "seed": 2}
+        quick, slow = (make("LSTM", engine=e, **rates) for e in ("xla", "plain"))
+        assert_relatively_close(penalty(quick, False), penalty(slow, False), 1e-4)
+
+    def test_fit_with_a_smaller_last_batch_and_predict(self):
+        results = []
+        for engine in ("xla", "plain"):
+            layer = make("LSTM", engine=engine)
+            model = keras.Sequential([keras.Input((None, FEATURES)), layer])
+            model.compile(keras.optimizers.SGD(0.1), "mse")
+            x, y = sequences(), np.ones((BATCH, UNITS))
+            model.fit(x, y, batch_size=3, shuffle=False, verbose=0, epochs=2)
+            results.append([*model.get_weights(), model.predict(x, verbose=0)])
+        assert_relatively_close(*results)
+
+    def test_in_a_compiled_function_it_is_one_with_it(self, fast):
+        layer = make("LSTM", engine="xla")
+        expected = gradients(plain(layer), sequences())
+        assert_relatively_close(gradients(layer, sequences(), jit=True), expected)
+        assert fast
+
+
 @EVERY_LAYER
 def test_dropout_equals_keras(name, options, fast):
     """The masks of the backward loop are those of the forward loop."""
@@ -239,27 +274,28 @@ def test_tape_outside_the_graph(name, jit, fast):
     assert fast
 
 
+def penalty(layer, jit):
+    """A gradient penalty, as GANs use it: the gradient of a gradient's norm."""
+
+    @tf.function(jit_compile=jit)
+    def run(x):
+        weights = [w.value for w in layer.trainable_weights]
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.sin(layer(x, mask=MASK, training=True)))
+            size = tf.reduce_sum(inner.gradient(y, x) ** 2)
+        return outer.gradient(size, [x, *weights])
+
+    return run(tf.constant(sequences()))
+
+
 @JIT
 @FEW
 def test_second_derivatives(name, jit, fast):
-    """A gradient penalty, as GANs use it: the gradient of a gradient's norm."""
     quick, slow = (make(name, engine=e) for e in ("auto", "plain"))
-
-    def penalty(layer):
-        @tf.function(jit_compile=jit)
-        def run(x):
-            weights = [w.value for w in layer.trainable_weights]
-            with tf.GradientTape() as outer:
-                outer.watch(x)
-                with tf.GradientTape() as inner:
-                    inner.watch(x)
-                    y = tf.reduce_sum(tf.sin(layer(x, mask=MASK, training=True)))
-                size = tf.reduce_sum(inner.gradient(y, x) ** 2)
-            return outer.gradient(size, [x, *weights])
-
-        return run(tf.constant(sequences()))
-
-    assert_relatively_close(penalty(quick), penalty(slow), 1e-4)
+    assert_relatively_close(penalty(quick, jit), penalty(slow, jit), 1e-4)
     assert fast
 
 

@@ -55,7 +55,8 @@ class Contender:
     Attributes:
         side: "klv" our layer, "klv_xla" our layer with `engine="xla"`, "keras" Keras's layer,
             "rnn" `keras.layers.RNN` of our cell, "rnn_keras" `keras.layers.RNN` of Keras's
-            cell, "torch" torch's layer, "torchrecurrent" that package's layer, "floor" the matrix products alone.
+            cell, "torch" torch's layer, "torchrecurrent" that package's layer, "floor" the
+            matrix products alone.
         variant: which variant of ours it stands beside.
         shape: sizes.
         kind: "step" (forward, backward) or "inference".

@@ -220,7 +220,7 @@ def repeat(count: Any, body: Callable, values: tuple) -> tuple:
     """`values = body(i, *values)` for i = 0, 1, ... count - 1."""
     if isinstance(count, int) and count == 1:
         return tuple(body(0, *values))
-    return tf.whileloop(
+    return tf.while_loop(
         lambda i, *_: i < count,
         lambda i, *values: (i + 1, *body(i, *values)),
         (tf.constant(0), *values),
