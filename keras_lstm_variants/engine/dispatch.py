@@ -1,6 +1,7 @@
 """Which loop runs a cell."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -254,18 +255,22 @@ def _side_by_side(
     if loops == 1:
         return rows(inputs, mask, states, weights, dropout_masks)
     batch = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
-    parts = []
-    for k in range(loops):
-        part = slice(batch * k // loops, batch * (k + 1) // loops)
-        parts.append(
-            rows(
-                inputs[:, part],
-                None if mask is None else mask[:, part],
-                [s[part] for s in states],
-                weights,
-                tuple(None if m is None else m[part] for m in dropout_masks),
-            )
+    ends = [batch * k // loops for k in range(loops + 1)]
+    sizes = [end - start for start, end in itertools.pairwise(ends)]
+
+    def divided(value: Any, axis: int = 0) -> list[Any]:
+        return [None] * loops if value is None else tf.split(value, sizes, axis)
+
+    parts = [
+        rows(inputs, mask, list(states), weights, masks)
+        for inputs, mask, states, masks in zip(
+            divided(inputs, 1),
+            divided(mask, 1),
+            zip(*map(divided, states), strict=True),
+            zip(*map(divided, dropout_masks), strict=True),
+            strict=True,
         )
+    ]
     return Results(
         tf.concat([p.output for p in parts], 0),
         [tf.concat(s, 0) for s in zip(*(p.states for p in parts), strict=True)],
