@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras_lstm_variants.engine.history import sizes, steps_of
 
 _ROWS = 512
-_BYTES = 2**21
-_SHORTEST, _LONGEST = 8, 128
+_BYTES = 2**22
+_SHORTEST, _LONGEST = 8, 2048
 
 
 class Blocks:
