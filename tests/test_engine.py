@@ -644,7 +644,7 @@ def test_blocks_cover_all_steps_once(steps, rows, columns):
         parts = blocks.Blocks(steps, rows, columns, compiled)
         lengths = [int(parts.length_of(j)) for j in range(parts.count)]
         assert sum(lengths) == steps
-        assert max(lengths) <= parts.length <= 2 * blocks._LONGEST
+        assert max(lengths) <= parts.length <= blocks._LONGEST
         assert min(lengths) > 0
 
 

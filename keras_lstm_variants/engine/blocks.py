@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_lstm_variants.engine.history import sizes, steps_of
 
-_ROWS = 512
+_ROWS = 2048
 _BYTES = 2**22
 _SHORTEST, _LONGEST = 8, 2048
 
@@ -87,7 +87,7 @@ def _length(steps: Any, batch: int, columns: int) -> int:
     length = min(max(rows // batch, _SHORTEST), _LONGEST)
     if not isinstance(steps, int):
         return length
-    if steps <= 2 * length:
+    if steps <= length:
         return max(steps, 1)
     # A divisor where one is near: nothing is filled up then.
     return next((k for k in range(length, length // 2, -1) if steps % k == 0), length)
