@@ -37,6 +37,8 @@ alone. Shapes are batch x time x features x units; everything is float32.
 - `klv/keras`: beside `keras.layers.LSTM`, or `keras.layers.GRU` for GRU. Peephole and coupled
   LSTMs have no equal in Keras or torch: there the LSTM is a yardstick, not the same function.
 - `klv/torch`: beside `torch.nn.LSTM` or `torch.nn.GRU`.
+- `xla/keras`, `xla/torch`: the same for our layer with `engine="xla"`, in a function that is
+  itself not compiled.
 - `klv/RNN(cell)`: beside `keras.layers.RNN` of the same cell.
 - `floor/klv`: the matrix products alone - one for all inputs, one a step for the state, in a
   step the same back and one for each weight - over the whole of ours, in TensorFlow and in
