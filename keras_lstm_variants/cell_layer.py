@@ -18,7 +18,8 @@ class CellLayer(RecurrentLayer):
         units: positive integer, the size of the output and of each state.
         activation, recurrent_activation, ...: all arguments of the cell.
         return_sequences, return_state, go_backwards, stateful, unroll,
-            zero_output_for_mask, return_all_states, initial_state: see `RecurrentLayer`.
+            zero_output_for_mask, return_all_states, initial_state, engine, recompute,
+            stop_gradient_every, clip_state_gradients: see `RecurrentLayer`.
         activity_regularizer: penalty on the output.
         use_cudnn: `"auto"` or False, accepted as in Keras; there is no cuDNN path, so it
             has no effect.

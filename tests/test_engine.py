@@ -299,6 +299,47 @@ def test_second_derivatives(name, jit, fast):
     assert fast
 
 
+@pytest.mark.usefixtures("short_blocks")
+def test_second_derivatives_of_rows_side_by_side(fast):
+    quick, slow = (make("LSTM", engine=e) for e in ("auto", "plain"))
+    assert_relatively_close(penalty(quick, False), penalty(slow, False), 1e-4)
+    assert fast
+
+
+def test_second_derivatives_outside_the_graph(fast):
+    results = []
+    for engine in ("auto", "plain"):
+        layer = make("PeepholeLSTM", engine=engine)
+        graph = tf.function(lambda x, layer=layer: layer(x, mask=MASK, training=True))
+        x = tf.constant(sequences())
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.sin(graph(x)))
+            size = tf.reduce_sum(inner.gradient(y, x) ** 2)
+        results.append(outer.gradient(size, [x, *[w.value for w in layer.trainable_weights]]))
+    assert_relatively_close(*results, 1e-4)
+    assert fast
+
+
+@JIT
+def test_persistent_tape(jit, fast):
+    for engine in ("auto", "xla"):
+        layer = make("LSTM", engine=engine)
+
+        @tf.function(jit_compile=jit)
+        def run(x, layer=layer):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(tf.sin(layer(x, training=True)))
+            return tape.gradient(y, x), tape.gradient(y, layer.trainable_weights[0].value)
+
+        expected = gradients(plain(layer), sequences(), weights=layer.trainable_weights[:1])[1]
+        assert_relatively_close(run(sequences()), expected[::-1])
+    assert fast
+
+
 def test_jacobian_in_a_graph():
     quick, slow = (make("LSTM", engine=e) for e in ("auto", "plain"))
 
@@ -541,6 +582,79 @@ class TestOtherCells:
                 return states[0] + 2 * states[1]
 
         self.same_as_keras(OwnProductCell(UNITS), jit)
+        assert fast
+
+    @JIT
+    def test_products_of_the_projected_input(self, jit, fast):
+        class OwnProjectionCell(klv.Cell):
+            def build(self, shape):
+                self.w = self.add_weight((shape[-1], self.units))
+                self.u = self.add_weight((self.units, self.units))
+
+            def step(self, x, states, training=False):
+                a = self.product(states[0], self.u, onto=self.product(x, self.w))
+                return (keras.ops.tanh(a),)
+
+        self.same_as_keras(OwnProjectionCell(UNITS), jit)
+        assert fast
+
+    def test_every_other_column(self, fast):
+        class SteppedCell(klv.ElmanCell):
+            def step(self, z, states, training=False):
+                other = self.product(states[0], self.recurrent_kernel, slice(0, None, 2))
+                size = keras.ops.sum(other, axis=-1, keepdims=True)
+                return super().step(z + size, states, training)
+
+        self.same_as_keras(SteppedCell(UNITS))
+        assert fast
+
+    def test_a_projection_that_updates_a_variable(self, fast):
+        class CountingCell(klv.ElmanCell):
+            def build(self, shape):
+                super().build(shape)
+                self.steps = self.add_weight((), initializer="zeros", trainable=False)
+
+            def project_inputs(self, inputs, training=False):
+                self.steps.assign_add(1)
+                return super().project_inputs(inputs, training)
+
+        cell = CountingCell(UNITS)
+        tf.function(klv.RecurrentLayer(cell))(sequences())
+        assert not fast
+        assert float(cell.steps.value) == TIME
+
+    def test_a_stack_with_a_call_of_its_own(self, fast):
+        class Residual(keras.layers.StackedRNNCells):
+            def call(self, inputs, states, training=False, **kwargs):
+                output, states = super().call(inputs, states, training=training, **kwargs)
+                return output + keras.ops.mean(inputs), states
+
+        self.same_as_keras(Residual([klv.LSTMCell(UNITS), klv.GRUCell(UNITS)]))
+        assert not fast
+
+    def test_a_cell_that_advances_in_its_own_way(self, fast):
+        class DoubledCell(klv.ElmanCell):
+            def advance(self, z, states, training=False):
+                output, states = super().advance(z, states, training)
+                return 2 * output, states
+
+        self.same_as_keras(DoubledCell(UNITS))
+        assert not fast
+
+    def test_a_layer_inside_that_is_built_on_first_use(self, fast):
+        class DenseCell(klv.ElmanCell):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                self.dense = keras.layers.Dense(self.units)
+
+            def build(self, shape):
+                super().build(shape)
+                self.dense.build((None, self.units))
+
+            def step(self, z, states, training=False):
+                return super().step(z + self.dense(states[0]), states, training)
+
+        self.same_as_keras(DenseCell(UNITS))
         assert fast
 
     def test_a_step_that_draws_random_numbers(self, fast):

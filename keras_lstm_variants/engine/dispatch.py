@@ -67,7 +67,7 @@ def run(
     edge = edges.edge(stop_gradient_every, clip_state_gradients)
     sequences = tf.convert_to_tensor(sequences)
     if engine != "plain" and not unroll and not tf.executing_eagerly():
-        if isinstance(cell, keras.layers.StackedRNNCells):
+        if _is_plain_stack(cell):
             limits = {
                 "engine": engine,
                 "recompute": recompute,
@@ -156,10 +156,16 @@ def _run_stack(
     )
 
 
+def _is_plain_stack(cell: Any) -> bool:
+    stack = keras.layers.StackedRNNCells
+    return isinstance(cell, stack) and type(cell).call is stack.call
+
+
 def _may_be_fast(cell: Any, sequences: Any, output_dtype: Any) -> bool:
     return (
         isinstance(cell, Cell)
         and type(cell).call is Cell.call
+        and type(cell).advance is Cell.advance
         and not cell.listened_to
         and tf.as_dtype(cell.compute_dtype) == tf.as_dtype(output_dtype) == sequences.dtype
         and sequences.dtype.is_floating
@@ -207,10 +213,13 @@ def _run_fast(
         )
         fast = FastLoop(own, plan, inputs, mask, states, settings)
 
-        def plain(inputs: Any, states: list[Any], weights: list[Any]) -> Results:
-            return _plainly(own, inputs, mask, states, weights, settings)
+        def plain(
+            inputs: Any, states: list[Any], weights: list[Any], mask: Any, dropout_masks: Any
+        ) -> Results:
+            again = step.with_masks(dropout_masks)
+            return _plainly(again, inputs, mask, states, weights, settings)
 
-        return differentiable(fast, plain, inputs, states, weights)
+        return differentiable(fast, plain, inputs, states, weights, mask, dropout_masks)
 
     whole = compiled_by_xla()
     loops = 1 if whole else _worthwhile_loops(plan, sequences.shape[0], compiled)

@@ -47,21 +47,31 @@ __all__ = ["FastLoop", "Results", "Settings", "differentiable"]
 
 def differentiable(
     loop: FastLoop,
-    plain: Callable[[Any, list[Any], list[Any]], Results],
+    plain: Callable[..., Results],
     inputs: Any,
     states: list[Any],
     weights: list[Any],
+    mask: Any,
+    dropout_masks: tuple[Any, Any],
 ) -> Results:
     """Run a loop that has its own gradient.
 
     Args:
         loop: the loop.
-        plain: the same function of inputs, states and weights in operations that TensorFlow
-            differentiates; second derivatives come from it.
-        inputs, states, weights: what it is a function of.
+        plain: the same function of inputs, states, weights, mask and dropout masks, in
+            operations that TensorFlow differentiates; second derivatives come from it.
+        inputs, states, weights: what it is differentiated by.
+        mask, dropout_masks: what else it is a function of.
     """
     forms: list[Results] = []
     n, m = len(states), len(states) + len(weights)
+    given = [mask, *dropout_masks]
+    masks = [g for g in given if g is not None]
+
+    def plainly(arguments: Any, masks: Any) -> list[Any]:
+        left = list(masks)
+        mask, *dropout_masks = [None if g is None else left.pop(0) for g in given]
+        return _flat(plain(*_apart(arguments, n), mask, tuple(dropout_masks)))
 
     @tf.custom_gradient
     def run(*arguments: Any) -> Any:
@@ -76,23 +86,34 @@ def differentiable(
             inputs, _, weights = _apart(constants[: 1 + m], n)
             d_results = _unflat(constants[1 + m :], forms[-1])
             d_inputs, d_states, d_weights = loop.backward(inputs, weights, kept, d_results)
-            second = functools.partial(_second, plain, n, m, arguments_and_gradients)
+            sources, others = list(arguments_and_gradients), _here(masks)
+            second = functools.partial(_second, plainly, 1 + m, sources, others)
             return [d_inputs, *d_states, *d_weights], second
 
-        return first(*arguments_and_gradients)
+        return first(*_here(arguments_and_gradients))
 
     return _unflat(run(inputs, *states, *weights), forms[-1])
 
 
-def _second(plain: Callable, n: int, m: int, arguments_and_gradients: Any, *d_d: Any) -> list[Any]:
-    """The gradient of the gradient, from the plain loop."""
-    sources = list(arguments_and_gradients)
-    arguments, d_results = sources[: 1 + m], sources[1 + m :]
+def _here(tensors: Any) -> list[Any]:
+    """The same tensors in the graph that is being built.
+
+    A gradient may be built in another graph than its function, and a second derivative in
+    a third one, which knows the second graph's tensors but not the first one's.
+    """
+    return list(map(tf.identity, tensors))
+
+
+def _second(
+    plainly: Callable, n: int, sources: list[Any], masks: list[Any], *d_d: Any
+) -> list[Any]:
+    """The gradient of the gradient, from the plain loop; n sources are its arguments."""
+    arguments, d_results = sources[:n], sources[n:]
     with tf.GradientTape(watch_accessed_variables=False) as outer:
         outer.watch(sources)
         with tf.GradientTape(watch_accessed_variables=False) as inner:
             inner.watch(arguments)
-            results = _flat(plain(*_apart(arguments, n)))
+            results = plainly(arguments, masks)
         d = inner.gradient(
             results, arguments, output_gradients=d_results, unconnected_gradients="zero"
         )

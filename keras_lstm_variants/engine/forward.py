@@ -11,6 +11,7 @@ from keras_lstm_variants.engine.history import History, Layout, close, write
 from keras_lstm_variants.engine.loop import where
 from keras_lstm_variants.engine.rehearsal import Plan
 from keras_lstm_variants.engine.step import Product, Step
+from keras_lstm_variants.engine.xla import compiled_by_xla
 
 
 class Settings(NamedTuple):
@@ -224,6 +225,8 @@ def repeat(count: Any, body: Callable, values: tuple) -> tuple:
         lambda i, *_: i < count,
         lambda i, *values: (i + 1, *body(i, *values)),
         (tf.constant(0), *values),
+        # XLA must know it where a persistent tape follows the loop, though in vain.
+        maximum_iterations=count if compiled_by_xla() else None,
     )[1:]
 
 

@@ -44,8 +44,11 @@ class Layout:
         return [h.write(time, v) for h, v in zip(history, self.cut(value), strict=True)]
 
     def close(self, history: History) -> History:
-        """What has been written, in a form that may leave a compiled function."""
-        return [h.stack() for h in history] if self.dense else history
+        """What has been written, in a form that may leave a compiled function.
+
+        It is for the loop's own gradient: no tape is to follow it back into the loop.
+        """
+        return [tf.stop_gradient(h.stack()) for h in history] if self.dense else history
 
     def read(self, history: History, time: Any) -> Any:
         """One step of a closed history."""

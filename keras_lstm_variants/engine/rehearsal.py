@@ -30,7 +30,7 @@ def rehearse(
 
     The fast loop runs a step twice and gives gradients to inputs, states and weights. So a
     step must draw no random numbers, update no variable, and use no values that are neither
-    its inputs nor weights of the cell; and its projection must be row by row.
+    its inputs nor weights of the cell. That it treats each row alone cannot be seen here.
     """
     plans: list[Plan] = []
 
@@ -48,12 +48,17 @@ def rehearse(
             values.append(tf.zeros([tf.shape(state)[0], width], state.dtype))
             return step.reading(values, products)(state, kernel, columns, onto)
 
-        with step.running(weights, note) as scope:
+        with step.running(weights, note):
             output, _ = step.cell.advance(z, tuple(states), step.training)
         operations = tf.compat.v1.get_default_graph().get_operations()
-        if scope.updated or any(op.op_def.is_stateful for op in operations):
+        if step.side_effects or any(op.op_def.is_stateful for op in operations):
             return inputs
-        needed = [any(c.type != "Shape" for c in leaf.consumers()) for leaf in _flat(z)]
+        # What is only added to a product is not needed, for the sum is kept.
+        operands = {id(p.state) for p in products}
+        needed = [
+            id(leaf) in operands or any(c.type != "Shape" for c in leaf.consumers())
+            for leaf in _flat(z)
+        ]
         values = [p.value for p in products]
         turned = [tf.zeros([p.value.shape[1], p.state.shape[1]], p.value.dtype) for p in products]
         found = step.gradient(
@@ -76,12 +81,15 @@ def rehearse(
     def spec(tensor: Any) -> Any:
         return None if tensor is None else tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
-    traced = tf.function(trial, autograph=False).get_concrete_function(
-        tf.TensorSpec([1, None, *features], given.cell.compute_dtype),
-        list(map(spec, states)),
-        [tf.TensorSpec(w.shape, w.dtype) for w in weights],
-        tuple(map(spec, given.masks)),
-    )
+    try:
+        traced = tf.function(trial, autograph=False).get_concrete_function(
+            tf.TensorSpec([1, None, *features], given.cell.compute_dtype),
+            list(map(spec, states)),
+            [tf.TensorSpec(w.shape, w.dtype) for w in weights],
+            tuple(map(spec, given.masks)),
+        )
+    except Exception:  # If it is the step's own error, the plain loop meets it, too.
+        return None
     foreign = any(t.dtype.is_floating for t in traced.captured_inputs)
     return plans[0] if plans and not foreign else None
 

@@ -1,7 +1,7 @@
 """One step of a cell on plain tensors, forwards and backwards."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ class Step:
         self.variables = [v for v in cell.weights if tf.as_dtype(v.dtype).is_floating]
         self.index = {id(v): i for i, v in enumerate(self.variables)}
         self.masks = _keras.dropout_masks(cell)
+        self.side_effects: list[Any] = []  # updates and losses that a run tried to leave behind
 
     def with_masks(self, masks: tuple[Any, Any]) -> "Step":
         """The same step with other dropout masks."""
@@ -53,15 +54,15 @@ class Step:
         return other
 
     @contextmanager
-    def running(self, weights: list[Any], products: Callable | None = None):
+    def running(self, weights: list[Any], products: Callable | None = None) -> Iterator[None]:
         """While active, the cell computes with these weights, masks and products."""
         with ExitStack() as stack:
-            scope = stack.enter_context(_Weights(self.variables, weights))
+            stack.enter_context(_Weights(self.variables, weights, self.side_effects))
             stack.enter_context(_keras.dropout_masks_as(self.cell, self.masks))
             stack.enter_context(_keras.AutocastScope(self.cell.compute_dtype))
             if products is not None:
                 stack.enter_context(products_by(products))
-            yield scope
+            yield
 
     def project(self, inputs: Any, weights: list[Any]) -> Any:
         """The projection of inputs (steps, batch, features): a structure of (rows, ...)."""
@@ -92,7 +93,7 @@ class Step:
         """
 
         def handler(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
-            weight = self._taken_over(state, kernel)
+            weight = self._taken_over(state, kernel, columns)
             if weight is None:
                 return _left_alone(state, kernel, columns, onto)
             value = add(tf.matmul(state, kernels[len(made)]), onto)
@@ -105,7 +106,7 @@ class Step:
         """A handler that reads the values of products instead, in the order they were made."""
 
         def handler(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
-            weight = self._taken_over(state, kernel)
+            weight = self._taken_over(state, kernel, columns)
             if weight is None:
                 return _left_alone(state, kernel, columns, onto)
             value = values[len(made)]
@@ -114,9 +115,10 @@ class Step:
 
         return handler
 
-    def _taken_over(self, state: Any, kernel: Any) -> int | None:
+    def _taken_over(self, state: Any, kernel: Any, columns: slice | None) -> int | None:
         """Which weight `kernel` is; None for a product that is left to the step itself."""
-        return self.index.get(id(kernel)) if len(state.shape) == 2 else None
+        plain = len(state.shape) == 2 and (columns is None or columns.step in (None, 1))
+        return self.index.get(id(kernel)) if plain else None
 
     def gradient(
         self,
@@ -177,16 +179,19 @@ class Step:
 class _Weights(keras.StatelessScope):
     """While active, the variables read as the given tensors, whatever their types."""
 
-    def __init__(self, variables: list[Any], tensors: list[Any]) -> None:
-        super().__init__()
+    def __init__(self, variables: list[Any], tensors: list[Any], side_effects: list[Any]) -> None:
+        super().__init__(collect_losses=True)
         self.tensors = {id(v): t for v, t in zip(variables, tensors, strict=True)}
-        self.updated = False
+        self.side_effects = side_effects
 
     def get_current_value(self, variable: Any) -> Any:
         return self.tensors.get(id(variable))
 
     def add_update(self, update: Any) -> None:
-        self.updated = True
+        self.side_effects.append(update)
+
+    def add_loss(self, loss: Any) -> None:
+        self.side_effects.append(loss)
 
 
 def _left_alone(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
