@@ -30,7 +30,7 @@ timed with XLA on and off, and its better one counts; the column XLA says which 
 torch runs in a process of its own, and so does TensorFlow; each has {threads} threads, and
 only one of them computes at a time. torch is also timed with one thread, and the better counts.
 
-A *step* is the output of the layer (`return_sequences=True`), the sum of its squares, and the
+A *step* is the output of the layer (`return_sequences=True`), half the sum of its squares, and the
 gradients of the input and of all weights; nothing is updated. *inference* is the output
 alone. Shapes are batch x time x features x units; everything is float32.
 

@@ -10,7 +10,7 @@ from keras.src.backend import AutocastScope
 # this class, and Keras does not export it.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["AutocastScope", "DropoutRNNCell", "dropout_masks", "dropout_masks_as"]
+__all__ = ["AutocastScope", "DropoutRNNCell", "dropout_masks", "dropout_masks_as", "layers_of"]
 
 
 def dropout_masks(cell: DropoutRNNCell) -> tuple[Any, Any]:
@@ -27,3 +27,8 @@ def dropout_masks_as(cell: DropoutRNNCell, masks: tuple[Any, Any]):
         yield
     finally:
         cell._dropout_mask, cell._recurrent_dropout_mask = before
+
+
+def layers_of(layer: Any) -> list[Any]:
+    """The layer and all layers inside it."""
+    return layer._flatten_layers()

@@ -41,9 +41,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     """One time step of a recurrent layer: subclass it and define `step`.
 
     `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
-    and run a step again for its gradient. The output of the cell is its first state, unless
-    it overrides `output`. A cell works in `keras.layers.RNN(cell)` and in
-    `klv.RecurrentLayer(cell)`.
+    run those of many steps as one, and run a step again for its gradient. The output of the
+    cell is its first state, unless it overrides `output`. A cell works in
+    `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
 
     Args:
         units: positive integer, the size of every state and of the output.

@@ -1,4 +1,33 @@
 import os
 
+import pytest
+
 # Before TensorFlow starts: its notes on the machine are no part of a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Counts the fast loops that are built, so that no test passes on the plain one."""
+    from keras_lstm_variants.engine.fast import FastLoop
+
+    built = []
+    forward = FastLoop.forward
+
+    def counted(self, *args):
+        built.append(self)
+        return forward(self, *args)
+
+    monkeypatch.setattr(FastLoop, "forward", counted)
+    return built
+
+
+@pytest.fixture
+def short_blocks(monkeypatch):
+    """Blocks of four and two steps, and two loops side by side for a few rows."""
+    from keras_lstm_variants.engine import blocks, dispatch
+
+    monkeypatch.setattr(blocks, "_length", lambda *_: 4)
+    monkeypatch.setattr(dispatch, "_WORK", 0)
+    monkeypatch.setattr(dispatch, "_ROWS", 1)
+    monkeypatch.setattr(dispatch, "cores", lambda: 2)

@@ -1,14 +1,29 @@
 """The fast loop, backwards. The idea is told in `fast`."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.engine.forward import ForwardLoop, Results, repeat, same_shapes, zeros_of
+from keras_lstm_variants.engine.forward import (
+    ForwardLoop,
+    Keep,
+    Results,
+    repeat,
+    same_shapes,
+    zeros_of,
+)
 from keras_lstm_variants.engine.history import History, Layout, write
 from keras_lstm_variants.engine.loop import where
-from keras_lstm_variants.engine.step import StepGradient
+from keras_lstm_variants.engine.step import Product, StepGradient
+
+
+class Past(NamedTuple):
+    """The histories of a block, and at which steps of them the block begins."""
+
+    history: dict[str, Any]
+    states_from: Any
+    values_from: Any
 
 
 class FastLoop(ForwardLoop):
@@ -18,20 +33,23 @@ class FastLoop(ForwardLoop):
         self, inputs: Any, weights: list[Any], kept: dict[str, Any], gradients: Results
     ) -> tuple[Any, list[Any], list[Any]]:
         """Gradients of inputs, first states and weights, from those of the results."""
-        x, kernels = self.blocks.filled(inputs), self._kernels(weights)
+        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
+        gradients = gradients._replace(
+            outputs=None if gradients.outputs is None else self.blocks.ready(gradients.outputs),
+            sequences=list(map(self.blocks.ready, gradients.sequences)),
+        )
         turned = [tf.transpose(kernel) for kernel in kernels]
         d_held, d_states = [gradients.output], list(gradients.states)
         if self.output_is_state:
-            d_held, d_last = [], self._unless_empty(gradients.output, zeros_of(self.output, x))
+            no_output = zeros_of(self.output, inputs)
+            d_held, d_last = [], self._unless_empty(gradients.output, no_output)
             d_states[0] = d_states[0] + d_last
 
         def block(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
             j = self.blocks.count - 1 - i
-            history, origin = kept, self.blocks.start(j)
-            if not self.settings.keep:
-                history, origin = self._again(j, x, kept["starts"], weights, kernels), 0
+            past = self._past(j, x, kept, weights, kernels)
             d_held, d_states, sums, collected = self._run_back(
-                j, d_held, d_states, weights, turned, sums, history, origin, gradients
+                j, d_held, d_states, weights, turned, sums, past, gradients
             )
             d_z, d_values, operands = self._collected(collected)
             for m, (u, d) in enumerate(zip(operands, d_values, strict=True)):
@@ -40,7 +58,8 @@ class FastLoop(ForwardLoop):
                 state = self.plan.same_as_state[m]
                 if state is not None:
                     space = self.blocks.space_of(j)
-                    u = self.states[state].block(history["states"][state], origin, space)
+                    kept_states = past.history["states"][state]
+                    u = self.states[state].block(kept_states, past.states_from, space)
                 d_kernel = tf.matmul(_rows(u), _rows(d), transpose_a=True)
                 d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
             d_part, d_weights = self._projection_gradient(self.blocks.part(x, j), weights, d_z)
@@ -65,35 +84,39 @@ class FastLoop(ForwardLoop):
         weights: list[Any],
         turned: list[Any],
         sums: list[Any],
-        history: dict[str, Any],
-        origin: Any,
+        past: Past,
         gradients: Results,
     ) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
-        """Go back through a block, whose first step is step `origin` of the history."""
+        """Go back through a block."""
         length, start = self.blocks.length_of(block), self.blocks.start(block)
-        no_z = [zeros_of(la, d_states[0], axis=0) for la in self.inputs]
+        no_z = [zeros_of(la, d_states[0]) for la in self.inputs]
+        mask = None if self.mask is None else self.blocks.part(self.mask, block)
+        d_sequences = [self.blocks.part(d, block) for d in gradients.sequences]
+        d_outputs = None
+        if gradients.outputs is not None:
+            d_outputs = self.blocks.part(gradients.outputs, block)
 
         def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
             k = length - 1 - i
             t = start + k
             d_new = list(d_states)
-            for n, sequence in enumerate(gradients.sequences):
-                d_new[n] = d_new[n] + sequence[t]
+            for n, sequence in enumerate(d_sequences):
+                d_new[n] = d_new[n] + sequence[k]
             d_output = d_held[0] if d_held else None
-            if gradients.outputs is not None and d_held:
-                d_output = d_output + gradients.outputs[t]
-            elif gradients.outputs is not None:
-                d_new[0] = d_new[0] + gradients.outputs[t]
+            if d_outputs is not None and d_held:
+                d_output = d_output + d_outputs[k]
+            elif d_outputs is not None:
+                d_new[0] = d_new[0] + d_outputs[k]
             d_before, d_passed = [tf.zeros_like(d) for d in d_held], None
-            if self.mask is not None:
+            if mask is not None:
                 # A masked step hands its gradients on to the step before.
-                on = self.mask[t]
+                on = mask[k]
                 d_passed = [where(on, tf.zeros_like(d), d) for d in d_new]
                 if not self.settings.zero_output_for_mask:
                     d_before = [where(on, d_before[0], d_output)]
                 d_new = [where(on, d, tf.zeros_like(d)) for d in d_new]
                 d_output = where(on, d_output, tf.zeros_like(d_output))
-            found = self._step_back(history, origin + k, no_z, weights, turned, d_output, d_new)
+            found = self._step_back(past, k, no_z, weights, turned, d_output, d_new)
             d_old = [
                 tf.zeros_like(d) if f is None else f
                 for f, d in zip(found.states, d_new, strict=True)
@@ -120,13 +143,56 @@ class FastLoop(ForwardLoop):
             sums[product.weight] = total + d_kernel
         return sums
 
-    def _again(
+    def _past(
+        self, block: Any, x: Any, kept: dict[str, Any], weights: list[Any], kernels: list[Any]
+    ) -> Past:
+        """What the gradient of a block needs, computed again where it was not kept."""
+        start = self.blocks.start(block)
+        if self.settings.keep is Keep.ALL:
+            return Past(kept, start, start)
+        if self.settings.keep is Keep.STATES:
+            return Past(self._values_again(block, x, kept["states"], weights, kernels), start, 0)
+        return Past(self._all_again(block, x, kept["starts"], weights, kernels), 0, 0)
+
+    def _values_again(
+        self, block: Any, x: Any, states: list[History], weights: list[Any], kernels: list[Any]
+    ) -> dict[str, Any]:
+        """The history of a block, from its states.
+
+        The steps need not follow each other then: they run together, as rows of one.
+        """
+        space, start = self.blocks.space_of(block), self.blocks.start(block)
+        z = keras.tree.flatten(self.step.project(self.blocks.part(x, block), weights))
+        befores = [
+            _rows(la.block(h, start, space)) for la, h in zip(self.states, states, strict=True)
+        ]
+        made: list[Product] = []
+        masks = [None if m is None else tf.tile(m, [space, 1]) for m in self.step.masks]
+        step = self.step.with_masks(tuple(masks))
+        step.advance(
+            keras.tree.pack_sequence_as(self.plan.structure, z),
+            befores,
+            weights,
+            step.computing(kernels, made, self._sum),
+        )
+
+        def history(layout: Layout, rows: Any) -> History:
+            return layout.filled(self.blocks.by_step(rows, block))
+
+        needed = zip(self.inputs, z, self.plan.inputs_needed, strict=True)
+        return {
+            "inputs": [history(la, leaf) if need else [] for la, leaf, need in needed],
+            "values": [history(la, p.value) for la, p in zip(self.values, made, strict=True)],
+            "states": states,
+        }
+
+    def _all_again(
         self, block: Any, x: Any, starts: list[History], weights: list[Any], kernels: list[Any]
     ) -> dict[str, Any]:
         """The history of a block, from the states before it."""
         states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
         space = self.blocks.space_of(block)
-        held = [] if self.output_is_state else [zeros_of(self.output, x)]
+        held = [] if self.output_is_state else [zeros_of(self.output, states[0])]
         history = {
             **self._empty(space, True),
             "states": self._empty_states(space, states, True, False),
@@ -137,25 +203,26 @@ class FastLoop(ForwardLoop):
 
     def _step_back(
         self,
-        history: dict[str, Any],
-        time: Any,
+        past: Past,
+        step: Any,
         no_z: list[Any],
         weights: list[Any],
         turned: list[Any],
         d_output: Any,
         d_states: list[Any],
     ) -> StepGradient:
-        def read(layouts: list[Layout], histories: list[History]) -> list[Any]:
+        def read(layouts: list[Layout], histories: list[History], time: Any) -> list[Any]:
             return [la.read(h, time) for la, h in zip(layouts, histories, strict=True)]
 
+        history, time = past.history, past.values_from + step
         z = [
             la.read(h, time) if h else tf.identity(zeros)
             for la, h, zeros in zip(self.inputs, history["inputs"], no_z, strict=True)
         ]
         return self.step.gradient(
             keras.tree.pack_sequence_as(self.plan.structure, z),
-            read(self.states, history["states"]),
-            read(self.values, history["values"]),
+            read(self.states, history["states"], past.states_from + step),
+            read(self.values, history["values"], time),
             weights,
             turned,
             d_output,

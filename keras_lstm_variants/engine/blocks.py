@@ -10,8 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lstm_variants.engine.history import sizes, steps_of
+from keras_lstm_variants.engine.loop import batch_first, time_first
 
-_ROWS = 2048
+_ROWS = 1024
 _BYTES = 2**22
 _SHORTEST, _LONGEST = 8, 2048
 
@@ -30,6 +31,9 @@ class Blocks:
         self.steps, self.xla = steps, xla
         self.length = _length(steps, batch or 32, columns)
         self.count = -(-steps // self.length)
+        if xla and not isinstance(steps, int):
+            # XLA wants a block to compile, were it one without steps.
+            self.count = tf.maximum(self.count, 1)
         self.even = isinstance(steps, int) and steps % self.length == 0
 
     def start(self, block: Any) -> Any:
@@ -50,36 +54,47 @@ class Blocks:
         """Steps of all blocks that there is space for."""
         return self.count * self.length if self.xla else self.steps
 
-    def filled(self, values: Any) -> Any:
-        """(time, ...) with as many steps as there is space for."""
-        if self.even or not self.xla:
+    def ready(self, values: Any) -> Any:
+        """(batch, time, ...) as `part` takes it: for XLA time first, and filled up.
+
+        A sequence turned round takes as much memory again, so that otherwise only a part is
+        turned at a time. XLA is slower then, and saves nothing.
+        """
+        if not self.xla:
+            return values
+        values = time_first(values)
+        if self.even:
             return values
         more = self.space - self.steps
         return tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
 
     def part(self, values: Any, block: Any) -> Any:
-        """The steps of a block, of filled (time, ...)."""
-        return steps_of(values, self.start(block), self.space_of(block))
+        """The steps of a block, (steps, batch, ...)."""
+        start, space = self.start(block), self.space_of(block)
+        if self.xla:
+            return steps_of(values, start, space)
+        return time_first(steps_of(values, start, space, axis=1))
 
     def by_step(self, rows: Any, block: Any) -> Any:
         """(steps x batch, ...) of a block as (steps, batch, ...)."""
         return tf.reshape(rows, [self.space_of(block), -1, *rows.shape[1:]])
 
     def parts(self, like: Any) -> tf.TensorArray:
-        """A place for each block's (steps, batch, ...)."""
+        """A place for each block's (steps, batch, ...), for joined ones like `like`."""
+        shape = [self.length if self.xla else None, like.shape[0], *like.shape[2:]]
         if self.xla:
-            shape = [self.length, *like.shape[1:]]
             return tf.TensorArray(like.dtype, self.count, element_shape=shape)
         # One more, which holds nothing: an array must not be empty when it is joined.
-        parts = tf.TensorArray(like.dtype, self.count + 1, infer_shape=False)
-        return parts.write(self.count, like[:0])
+        parts = tf.TensorArray(like.dtype, self.count + 1, infer_shape=False, element_shape=shape)
+        return parts.write(self.count, time_first(like[:, :0]))
 
     def join(self, parts: tf.TensorArray) -> Any:
-        """All blocks' (steps, batch, ...), without what was filled up."""
+        """(batch, time, ...) of all blocks, without what was filled up."""
         if not self.xla:
-            return parts.concat()
+            return batch_first(parts.concat())
         values = parts.stack()
-        return tf.reshape(values, [self.space, *sizes(values)[2:]])[: self.steps]
+        joined = tf.reshape(values, [self.space, *sizes(values)[2:]])
+        return batch_first(joined[: self.steps])
 
 
 def _length(steps: Any, batch: int, columns: int) -> int:

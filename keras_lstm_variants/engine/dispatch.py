@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.engine import edges, loop
-from keras_lstm_variants.engine.fast import FastLoop, Results, Settings, differentiable
+from keras_lstm_variants.engine.fast import FastLoop, Keep, Results, Settings, differentiable
 from keras_lstm_variants.engine.loop import Result
 from keras_lstm_variants.engine.rehearsal import Plan, rehearse
 from keras_lstm_variants.engine.step import Step
@@ -19,6 +19,8 @@ from keras_lstm_variants.engine.xla import compiled_by_xla, cores
 # What is worth a loop of its own: so many rows, so many multiplications a step; and so many
 # loops at most, for they must be built. The batch that is expected where none is known.
 _ROWS, _WORK, _LOOPS, _USUAL_BATCH = 4, 1_000_000, 4, 32
+# Bytes of products' values that are kept for the gradient. More are not worth their memory.
+_KEPT = 2**26
 
 
 def run(
@@ -66,7 +68,7 @@ def run(
     }
     edge = edges.edge(stop_gradient_every, clip_state_gradients)
     sequences = tf.convert_to_tensor(sequences)
-    if engine != "plain" and not unroll and not tf.executing_eagerly():
+    if engine != "plain" and not unroll and not tf.executing_eagerly() and not _vectorized():
         if _is_plain_stack(cell):
             limits = {
                 "engine": engine,
@@ -156,6 +158,14 @@ def _run_stack(
     )
 
 
+def _vectorized() -> bool:
+    """Whether `tf.vectorized_map` is going to rewrite what is being built.
+
+    It does not know gradients of a function's own: those of the fast loop would be zero.
+    """
+    return "loop_body" in tf.get_current_name_scope().split("/")
+
+
 def _is_plain_stack(cell: Any) -> bool:
     stack = keras.layers.StackedRNNCells
     return isinstance(cell, stack) and type(cell).call is stack.call
@@ -187,18 +197,23 @@ def _run_fast(
     options: dict[str, Any],
 ) -> Result | None:
     """The result of the fast loop; None if it cannot run the cell."""
-    step = Step(cell, bool(training), output_dtype)
-    weights = [tf.convert_to_tensor(v.value) for v in step.variables]
     flat = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
-    plan = rehearse(step, sequences.shape[2:], flat, weights)
+    if any(s.shape.rank == 0 or s.shape[0] == 1 != sequences.shape[0] for s in flat):
+        return None  # A state that is not one of each row.
+    known = None
+    # A layer inside a cell may be built on first use, which then is the rehearsal.
+    while known != len(cell.weights):
+        known = len(cell.weights)
+        step = Step(cell, bool(training), output_dtype)
+        weights = [tf.convert_to_tensor(v.value) for v in step.variables]
+        plan = rehearse(step, sequences.shape[2:], flat, weights)
     if plan is None:
         return None
-    inputs = loop.time_first(sequences)
-    mask = options["mask"]
-    mask = None if mask is None else loop.time_first(tf.cast(mask, tf.bool))
+    inputs, mask = sequences, options["mask"]
+    mask = None if mask is None else tf.cast(mask, tf.bool)
     if go_backwards:
-        inputs = tf.reverse(inputs, [0])
-        mask = None if mask is None else tf.reverse(mask, [0])
+        inputs = tf.reverse(inputs, [1])
+        mask = None if mask is None else tf.reverse(mask, [1])
 
     def rows(inputs: Any, mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Results:
         own = step.with_masks(dropout_masks)
@@ -207,7 +222,7 @@ def _run_fast(
             options["zero_output_for_mask"],
             options["keep_outputs"],
             options["keep_states"],
-            keep,
+            _kept(plan, sequences) if keep else Keep.STARTS,
             edge,
             compiled_by_xla(),
         )
@@ -229,12 +244,18 @@ def _run_fast(
     results = _side_by_side(rows, loops, inputs, mask, flat, weights, step.masks)
     return Result(
         results.output,
-        loop.batch_first(results.outputs) if options["keep_outputs"] else None,
+        results.outputs,
         keras.tree.pack_sequence_as(states, results.states),
-        keras.tree.pack_sequence_as(states, list(map(loop.batch_first, results.sequences)))
-        if options["keep_states"]
-        else None,
+        keras.tree.pack_sequence_as(states, results.sequences) if options["keep_states"] else None,
     )
+
+
+def _kept(plan: Plan, sequences: Any) -> Keep:
+    """What to keep for the gradient where memory need not be saved at any price."""
+    batch, steps = sequences.shape[:2]
+    columns = sum(p.value.shape[1] for p in plan.products)
+    rows = (_USUAL_BATCH if batch is None else batch) * (steps or 0)
+    return Keep.ALL if rows * columns * sequences.dtype.size <= _KEPT else Keep.STATES
 
 
 def _worthwhile_loops(plan: Plan, batch: int | None, compiled: bool) -> int:
@@ -263,18 +284,18 @@ def _side_by_side(
     """Divide the rows of the batch among `loops` loops."""
     if loops == 1:
         return rows(inputs, mask, states, weights, dropout_masks)
-    batch = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
+    batch = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
     ends = [batch * k // loops for k in range(loops + 1)]
     sizes = [end - start for start, end in itertools.pairwise(ends)]
 
-    def divided(value: Any, axis: int = 0) -> list[Any]:
-        return [None] * loops if value is None else tf.split(value, sizes, axis)
+    def divided(value: Any) -> list[Any]:
+        return [None] * loops if value is None else tf.split(value, sizes)
 
     parts = [
         rows(inputs, mask, list(states), weights, masks)
         for inputs, mask, states, masks in zip(
-            divided(inputs, 1),
-            divided(mask, 1),
+            divided(inputs),
+            divided(mask),
             zip(*map(divided, states), strict=True),
             zip(*map(divided, dropout_masks), strict=True),
             strict=True,
@@ -283,8 +304,8 @@ def _side_by_side(
     return Results(
         tf.concat([p.output for p in parts], 0),
         [tf.concat(s, 0) for s in zip(*(p.states for p in parts), strict=True)],
-        None if parts[0].outputs is None else tf.concat([p.outputs for p in parts], 1),
-        [tf.concat(s, 1) for s in zip(*(p.sequences for p in parts), strict=True)],
+        None if parts[0].outputs is None else tf.concat([p.outputs for p in parts], 0),
+        [tf.concat(s, 0) for s in zip(*(p.sequences for p in parts), strict=True)],
     )
 
 
@@ -294,11 +315,11 @@ def _plainly(
     """What the fast loop computes, in a loop that TensorFlow differentiates."""
     result = loop.run(
         lambda x, s: step.whole(x, s, weights),
-        loop.batch_first(inputs),
+        inputs,
         states,
         settings.output_size,
         step.output_dtype,
-        mask=None if mask is None else loop.batch_first(mask),
+        mask=mask,
         zero_output_for_mask=settings.zero_output_for_mask,
         keep_outputs=settings.keep_outputs,
         keep_states=settings.keep_states,
@@ -307,6 +328,6 @@ def _plainly(
     return Results(
         result.last_output,
         result.states,
-        loop.time_first(result.outputs) if settings.keep_outputs else None,
-        list(map(loop.time_first, result.state_sequences)) if settings.keep_states else [],
+        result.outputs,
+        result.state_sequences if settings.keep_states else [],
     )

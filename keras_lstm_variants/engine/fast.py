@@ -13,7 +13,7 @@ $$dU = \sum_t u_t^\top\, da_t = [u_1; u_2; \dots]^\top\, [da_1; da_2; \dots],$$
 
 a large and efficient one. So the loop has a gradient of its own:
 
-1. Forward, the states and the values $a_t$ of the products are kept, and nothing else.
+1. Forward, the states and the values $a_t$ of the products are kept, and little else.
 2. Backward, each step runs again with $a_t$ *read instead of computed*, so that what remains
    is elementwise and cheap. A tape over it yields $da_t$. Then $du_t = da_t U^\top$ goes on,
    through the tape, to what $u_t$ was computed from. Products are taken last to first: when
@@ -28,9 +28,12 @@ This is correct for every step that is a function of inputs, states and weights 
 chain rule is applied to the step as it is, and only the sum over time is taken in another
 order. `rehearsal` makes sure that the step is such a function.
 
-Unless told to keep what the gradient needs, as at inference, the loop keeps the states
-before each block only. A gradient then runs each block again before it goes back through
-it: memory for one block instead of all, for the time of one more forward loop.
+What is not kept is computed again, block by block (`Keep`). The values of the products are
+most of it, and where they are large, only the states are kept: once these are known, the
+steps of a block need not follow each other, but run together as rows of one step, in large
+products. At inference, or if told so, the loop keeps the states before each block only: a
+gradient then runs each block again before it goes back through it, which takes memory for
+one block instead of all, and the time of one more forward loop.
 """
 
 import functools
@@ -40,9 +43,9 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lstm_variants.engine.backward import FastLoop
-from keras_lstm_variants.engine.forward import Results, Settings
+from keras_lstm_variants.engine.forward import Keep, Results, Settings
 
-__all__ = ["FastLoop", "Results", "Settings", "differentiable"]
+__all__ = ["FastLoop", "Keep", "Results", "Settings", "differentiable"]
 
 
 def differentiable(

@@ -1,5 +1,6 @@
 """The fast loop, forwards. The idea is told in `fast`."""
 
+import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,10 +9,18 @@ import tensorflow as tf
 
 from keras_lstm_variants.engine.blocks import Blocks
 from keras_lstm_variants.engine.history import History, Layout, close, write
-from keras_lstm_variants.engine.loop import where
+from keras_lstm_variants.engine.loop import batch_first, where
 from keras_lstm_variants.engine.rehearsal import Plan
 from keras_lstm_variants.engine.step import Product, Step
 from keras_lstm_variants.engine.xla import compiled_by_xla
+
+
+class Keep(enum.IntEnum):
+    """What the loop keeps for its gradient; what it lacks is computed again, block by block."""
+
+    STARTS = 0  # the states before each block
+    STATES = 1  # all states
+    ALL = 2  # and the values of the products
 
 
 class Settings(NamedTuple):
@@ -21,13 +30,13 @@ class Settings(NamedTuple):
     zero_output_for_mask: bool
     keep_outputs: bool
     keep_states: bool
-    keep: bool  # what the gradient needs, instead of computing it again
+    keep: Keep
     edge: Callable[[Any, list[Any]], list[Any]] | None  # see `edges`
     xla: bool
 
 
 class Results(NamedTuple):
-    """What a loop returns; sequences are (time, batch, ...), in the order of processing."""
+    """What a loop returns; sequences are (batch, time, ...), in the order of processing."""
 
     output: Any
     states: list[Any]
@@ -36,12 +45,12 @@ class Results(NamedTuple):
 
 
 class ForwardLoop:
-    """A step over sequences (time, batch, ...), in the order of processing.
+    """A step over sequences, in the order of processing.
 
     Args:
         step, plan: the step, and what its rehearsal told.
-        inputs: (time, batch, features).
-        mask: bool (time, batch), or None.
+        inputs: (batch, time, features).
+        mask: bool (batch, time), or None.
         states: the first states, for their types.
         settings: what is asked for.
     """
@@ -50,8 +59,8 @@ class ForwardLoop:
         self, step: Step, plan: Plan, inputs: Any, mask: Any, states: list[Any], settings: Settings
     ) -> None:
         self.step, self.plan, self.settings = step, plan, settings
-        steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
-        batch, units, xla = inputs.shape[1], step.cell.units, settings.xla
+        steps = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
+        batch, units, xla = inputs.shape[0], step.cell.units, settings.xla
 
         def layout(like: Any, width: int | None = units) -> Layout:
             return Layout([batch, *like.shape[1:]], like.dtype, xla, width)
@@ -67,7 +76,7 @@ class ForwardLoop:
         self.d_values = [layout(v, None) for v in values]
         self.operands = [layout(p.state, None) for p in plan.products]
         self.blocks = Blocks(steps, batch, sum(v.shape[-1] for v in values), xla)
-        self.mask = None if mask is None else self.blocks.filled(mask)
+        self.mask = None if mask is None else self.blocks.ready(mask)
         # Without a mask, and unless the cell says otherwise, the output is the first state.
         self.output_is_state = (
             mask is None and step.cell.output_is_state and states[0].dtype == step.output_dtype
@@ -75,7 +84,7 @@ class ForwardLoop:
 
     def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Results, Any]:
         """The results, and what `backward` needs."""
-        x, kernels = self.blocks.filled(inputs), self._kernels(weights)
+        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         keep, keep_states = self.settings.keep, self.settings.keep_states
         shown = self.settings.keep_outputs and self.output_is_state
         no_output = zeros_of(self.output, inputs)
@@ -83,14 +92,16 @@ class ForwardLoop:
         held = [] if self.output_is_state else [no_output]
         space = self.blocks.space
         history = {
-            **self._empty(space, keep),
-            "states": self._empty_states(space, states, keep or keep_states, shown),
+            **self._empty(space, keep is Keep.ALL),
+            "states": self._empty_states(space, states, keep >= Keep.STATES or keep_states, shown),
             "outputs": [],
         }
         if self.settings.keep_outputs and not shown:
             history["outputs"] = self.output.write(self.output.empty(space + 1), 0, no_output)
         # One more than there are blocks, so that something is written if there is none.
-        starts = [[] if keep else la.empty(self.blocks.count + 1) for la in self.starts]
+        starts = [
+            la.empty(self.blocks.count + 1) if keep is Keep.STARTS else [] for la in self.starts
+        ]
         starts = write(self.starts, starts, self.blocks.count, states)
 
         def block(j: Any, held: Any, states: Any, history: Any, starts: Any) -> Any:
@@ -133,7 +144,8 @@ class ForwardLoop:
             la.cut(self.blocks.by_step(leaf, block))
             for la, leaf in zip(self.inputs, z, strict=True)
         ]
-        no_output = zeros_of(self.output, x)
+        no_output = zeros_of(self.output, states[0])
+        mask = None if self.mask is None else self.blocks.part(self.mask, block)
 
         def one(k: Any, held: Any, states: Any, history: Any) -> Any:
             z_k = [la.at(leaf, k) for la, leaf in zip(self.inputs, z, strict=True)]
@@ -144,8 +156,8 @@ class ForwardLoop:
                 weights,
                 self.step.computing(kernels, made, self._sum),
             )
-            if self.mask is not None:
-                on = self.mask[self.blocks.start(block) + k]
+            if mask is not None:
+                on = mask[k]
                 masked_output = no_output if self.settings.zero_output_for_mask else held[0]
                 output = where(on, output, masked_output)
                 new = [where(on, n, s) for n, s in zip(new, states, strict=True)]
@@ -201,7 +213,7 @@ class ForwardLoop:
 
     def _after(self, layout: Layout, history: History) -> Any:
         """The values after each step."""
-        return layout.whole(history)[1:][: self.blocks.steps]
+        return batch_first(layout.whole(history)[1:][: self.blocks.steps])
 
     def _unless_empty(self, value: Any, otherwise: Any) -> Any:
         """`value`, or `otherwise` for a sequence without steps."""
@@ -225,6 +237,8 @@ def repeat(count: Any, body: Callable, values: tuple) -> tuple:
         lambda i, *_: i < count,
         lambda i, *values: (i + 1, *body(i, *values)),
         (tf.constant(0), *values),
+        # Else TensorFlow prepares up to ten blocks ahead, and keeps memory for them.
+        parallel_iterations=1,
         # XLA must know it where a persistent tape follows the loop, though in vain.
         maximum_iterations=count if compiled_by_xla() else None,
     )[1:]
@@ -235,7 +249,8 @@ def same_shapes(values: list[Any], like: list[Any]) -> None:
         value.set_shape(other.shape)
 
 
-def zeros_of(layout: Layout, like: Any, axis: int = 1) -> Any:
-    zeros = tf.zeros([tf.shape(like)[axis], *layout.shape[1:]], layout.dtype)
+def zeros_of(layout: Layout, like: Any) -> Any:
+    """Zeros for as many rows as `like` has."""
+    zeros = tf.zeros([tf.shape(like)[0], *layout.shape[1:]], layout.dtype)
     zeros.set_shape(layout.shape)
     return zeros

@@ -50,6 +50,14 @@ class Layout:
         """
         return [tf.stop_gradient(h.stack()) for h in history] if self.dense else history
 
+    def filled(self, values: Any) -> History:
+        """A closed history of the values (time, batch, ...)."""
+        pieces = self.cut(values)
+        if self.dense:
+            return pieces
+        arrays = self.empty(tf.shape(values)[0])
+        return [a.unstack(p) for a, p in zip(arrays, pieces, strict=True)]
+
     def read(self, history: History, time: Any) -> Any:
         """One step of a closed history."""
         return self.joined([h[time] if self.dense else h.read(time) for h in history])
@@ -77,11 +85,14 @@ class Layout:
         return tf.concat(pieces, axis=-1) if self.pieces > 1 else pieces[0]
 
 
-def steps_of(values: Any, start: Any, length: Any) -> Any:
-    """Steps start ... start + length - 1 of (time, ...)."""
+def steps_of(values: Any, start: Any, length: Any, axis: int = 0) -> Any:
+    """Steps start ... start + length - 1 of values whose time is `axis`."""
     # Sizes are named: for a size of -1, XLA copies the whole sequence.
-    part = tf.slice(values, [start] + [0] * (values.shape.rank - 1), [length, *sizes(values)[1:]])
-    part.set_shape([length if isinstance(length, int) else None, *values.shape[1:]])
+    starts, lengths, shape = [0] * values.shape.rank, sizes(values), values.shape.as_list()
+    starts[axis], lengths[axis] = start, length
+    shape[axis] = length if isinstance(length, int) else None
+    part = tf.slice(values, starts, lengths)
+    part.set_shape(shape)
     return part
 
 

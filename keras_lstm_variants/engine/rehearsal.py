@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_lstm_variants import _keras
 from keras_lstm_variants.engine.step import Product, Step
 
 
@@ -81,6 +82,7 @@ def rehearse(
     def spec(tensor: Any) -> Any:
         return None if tensor is None else tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
+    attributes = [(vars(layer), dict(vars(layer))) for layer in _keras.layers_of(given.cell)]
     try:
         traced = tf.function(trial, autograph=False).get_concrete_function(
             tf.TensorSpec([1, None, *features], given.cell.compute_dtype),
@@ -90,12 +92,22 @@ def rehearse(
         )
     except Exception:  # If it is the step's own error, the plain loop meets it, too.
         return None
+    finally:
+        for now, before in attributes:
+            # A tensor that a step has left there, as a dropout mask, is of the trial's graph.
+            left = [k for k, v in now.items() if _is_tensor(v) and v is not before.get(k)]
+            for name in left:
+                now[name] = before.get(name)
     foreign = any(t.dtype.is_floating for t in traced.captured_inputs)
     return plans[0] if plans and not foreign else None
 
 
 def _flat(structure: Any) -> list[Any]:
     return [leaf for leaf in keras.tree.flatten(structure) if leaf is not None]
+
+
+def _is_tensor(value: Any) -> bool:
+    return any(isinstance(v, tf.Tensor) for v in tf.nest.flatten(value))
 
 
 def _index(tensor: Any, tensors: list[Any]) -> int | None:

@@ -12,7 +12,8 @@ def training_step(
 ) -> Callable[[], float]:
     """One training step of a built layer: its output, a loss, and all gradients.
 
-    The loss is the sum of squares of the output. Nothing is updated, so that each call does
+    The loss is half the sum of squares of the output, which takes next to no time and memory:
+    its gradient is the output itself. Nothing is updated, so that each call does
     the same.
 
     Args:
@@ -34,7 +35,7 @@ def training_step(
         sources = [x, *weights] if input_gradient else weights
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
-            loss = tf.reduce_sum(tf.square(layer(x, training=True, **options)))
+            loss = tf.nn.l2_loss(layer(x, training=True, **options))
         # The gradients are outputs of the function, or TensorFlow would leave them out.
         return loss, [g for g in tape.gradient(loss, sources) if g is not None]
 

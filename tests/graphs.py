@@ -1,0 +1,61 @@
+"""Results and gradients from one graph, compared with Keras's own loop over the same cell."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import CASES, IDS, LAYERS, MASK, ROWS, sequences
+
+EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+EVERY_LAYER = pytest.mark.parametrize(
+    ("name", "options"), [(name, ROWS[name][-1]) for name in LAYERS], ids=LAYERS
+)
+# The loop does not look into cells: what is not about their equations is tested with these.
+FEW = pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "GRU", "MUT1"])
+JIT = pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+ALL = {"return_sequences": True, "return_state": True}
+
+
+def plain(layer, **kwargs):
+    """Keras's own loop over the same cell."""
+    return keras.layers.RNN(layer.cell, **kwargs)
+
+
+def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, weights=None):
+    """Results, and the gradients of weights, inputs and first states, from one graph."""
+    weights = layer.trainable_weights if weights is None else weights
+
+    @tf.function(jit_compile=jit)
+    def run(x, states, mask):
+        with tf.GradientTape() as tape:
+            tape.watch([x, *states])
+            options = {"initial_state": states} if states else {}
+            outputs = tf.nest.flatten(layer(x, mask=mask, training=training, **options))
+            loss = tf.add_n([tf.reduce_sum(tf.sin(o)) for o in outputs])
+        return outputs, tape.gradient(loss, [*[w.value for w in weights], x, *states])
+
+    return run(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
+
+
+def assert_relatively_close(actual, expected, tolerance=1e-5):
+    for a, e in zip(tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True):
+        a, e = np.asarray(a), np.asarray(e)
+        assert a.shape == e.shape
+        assert np.max(np.abs(a - e), initial=0) <= tolerance * np.max(np.abs(e), initial=1e-3)
+
+
+def penalty(layer, jit):
+    """A gradient penalty, as GANs use it: the gradient of a gradient's norm."""
+
+    @tf.function(jit_compile=jit)
+    def run(x):
+        weights = [w.value for w in layer.trainable_weights]
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.sin(layer(x, mask=MASK, training=True)))
+            size = tf.reduce_sum(inner.gradient(y, x) ** 2)
+        return outer.gradient(size, [x, *weights])
+
+    return run(tf.constant(sequences()))

@@ -1,0 +1,178 @@
+"""Gradients of the fast loop as they are asked for: outside the graph, twice, stopped, clipped."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import MASK, make, sequences, states_of
+from graphs import ALL, FEW, JIT, assert_relatively_close, gradients, penalty, plain
+
+import keras_lstm_variants as klv
+
+
+@JIT
+@FEW
+def test_tape_outside_the_graph(name, jit, fast):
+    layer = make(name, **ALL)
+    x = tf.constant(sequences())
+    graph = tf.function(lambda x: layer(x, training=True), jit_compile=jit)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = sum(tf.reduce_sum(tf.sin(o)) for o in graph(x))
+    found = tape.gradient(loss, [*[w.value for w in layer.trainable_weights], x])
+    assert_relatively_close(found, gradients(plain(layer, **ALL), x)[1])
+    assert fast
+
+
+@JIT
+@FEW
+def test_second_derivatives(name, jit, fast):
+    quick, slow = (make(name, engine=e) for e in ("auto", "plain"))
+    assert_relatively_close(penalty(quick, jit), penalty(slow, jit), 1e-4)
+    assert fast
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_second_derivatives_of_rows_side_by_side(fast):
+    quick, slow = (make("LSTM", engine=e) for e in ("auto", "plain"))
+    assert_relatively_close(penalty(quick, False), penalty(slow, False), 1e-4)
+    assert fast
+
+
+def test_second_derivatives_outside_the_graph(fast):
+    results = []
+    for engine in ("auto", "plain"):
+        layer = make("PeepholeLSTM", engine=engine)
+        graph = tf.function(lambda x, layer=layer: layer(x, mask=MASK, training=True))
+        x = tf.constant(sequences())
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.sin(graph(x)))
+            size = tf.reduce_sum(inner.gradient(y, x) ** 2)
+        results.append(outer.gradient(size, [x, *[w.value for w in layer.trainable_weights]]))
+    assert_relatively_close(*results, 1e-4)
+    assert fast
+
+
+@JIT
+def test_persistent_tape(jit, fast):
+    for engine in ("auto", "xla"):
+        layer = make("LSTM", engine=engine)
+
+        @tf.function(jit_compile=jit)
+        def run(x, layer=layer):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(tf.sin(layer(x, training=True)))
+            return tape.gradient(y, x), tape.gradient(y, layer.trainable_weights[0].value)
+
+        expected = gradients(plain(layer), sequences(), weights=layer.trainable_weights[:1])[1]
+        assert_relatively_close(run(sequences()), expected[::-1])
+    assert fast
+
+
+def test_jacobian_in_a_graph(fast):
+    quick, slow = (make("LSTM", engine=e) for e in ("auto", "plain"))
+
+    def jacobian(layer):
+        @tf.function
+        def run(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x)
+            return tape.jacobian(y, x, experimental_use_pfor=False)
+
+        return run(tf.constant(sequences()))
+
+    assert_relatively_close(jacobian(quick), jacobian(slow))
+    assert fast
+
+
+def test_vectorized_map_takes_the_plain_loop(fast):
+    """It would lose the gradient of the fast loop without a word."""
+    layer = make("LSTM")
+    x = tf.constant(sequences()[:, np.newaxis])
+    found = tf.function(lambda x: tf.vectorized_map(layer, x))(x)
+    assert not fast
+    assert_relatively_close(found[:, 0], layer(x[:, 0]))
+
+
+def by_hand(layer, x, states, between):
+    """Gradients of a loop over the cell written out, with `between` before each step."""
+    weights = [w.value for w in layer.trainable_weights]
+    tensors = [tf.constant(v) for v in (x, *states)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        current, results = tensors[1:], []
+        for t in range(x.shape[1]):
+            output, current = layer.cell(tensors[0][:, t], between(t, current))
+            results.append(output)
+        loss = tf.add_n([tf.reduce_sum(tf.sin(r)) for r in (*results, *current)])
+    return tape.gradient(loss, [*weights, *tensors])
+
+
+@tf.custom_gradient
+def clipped(*states):
+    return list(map(tf.identity, states)), lambda *d: [tf.clip_by_value(g, -0.05, 0.05) for g in d]
+
+
+class TestBetweenSteps:
+    """Truncated and clipped gradients, against a loop written out by hand."""
+
+    @pytest.mark.usefixtures("short_blocks")
+    @pytest.mark.parametrize(
+        ("option", "between"),
+        [
+            (
+                {"stop_gradient_every": 2},
+                lambda t, s: list(map(tf.stop_gradient, s)) if t and t % 2 == 0 else s,
+            ),
+            ({"clip_state_gradients": 0.05}, lambda t, s: clipped(*s) if t else s),
+        ],
+        ids=["stopped", "clipped"],
+    )
+    @pytest.mark.parametrize("engine", ["auto", "plain"])
+    @JIT
+    @pytest.mark.parametrize("name", ["LSTM", "GRU", "FGRLSTM"])
+    def test_gradients(self, name, jit, engine, option, between, fast):
+        layer = make(name, engine=engine, **option, **ALL)
+        x, states = sequences(), states_of(layer)
+        found = gradients(layer, x, states, jit=jit)[1]
+        assert_relatively_close(found, by_hand(layer, x, states, between))
+        assert bool(fast) == (engine == "auto")
+        whole = gradients(make(name, **ALL), x, states)[1]
+        assert not np.allclose(found[0], whole[0], rtol=1e-3)
+
+    def test_masked_steps_hand_gradients_on(self):
+        options = {"stop_gradient_every": 3, "clip_state_gradients": 0.1}
+        quick, slow = (make("LSTM", engine=e, **options, **ALL) for e in ("auto", "plain"))
+        x, states = sequences(), states_of(quick)
+        found, expected = (gradients(la, x, states, MASK) for la in (quick, slow))
+        assert_relatively_close(found, expected)
+
+    @pytest.mark.parametrize(
+        ("argument", "wrong"),
+        [
+            ("stop_gradient_every", 0),
+            ("stop_gradient_every", 2.5),
+            ("clip_state_gradients", -1.0),
+            ("clip_state_gradients", float("inf")),
+            ("clip_state_gradients", "1"),
+            ("engine", "fast"),
+            ("recompute", "yes"),
+        ],
+    )
+    def test_wrong_values_are_refused(self, argument, wrong):
+        with pytest.raises(ValueError, match=f"`{argument}` must be .*{argument}="):
+            klv.LSTM(3, **{argument: wrong})
+
+    def test_the_configuration_keeps_them(self):
+        options = {
+            "engine": "plain",
+            "recompute": True,
+            "stop_gradient_every": 4,
+            "clip_state_gradients": 0.5,
+        }
+        config = klv.LSTM.from_config(klv.LSTM(3, **options).get_config()).get_config()
+        assert {name: config[name] for name in options} == options
