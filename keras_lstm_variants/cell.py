@@ -19,6 +19,7 @@ from keras import ops
 from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
+from keras_lstm_variants.initializers import PerGate
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
 _HALF_TYPES = ("float16", "bfloat16")
@@ -35,6 +36,34 @@ def products_by(handler: Callable[..., Any]):
         yield
     finally:
         _running.products = before
+
+
+class DerivedWeight:
+    """What a cell computes from its weights, once for all steps of a loop. See `Cell.derive`."""
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self.compute = compute
+
+    @property
+    def value(self) -> Any:
+        """The one that the loop has computed; outside of loops it is computed now."""
+        given = getattr(_running, "derived", {}).get(id(self))
+        return self.compute() if given is None else given
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.value.shape)
+
+
+@contextmanager
+def derived_as(values: dict[int, Any]):
+    """While active, derived weights, by their ids, have these values."""
+    before = getattr(_running, "derived", {})
+    _running.derived = {**before, **values}
+    try:
+        yield
+    finally:
+        _running.derived = before
 
 
 class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
@@ -80,6 +109,10 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
+    # Whether `step` returns its output before the new states, of which it is none.
+    output_apart: ClassVar[bool] = False
+    # Names of the states that count steps: they have no gradient and are not learned.
+    counters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -103,6 +136,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._listener: Callable[[dict[str, Any]], None] | None = None
+        self.derived_weights: list[DerivedWeight] = []
 
     @property
     def state_size(self) -> list[int]:
@@ -131,7 +165,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     @property
     def output_is_state(self) -> bool:
         """Whether the output is the first state, as it is unless `output` is overridden."""
-        return type(self).output is Cell.output
+        return type(self).output is Cell.output and not self.output_apart
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         states = tuple(states) if isinstance(states, list | tuple) else (states,)
@@ -145,13 +179,16 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 
     def advance(self, z: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """One step from a projected input: the output and the new states."""
-        new_states = self.step(z, states, training=training)
-        if not isinstance(new_states, list | tuple) or len(new_states) != len(states):
+        new = self.step(z, states, training=training)
+        if not isinstance(new, list | tuple) or len(new) != len(states) + self.output_apart:
+            before = "the output and " if self.output_apart else ""
             raise ValueError(
-                f"{type(self).__name__}.step must return a tuple of {len(states)} states "
-                f"{self.state_names}. Received: {new_states!r}"
+                f"{type(self).__name__}.step must return a tuple of {before}{len(states)} states "
+                f"{self.state_names}. Received: {new!r}"
             )
-        return self.output(new_states), list(new_states)
+        if self.output_apart:
+            return new[0], list(new[1:])
+        return self.output(new), list(new)
 
     def product(
         self, state: Any, kernel: Any, columns: slice | None = None, onto: Any = None
@@ -160,13 +197,22 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 
         Every such product of a step goes through here: a loop that takes the products over
         forms the gradient of the matrix once for many steps instead of once a step. That
-        needs `kernel` to be a weight of the cell itself, not something computed from it.
+        needs `kernel` to be a weight of the cell itself, or what `derive` returned.
         """
         handler = getattr(_running, "products", None)
         if handler is not None:
             return handler(state, kernel, columns, onto)
+        kernel = kernel.value if isinstance(kernel, DerivedWeight) else kernel
         product = ops.matmul(state, kernel if columns is None else kernel[:, columns])
         return product if onto is None else onto + product
+
+    def derive(self, compute: Callable[[], Any]) -> DerivedWeight:
+        """What `compute()` makes of the cell's weights, once a loop instead of once a step.
+
+        To be called in `build`. The result goes into `product` as `kernel`, and has a `value`.
+        """
+        self.derived_weights.append(DerivedWeight(compute))
+        return self.derived_weights[-1]
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         if training and self.dropout:
@@ -202,13 +248,25 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         finally:
             self._listener = None
 
-    def add_cell_weight(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
+    def add_cell_weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        kind: str | None = None,
+        block: int | None = None,
+    ) -> Any:
         """A weight with the regularizer and constraint of its kind.
 
         `bias` takes `bias_regularizer` and `bias_constraint`, `recurrent_kernel` takes
-        `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on.
+        `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on;
+        where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
+        `block` is the number of a gate's columns where it is not `units`.
         """
-        kind = name if name == "kernel" else re.sub("_(kernel|projection)$", "", name)
+        if block is not None and isinstance(initializer, PerGate):
+            initializer = initializer.with_units(block)
+        if kind is None:
+            kind = name if name == "kernel" else re.sub("_(kernel|projection)$", "", name)
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)
@@ -227,7 +285,8 @@ class AffineCell(Cell):
     """A cell whose step begins with `x W + h U + b`, a block of columns for each gate.
 
     A cell in which not every gate sees the input, or the state, names those that do in
-    `kernel_gates` or `recurrent_gates`; the others have no columns there. None means all.
+    `kernel_gates` or `recurrent_gates`; the others have no columns there. None means all,
+    and with none there is no such weight.
 
     Args:
         units: positive integer, the size of the states and of the output.
@@ -284,24 +343,26 @@ class AffineCell(Cell):
         self.implementation = _checks.one_of("implementation", implementation, (1, 2))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        inputs = input_shape[-1]
-        if inputs is None:
+        inputs, n = self.features_of(input_shape), self.units
+
+        def kernel(name: str, rows: int, initializer: Any) -> Any:
+            columns = len(self.columns_of(name)) * n
+            return self.add_cell_weight(name, (rows, columns), initializer) if columns else None
+
+        self.kernel = kernel("kernel", inputs, self.kernel_initializer)
+        self.recurrent_kernel = kernel("recurrent_kernel", n, self.recurrent_initializer)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
+
+    def features_of(self, input_shape: tuple[int | None, ...]) -> int:
+        """The number of input features, or a `ValueError` where it is unknown."""
+        if input_shape[-1] is None:
             raise ValueError(
                 f"{type(self).__name__} needs to know the number of input features, the last "
                 f"dimension of its input. Received: input shape {tuple(input_shape)}"
             )
-        n = self.units
-        self.kernel = self.add_cell_weight(
-            "kernel", (inputs, len(self.columns_of("kernel")) * n), self.kernel_initializer
-        )
-        self.recurrent_kernel = self.add_cell_weight(
-            "recurrent_kernel",
-            (n, len(self.columns_of("recurrent_kernel")) * n),
-            self.recurrent_initializer,
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
+        return input_shape[-1]
 
     def columns_of(self, weight: str) -> tuple[str, ...]:
         """Gates in the order of a weight's columns; none for a weight without such columns."""

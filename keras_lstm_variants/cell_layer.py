@@ -82,7 +82,8 @@ class CellLayer(RecurrentLayer):
         shared = {n: of_keras[n] for n in ("dtype", "trainable") if n in of_keras}
         cell = self.cell_class(**of_cell, **shared, name=_snake_case(self.cell_class.__name__))
         super().__init__(cell, **given, **of_keras)
-        self.gates = cell.gates  # an argument may change them
+        # An argument may change them.
+        self.gates, self.state_names = cell.gates, cell.state_names
         self.use_cudnn = use_cudnn
 
     def get_config(self) -> dict[str, Any]:

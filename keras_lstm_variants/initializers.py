@@ -91,6 +91,10 @@ class PerGate(keras.initializers.Initializer):
         draws = [self._block(k)(block, dtype=dtype) for k in range(shape[-1] // self.units)]
         return ops.concatenate(draws, axis=-1)
 
+    def with_units(self, units: int) -> "PerGate":
+        """The same for a weight whose blocks have another number of columns."""
+        return PerGate(self.initializer, units)
+
     def _block(self, index: int) -> Any:
         """A copy whose seed differs: one initializer gives the same values at every call."""
         if index == 0 or not hasattr(self.initializer, "get_config"):

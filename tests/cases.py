@@ -32,6 +32,42 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "MUT1": [{}],
     "MUT2": [{}],
     "MUT3": [{}],
+    "DepthGatedLSTM": [
+        {},
+        {"depth": 1, "bottom": "none"},
+        {"depth": 3, "coupled": True, "peepholes": ("o",)},
+    ],
+    "ClockworkRNN": [
+        {},
+        {"periods": (1, 3, 3), "group_units": (2, 1, 2)},
+        {"periods": (1, 3), "offset": 2},
+    ],
+    "ClockworkLSTM": [
+        {},
+        {"periods": (1, 3, 3), "group_units": (2, 1, 2)},
+        {"periods": (1, 3), "offset": 2},
+    ],
+    "GridLSTM": [
+        {},
+        {"depth": 1, "priority": None, "output_form": "tanh_o"},
+        {"depth": 3, "tied": True, "priority": "time", "input_memory": True},
+    ],
+    "MemoryGatedLSTM": [
+        {},
+        {"candidate": "none"},
+        {"candidate": "memory", "output_gate_memory": "current"},
+        {"squash_memory": True, "output_gate_memory": "current"},
+    ],
+    "DeepGateLSTM": [
+        {},
+        {"gate_hidden_units": ()},
+        {"gate_hidden_units": (3,), "deep_gates": ("f", "g")},
+        {
+            "gate_hidden_units": (4, 3),
+            "deep_gates": ("i", "f", "g", "o"),
+            "shared_trunk": True,
+        },
+    ],
 }
 
 LAYERS = list(ROWS)
@@ -67,8 +103,18 @@ def randomize(layer: keras.layers.Layer, seed: int = 1) -> keras.layers.Layer:
 
 
 def states_of(layer: keras.layers.Layer, seed: int = 2, dtype: str = "float32") -> list[np.ndarray]:
+    """States to start from: random ones, and phases as they may be in mid-sequence."""
     random = np.random.default_rng(seed)
-    return [random.normal(size=(BATCH, n)).astype(dtype) for n in layer.cell.state_size]
+
+    def draw(name: str, size: int) -> np.ndarray:
+        if name == "phase":
+            return random.integers(layer.cell.periods, size=(BATCH, size))
+        return random.normal(size=(BATCH, size))
+
+    cell = layer.cell
+    return [
+        draw(*state).astype(dtype) for state in zip(cell.state_names, cell.state_size, strict=True)
+    ]
 
 
 def arrays(values: Any) -> list[np.ndarray]:

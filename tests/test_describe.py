@@ -1,6 +1,7 @@
 """`klv.describe`, `klv list` and the kept states of whole models."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -23,10 +24,13 @@ def test_facts(name, options):
         w.name: tuple(w.shape) for w in layer.weights
     }
     for weight, facts in found["weights"].items():
-        if facts["columns"]:
-            axis = 0 if weight == "peephole_kernel" else -1
-            size = 1 if weight == "peephole_kernel" else UNITS
-            assert len(facts["columns"]) * size == facts["shape"][axis]
+        count = len(facts["columns"])
+        if count and "peephole" in weight:
+            assert count == facts["shape"][0]
+        elif count and weight.startswith(("trunk_", "recurrent_kernel_")):
+            assert facts["shape"][-1] % count == 0
+        elif count:
+            assert count * UNITS == facts["shape"][-1]
     assert list(found["states"]) == list(layer.state_names)
     assert found["equations"] and found["formula"] and found["reference"]
     assert found["lstm_parameters"] == PARAMETERS["LSTM"](FEATURES, UNITS)
@@ -38,13 +42,23 @@ def test_formula_of_the_docstring_gives_the_number(name):
     """The formula is text for people; it must still be true."""
     facts = klv.describe(name, FEATURES, UNITS, format="dict")
     formula = facts["formula"].split("`")[1].replace("^", "**")
-    for product in (("4 n", "4*n"), ("3 n", "3*n"), ("k n", "k*n"), ("9 n", "9*n")):
-        formula = formula.replace(*product)
-    formula = formula.replace("n (", "n*(").replace("2 m n", "2*m*n").replace("2 n", "2*n")
     if "reset_after" in facts["formula"]:
-        formula = facts["formula"].split("`")[5].replace("3 n (", "3*n*(")
-    k = len(facts["weights"].get("peephole_kernel", {"columns": []})["columns"])
-    value = eval(formula, {"m": FEATURES, "n": UNITS, "k": k})
+        formula = facts["formula"].split("`")[5]
+    formula = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", formula)
+    weights = facts["weights"]
+    known = {
+        "m": FEATURES,
+        "n": UNITS,
+        "k": len(weights.get("peephole_kernel", {"columns": []})["columns"]),
+        "L": 2,
+        "d": 16,
+        "s": sum(
+            w["shape"][0] * w["shape"][1] // len(w["columns"])
+            for name, w in weights.items()
+            if re.match(r"recurrent_kernel_\d", name)
+        ),
+    }
+    value = eval(formula, known)
     if "input_projection" in facts["weights"]:
         value += FEATURES * UNITS
     assert value == facts["parameters"]

@@ -77,6 +77,36 @@ class TestOtherCells:
         self.same_as_keras(OwnProjectionCell(UNITS), jit)
         assert fast
 
+    @pytest.mark.usefixtures("short_blocks")
+    @JIT
+    def test_a_matrix_computed_from_weights(self, jit, fast):
+        """Chang et al. 2019, AntisymmetricRNN: U - U' in place of U."""
+        computed = []
+
+        class AntisymmetricCell(klv.ElmanCell):
+            def build(self, shape):
+                super().build(shape)
+                self.turning = self.derive(self.antisymmetric)
+
+            def antisymmetric(self):
+                computed.append(1)
+                u = keras.ops.convert_to_tensor(self.recurrent_kernel)
+                return u - keras.ops.transpose(u)
+
+            def step(self, z, states, training=False):
+                h = self.activation(self.product(states[0], self.turning, onto=z))
+                other = self.product(h, self.turning, slice(0, 2))
+                return (h + 0.1 * keras.ops.sum(other, axis=-1, keepdims=True),)
+
+        self.same_as_keras(AntisymmetricCell(UNITS), jit)
+        assert fast
+        layer = klv.RecurrentLayer([AntisymmetricCell(UNITS), klv.ElmanCell(UNITS)])
+        layer.build((None, None, FEATURES))
+        computed.clear()
+        expected = layer(sequences())
+        assert len(computed) == 1
+        assert_relatively_close(tf.function(layer, jit_compile=jit)(sequences()), expected)
+
     def test_every_other_column(self, fast):
         class SteppedCell(klv.ElmanCell):
             def step(self, z, states, training=False):

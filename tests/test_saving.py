@@ -127,7 +127,7 @@ def test_saved_models_in_a_process_without_the_package(folder):
 def test_package_name_in_files_never_changes(folder):
     """The registered name is the file format."""
     for name in LAYERS:
-        config = keras.saving.serialize_keras_object(klv.get_variant(name)(3))
+        config = keras.saving.serialize_keras_object(klv.get_variant(name)(UNITS))
         assert config["registered_name"] == f"keras_lstm_variants>{name}"
 
 

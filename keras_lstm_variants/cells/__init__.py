@@ -15,6 +15,13 @@ from keras_lstm_variants.cells.odyssey import NOGLSTM, NOGLSTMCell, NIAFLSTM, NI
 from keras_lstm_variants.cells.odyssey import NOAFLSTM, NOAFLSTMCell, NPLSTM, NPLSTMCell
 from keras_lstm_variants.cells.odyssey import CIFGLSTM, CIFGLSTMCell, FGRLSTM, FGRLSTMCell
 from keras_lstm_variants.cells.mut import MUT1, MUT1Cell, MUT2, MUT2Cell, MUT3, MUT3Cell
+from keras_lstm_variants.cells.depth_gated import DepthGatedLSTM, DepthGatedLSTMCell
+from keras_lstm_variants.cells.clockwork import ClockworkRNN, ClockworkRNNCell
+from keras_lstm_variants.cells.clockwork import ClockworkLSTM, ClockworkLSTMCell
+from keras_lstm_variants.cells.grid import GridLSTM, GridLSTMCell
+from keras_lstm_variants.cells.grid_sweep import GridLSTM2D, GridLSTMBlock
+from keras_lstm_variants.cells.memory_gated import MemoryGatedLSTM, MemoryGatedLSTMCell
+from keras_lstm_variants.cells.deep_gate import DeepGateLSTM, DeepGateLSTMCell
 # isort: on
 
 __all__ = [
@@ -33,18 +40,32 @@ __all__ = [
     "NOGLSTM",
     "NPLSTM",
     "CIFGLSTMCell",
+    "ClockworkLSTM",
+    "ClockworkLSTMCell",
+    "ClockworkRNN",
+    "ClockworkRNNCell",
     "CoupledLSTM",
     "CoupledLSTMCell",
+    "DeepGateLSTM",
+    "DeepGateLSTMCell",
+    "DepthGatedLSTM",
+    "DepthGatedLSTMCell",
     "Elman",
     "ElmanCell",
     "FGRLSTMCell",
     "GRUCell",
+    "GridLSTM",
+    "GridLSTM2D",
+    "GridLSTMBlock",
+    "GridLSTMCell",
     "LSTM1997Cell",
     "LSTMCell",
     "LSTMFamilyCell",
     "MUT1Cell",
     "MUT2Cell",
     "MUT3Cell",
+    "MemoryGatedLSTM",
+    "MemoryGatedLSTMCell",
     "NFGLSTMCell",
     "NIAFLSTMCell",
     "NIGLSTMCell",

@@ -60,7 +60,8 @@ class FastLoop(ForwardLoop):
                     space = self.blocks.space_of(j)
                     kept_states = past.history["states"][state]
                     u = self.states[state].block(kept_states, past.states_from, space)
-                d_kernel = tf.matmul(_rows(u), _rows(d), transpose_a=True)
+                u, d = (tf.reshape(v, [-1, v.shape[-1]]) for v in (u, d))
+                d_kernel = tf.matmul(u, d, transpose_a=True)
                 d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
             d_part, d_weights = self._projection_gradient(self.blocks.part(x, j), weights, d_z)
             sums = list(map(_add, sums, d_weights))

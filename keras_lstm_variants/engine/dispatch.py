@@ -2,13 +2,14 @@
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.cell import Cell, derived_as
 from keras_lstm_variants.engine import edges, loop
 from keras_lstm_variants.engine.fast import FastLoop, Keep, Results, Settings, differentiable
 from keras_lstm_variants.engine.loop import Result
@@ -98,25 +99,33 @@ def run(
 
     takes_training = "training" in inspect.signature(cell.call).parameters
     cell_options = {"training": training} if takes_training else {}
-    return loop.run(
-        lambda x, s: cell(x, s, **cell_options),
-        sequences,
-        states,
-        output_size(cell),
-        output_dtype,
-        go_backwards=go_backwards,
-        unroll=unroll,
-        edge=edge,
-        **options,
-    )
+    cells = [c for c in getattr(cell, "cells", [cell]) if isinstance(c, Cell)]
+    with derived_as({id(w): w.value for c in cells for w in c.derived_weights}):
+        return loop.run(
+            lambda x, s: cell(x, s, **cell_options),
+            sequences,
+            states,
+            _output_shape(cell),
+            output_dtype,
+            go_backwards=go_backwards,
+            unroll=unroll,
+            edge=edge,
+            **options,
+        )
 
 
-def output_size(cell: Any) -> int:
-    """How many features the output of a cell has."""
+def output_size(cell: Any) -> int | tuple[int, ...]:
+    """How many features the output of a cell has; a tuple where it has several dimensions."""
     size = getattr(cell, "output_size", None)
     if size is None:
         size = cell.state_size if isinstance(cell.state_size, int) else cell.state_size[0]
     return size
+
+
+def _output_shape(cell: Any) -> tuple[int, ...]:
+    """The shape of the output of a cell, without the batch."""
+    size = output_size(cell)
+    return (size,) if isinstance(size, int) else tuple(size)
 
 
 def _run_stack(
@@ -205,7 +214,7 @@ def _run_fast(
     while known != len(cell.weights):
         known = len(cell.weights)
         step = Step(cell, bool(training), output_dtype)
-        weights = [tf.convert_to_tensor(v.value) for v in step.variables]
+        weights = step.weights()
         plan = rehearse(step, sequences.shape[2:], flat, weights)
     if plan is None:
         return None
@@ -218,7 +227,7 @@ def _run_fast(
     def rows(inputs: Any, mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Results:
         own = step.with_masks(dropout_masks)
         settings = Settings(
-            output_size(cell),
+            _output_shape(cell),
             options["zero_output_for_mask"],
             options["keep_outputs"],
             options["keep_states"],
@@ -253,7 +262,7 @@ def _run_fast(
 def _kept(plan: Plan, sequences: Any) -> Keep:
     """What to keep for the gradient where memory need not be saved at any price."""
     batch, steps = sequences.shape[:2]
-    columns = sum(p.value.shape[1] for p in plan.products)
+    columns = sum(math.prod(p.value.shape[1:]) for p in plan.products)
     rows = (_USUAL_BATCH if batch is None else batch) * (steps or 0)
     return Keep.ALL if rows * columns * sequences.dtype.size <= _KEPT else Keep.STATES
 
@@ -266,7 +275,7 @@ def _worthwhile_loops(plan: Plan, batch: int | None, compiled: bool) -> int:
     among the cores itself.
     """
     batch = _USUAL_BATCH if batch is None else batch
-    work = sum(p.state.shape[1] * p.value.shape[1] for p in plan.products)
+    work = sum(math.prod(p.state.shape[1:]) * p.value.shape[-1] for p in plan.products)
     if batch * work < _WORK and not compiled:
         return 1
     return max(1, min(cores(), _LOOPS, batch // _ROWS))
@@ -317,7 +326,7 @@ def _plainly(
         lambda x, s: step.whole(x, s, weights),
         inputs,
         states,
-        settings.output_size,
+        settings.output_shape,
         step.output_dtype,
         mask=mask,
         zero_output_for_mask=settings.zero_output_for_mask,

@@ -1,6 +1,7 @@
 """The fast loop, forwards. The idea is told in `fast`."""
 
 import enum
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Keep(enum.IntEnum):
 class Settings(NamedTuple):
     """What a loop is asked for. See `engine.run`."""
 
-    output_size: int
+    output_shape: tuple[int, ...]  # without the batch
     zero_output_for_mask: bool
     keep_outputs: bool
     keep_states: bool
@@ -66,7 +67,7 @@ class ForwardLoop:
             return Layout([batch, *like.shape[1:]], like.dtype, xla, width)
 
         values = [p.value for p in plan.products]
-        self.output = Layout([batch, settings.output_size], step.output_dtype, xla)
+        self.output = Layout([batch, *settings.output_shape], step.output_dtype, xla)
         self.states = [layout(s, None) for s in states]
         # One tensor: what only inference keeps can then be exported with its gradient.
         self.starts = [Layout(la.shape, la.dtype, True) for la in self.states]
@@ -75,7 +76,7 @@ class ForwardLoop:
         self.d_inputs = [layout(z, None) for z in plan.inputs]
         self.d_values = [layout(v, None) for v in values]
         self.operands = [layout(p.state, None) for p in plan.products]
-        self.blocks = Blocks(steps, batch, sum(v.shape[-1] for v in values), xla)
+        self.blocks = Blocks(steps, batch, sum(math.prod(v.shape[1:]) for v in values), xla)
         self.mask = None if mask is None else self.blocks.ready(mask)
         # Without a mask, and unless the cell says otherwise, the output is the first state.
         self.output_is_state = (

@@ -39,7 +39,7 @@ def run(
     step: Step,
     sequences: Any,
     states: Any,
-    output_size: int,
+    output_shape: tuple[int, ...],
     output_dtype: Any,
     *,
     mask: Any = None,
@@ -56,7 +56,7 @@ def run(
         step: `(input at one time, states) -> (output, new states)`.
         sequences: (batch, time, ...).
         states: structure of initial states, (batch, ...) each.
-        output_size: features of the output.
+        output_shape: shape of the output, without the batch.
         output_dtype: dtype of the output. States keep the dtypes that they start with.
         mask: None, or bool (batch, time), False for the steps to skip.
         go_backwards: process from the end to the start.
@@ -74,8 +74,8 @@ def run(
     inputs = _readable(inputs, steps, unroll)
     masks = None if masks is None else _readable(masks, steps, unroll)
     flat_states = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
-    zero_output = tf.zeros((tf.shape(sequences)[0], output_size), output_dtype)
-    zero_output.set_shape((sequences.shape[0], output_size))
+    zero_output = tf.zeros((tf.shape(sequences)[0], *output_shape), output_dtype)
+    zero_output.set_shape((sequences.shape[0], *output_shape))
 
     def one_step(time: Any, output: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
         at = steps - 1 - time if go_backwards else time

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants import _keras
+from keras_lstm_variants.engine.history import sizes
 from keras_lstm_variants.engine.step import Product, Step
 
 
@@ -46,7 +47,7 @@ def rehearse(
         def note(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
             width = len(range(kernel.shape[-1])[columns or slice(None)])
             values = [p.value for p in products]
-            values.append(tf.zeros([tf.shape(state)[0], width], state.dtype))
+            values.append(tf.zeros([*sizes(state)[:-1], width], state.dtype))
             return step.reading(values, products)(state, kernel, columns, onto)
 
         with step.running(weights, note):
@@ -61,7 +62,7 @@ def rehearse(
             for leaf in _flat(z)
         ]
         values = [p.value for p in products]
-        turned = [tf.zeros([p.value.shape[1], p.state.shape[1]], p.value.dtype) for p in products]
+        turned = [tf.zeros([p.value.shape[-1], p.state.shape[-1]], p.value.dtype) for p in products]
         found = step.gradient(
             z, states, values, weights, turned, tf.cast(output, step.output_dtype), list(states)
         )

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants import _keras
-from keras_lstm_variants.cell import Cell, products_by
+from keras_lstm_variants.cell import Cell, DerivedWeight, derived_as, products_by
+from keras_lstm_variants.engine.history import sizes
 
 
 class Product(NamedTuple):
@@ -43,9 +44,14 @@ class Step:
         self.training = training
         self.output_dtype = tf.as_dtype(output_dtype)
         self.variables = [v for v in cell.weights if tf.as_dtype(v.dtype).is_floating]
-        self.index = {id(v): i for i, v in enumerate(self.variables)}
+        self.derived = list(cell.derived_weights)
+        self.index = {id(v): i for i, v in enumerate([*self.variables, *self.derived])}
         self.masks = _keras.dropout_masks(cell)
         self.side_effects: list[Any] = []  # updates and losses that a run tried to leave behind
+
+    def weights(self) -> list[Any]:
+        """What the step is a function of besides inputs and states, as tensors."""
+        return [tf.convert_to_tensor(v.value) for v in (*self.variables, *self.derived)]
 
     def with_masks(self, masks: tuple[Any, Any]) -> "Step":
         """The same step with other dropout masks."""
@@ -57,7 +63,10 @@ class Step:
     def running(self, weights: list[Any], products: Callable | None = None) -> Iterator[None]:
         """While active, the cell computes with these weights, masks and products."""
         with ExitStack() as stack:
-            stack.enter_context(_Weights(self.variables, weights, self.side_effects))
+            own, derived = weights[: len(self.variables)], weights[len(self.variables) :]
+            stack.enter_context(_Weights(self.variables, own, self.side_effects))
+            ids = map(id, self.derived)
+            stack.enter_context(derived_as(dict(zip(ids, derived, strict=True))))
             stack.enter_context(_keras.dropout_masks_as(self.cell, self.masks))
             stack.enter_context(_keras.AutocastScope(self.cell.compute_dtype))
             if products is not None:
@@ -96,7 +105,7 @@ class Step:
             weight = self._taken_over(state, kernel, columns)
             if weight is None:
                 return _left_alone(state, kernel, columns, onto)
-            value = add(tf.matmul(state, kernels[len(made)]), onto)
+            value = add(times(state, kernels[len(made)]), onto)
             made.append(Product(state, weight, columns, onto, value))
             return value
 
@@ -117,7 +126,7 @@ class Step:
 
     def _taken_over(self, state: Any, kernel: Any, columns: slice | None) -> int | None:
         """Which weight `kernel` is; None for a product that is left to the step itself."""
-        plain = len(state.shape) == 2 and (columns is None or columns.step in (None, 1))
+        plain = len(state.shape) >= 2 and (columns is None or columns.step in (None, 1))
         return self.index.get(id(kernel)) if plain else None
 
     def gradient(
@@ -167,13 +176,21 @@ class Step:
         for i in reversed(range(len(made))):
             d_value = total[first_value + i]
             if d_value is not None:
-                add(made[i].state, tf.matmul(d_value, turned[i]))
+                add(made[i].state, times(d_value, turned[i]))
                 if made[i].onto is not None:
                     add(made[i].onto, d_value)
         n, m = len(leaves), len(states)
         return StepGradient(
             total[:n], total[n : n + m], total[n + m : first_value], total[first_value:], made
         )
+
+
+def times(values: Any, kernel: Any) -> Any:
+    """Values (batch, ..., rows) times a matrix (rows, columns)."""
+    if values.shape.rank == 2:
+        return tf.matmul(values, kernel)
+    product = tf.matmul(tf.reshape(values, [-1, kernel.shape[0]]), kernel)
+    return tf.reshape(product, [*sizes(values)[:-1], kernel.shape[1]])
 
 
 class _Weights(keras.StatelessScope):
@@ -195,5 +212,6 @@ class _Weights(keras.StatelessScope):
 
 
 def _left_alone(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+    kernel = kernel.value if isinstance(kernel, DerivedWeight) else kernel
     product = keras.ops.matmul(state, kernel if columns is None else kernel[:, columns])
     return product if onto is None else onto + product

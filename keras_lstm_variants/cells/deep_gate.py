@@ -1,0 +1,192 @@
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.cell_layer import CellLayer
+from keras_lstm_variants.cells.family import LSTMFamilyCell
+from keras_lstm_variants.registry import register
+
+
+@register
+class DeepGateLSTMCell(LSTMFamilyCell):
+    r"""An LSTM whose gates are small networks with hidden layers.
+
+    $$q_1^k = \tanh(x_t M^k + h_{t-1} R^k + a_1^k) \quad
+      q_j^k = \tanh(q_{j-1}^k M_j^k + a_j^k) \quad A_k = q_J^k V_k + b_k$$
+    $$i = \sigma(A_i) \quad f = \sigma(A_f) \quad g = \tanh(A_g) \quad o = \sigma(A_o)$$
+    $$c_t = f \odot c_{t-1} + i \odot g \qquad h_t = o \odot \tanh(c_t)$$
+
+    A gate k that is not deep has $A_k = x_t W_k + h_{t-1} U_k + b_k$, as in the LSTM. With
+    `gate_hidden_units=()` no gate is deep, and the cell is the LSTM.
+
+    From a teaching text, without a paper of its own; the nearest are the deep transitions of
+    Pascanu et al. 2014, How to construct deep recurrent neural networks, arXiv 1312.6026.
+
+    Reference: none; compare Pascanu et al. 2014, arXiv 1312.6026.
+    Weights: `3 (d (m + n + 1) + n (d + 1)) + n (m + n + 1)` for m inputs, n units and three
+    deep gates with one layer of width d; with the widths $d_1 \dots d_J$ a deep gate has
+    `(m + n + 1) d_1 + (d_1 + 1) d_2 + ... + (d_J + 1) n`.
+
+    Args:
+        units, activation, recurrent_activation, ...: see `LSTMFamilyCell`.
+        gate_hidden_units: the widths of the hidden layers, a tuple of positive integers.
+        deep_gates: the gates that have them, some of i, f, g, o.
+        hidden_activation: their function. Default `"tanh"`.
+        shared_trunk: whether all deep gates share the hidden layers, and differ in the last.
+        **kwargs: what `LSTMFamilyCell` takes. `kernel_initializer` and `kernel_regularizer`
+            are for all weights but those of h, `recurrent_...` for those. `forget_bias` goes
+            into the last bias of the forget gate.
+
+    Raises:
+        ValueError: as `LSTMFamilyCell`; or an option is none of those above.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> layer = keras.layers.RNN(klv.DeepGateLSTMCell(4, gate_hidden_units=(8,)))
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 4])
+    """
+
+    reference = "no paper; compare Pascanu et al. 2014, Deep recurrent neural networks"
+
+    def __init__(
+        self,
+        *args: Any,
+        gate_hidden_units: tuple[int, ...] = (16,),
+        deep_gates: tuple[str, ...] = ("i", "f", "o"),
+        hidden_activation: Any = "tanh",
+        shared_trunk: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(gate_hidden_units, Iterable) or isinstance(gate_hidden_units, str):
+            raise ValueError(
+                "`gate_hidden_units` must be a tuple of positive integers. "
+                f"Received: gate_hidden_units={gate_hidden_units!r}"
+            )
+        self.gate_hidden_units = tuple(
+            _checks.positive_integer("gate_hidden_units", d) for d in gate_hidden_units
+        )
+        self.deep_gates = _checks.subset("deep_gates", deep_gates, self.gates)
+        self.shared_trunk = _checks.flag("shared_trunk", shared_trunk)
+        deep = self.deep_gates if self.gate_hidden_units else ()
+        self.shallow_gates = tuple(k for k in self.gates if k not in deep)
+        self.kernel_gates = self.recurrent_gates = self.shallow_gates
+        super().__init__(*args, **kwargs)
+        self.hidden_activation = keras.activations.get(hidden_activation)
+
+    @property
+    def trunks(self) -> tuple[str, ...]:
+        """The deep gates that have hidden layers of their own: one where all share them."""
+        if not self.gate_hidden_units:
+            return ()
+        return self.deep_gates[:1] if self.shared_trunk else self.deep_gates
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        if not self.trunks:
+            return
+        rows, self.trunk_kernels, self.trunk_biases = input_shape[-1], [], []
+        for j, width in enumerate(self.gate_hidden_units, start=1):
+            columns = len(self.trunks) * width
+            add = functools.partial(self.add_cell_weight, block=width)
+            self.trunk_kernels.append(
+                add(f"trunk_kernel_{j}", (rows, columns), self.kernel_initializer, "kernel")
+            )
+            if j == 1:
+                shape, initializer = (self.units, columns), self.recurrent_initializer
+                self.trunk_recurrent_kernel = add(
+                    "trunk_recurrent_kernel", shape, initializer, "recurrent"
+                )
+            if self.use_bias:
+                self.trunk_biases.append(
+                    add(f"trunk_bias_{j}", (columns,), self.bias_initializer, "bias")
+                )
+            rows = width
+        self.gate_kernel = self.add_cell_weight(
+            "gate_kernel",
+            (rows, len(self.deep_gates) * self.units),
+            self.kernel_initializer,
+            "kernel",
+        )
+
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        if weight == "gate_kernel":
+            return self.deep_gates
+        return self.trunks if weight.startswith("trunk_") else super().columns_of(weight)
+
+    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
+        """The sums $x W + b$ of the shallow gates, and those of the first hidden layer."""
+        z = {}
+        if self.shallow_gates:
+            z["shallow"] = ops.matmul(inputs, self.kernel)
+            if self.use_bias:
+                z["shallow"] += ops.concatenate([self.bias_of(k) for k in self.shallow_gates])
+        if self.trunks:
+            q = ops.matmul(inputs, self.trunk_kernels[0])
+            z["trunk"] = q + self.trunk_biases[0] if self.use_bias else q
+        return z
+
+    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+        h, c = states
+        a = self.shallow(z, h, training) | self.deep(z, h, training)
+        i, f, o = (self.gate(a[k]) for k in ("i", "f", "o"))
+        g = self.activation(a["g"])
+        c = f * c + i * g
+        h = o * self.output_activation(c)
+        self.tap(i=i, f=f, g=g, o=o)
+        return h, c
+
+    def shallow(self, z: Any, h: Any, training: bool) -> dict[str, Any]:
+        """The sums of the gates that are not deep."""
+        if not self.shallow_gates:
+            return {}
+        sums = self.recur(h, onto=z["shallow"], training=training)
+        count = len(self.shallow_gates)
+        return dict(zip(self.shallow_gates, ops.split(sums, count, axis=-1), strict=True))
+
+    def deep(self, z: Any, h: Any, training: bool) -> dict[str, Any]:
+        """The sums of the deep gates."""
+        if not self.trunks:
+            return {}
+        h = self.drop_state(h, training)
+        sums = self.product(h, self.trunk_recurrent_kernel, onto=z["trunk"])
+        q = ops.split(self.hidden_activation(sums), len(self.trunks), axis=-1)
+        for j, width in enumerate(self.gate_hidden_units[1:], start=1):
+            for k in range(len(self.trunks)):
+                block = slice(k * width, (k + 1) * width)
+                sums = self.product(q[k], self.trunk_kernels[j], block)
+                if self.use_bias:
+                    sums = sums + self.trunk_biases[j][block]
+                q[k] = self.hidden_activation(sums)
+        n = self.units
+        if self.shared_trunk:
+            sums = ops.split(self.product(q[0], self.gate_kernel), len(self.deep_gates), axis=-1)
+        else:
+            sums = [
+                self.product(q[k], self.gate_kernel, slice(k * n, (k + 1) * n))
+                for k in range(len(self.deep_gates))
+            ]
+        found = dict(zip(self.deep_gates, sums, strict=True))
+        return {k: a + self.bias_of(k) for k, a in found.items()} if self.use_bias else found
+
+    def bias_of(self, gate: str) -> Any:
+        k = self.gates.index(gate)
+        return self.bias[k * self.units : (k + 1) * self.units]
+
+
+@register
+class DeepGateLSTM(CellLayer):
+    """The LSTM whose gates are small networks as a layer. See `DeepGateLSTMCell`, `CellLayer`.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> layer = klv.DeepGateLSTM(4, gate_hidden_units=(8, 8), shared_trunk=True)
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 4])
+    """
+
+    cell_class = DeepGateLSTMCell
