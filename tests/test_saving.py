@@ -131,9 +131,10 @@ def test_package_name_in_files_never_changes(folder):
         assert config["registered_name"] == f"keras_lstm_variants>{name}"
 
 
-def test_golden_file_of_the_first_version():
+@pytest.mark.parametrize("name", ["v0_1_0", "v0_1_0_stacks"])
+def test_golden_file_of_the_first_version(name):
     """A file written by version 0.1.0 must load for ever."""
     golden = Path(__file__).parent / "golden"
-    model = keras.models.load_model(golden / "v0_1_0.keras")
-    with np.load(golden / "v0_1_0.npz") as data:
+    model = keras.models.load_model(golden / f"{name}.keras")
+    with np.load(golden / f"{name}.npz") as data:
         np.testing.assert_allclose(model.predict(data["x"], verbose=0), data["y"], atol=1e-5)
