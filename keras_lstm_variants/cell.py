@@ -19,7 +19,7 @@ from keras import ops
 from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
-from keras_lstm_variants.initializers import PerGate
+from keras_lstm_variants.initializers import PerGate, another
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
 _HALF_TYPES = ("float16", "bfloat16")
@@ -137,6 +137,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._listener: Callable[[dict[str, Any]], None] | None = None
         self.derived_weights: list[DerivedWeight] = []
+        self._initializers_used: list[Any] = []
 
     @property
     def state_size(self) -> list[int]:
@@ -263,6 +264,10 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
         `block` is the number of a gate's columns where it is not `units`.
         """
+        used = sum(i is initializer for i in self._initializers_used)
+        self._initializers_used.append(initializer)
+        # Of several weights with one initializer each is drawn on its own.
+        initializer = another(initializer, used)
         if block is not None and isinstance(initializer, PerGate):
             initializer = initializer.with_units(block)
         if kind is None:

@@ -96,21 +96,28 @@ class PerGate(keras.initializers.Initializer):
         return PerGate(self.initializer, units)
 
     def _block(self, index: int) -> Any:
-        """A copy whose seed differs: one initializer gives the same values at every call."""
-        if index == 0 or not hasattr(self.initializer, "get_config"):
-            return self.initializer
-        config = self.initializer.get_config()
-        if isinstance(config.get("seed"), dict):  # a generator, which moves on by itself
-            return self.initializer
-        if isinstance(config.get("seed"), int):
-            config["seed"] += index
-        return type(self.initializer).from_config(config)
+        return another(self.initializer, index)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "initializer": keras.initializers.serialize(self.initializer),
             "units": self.units,
         }
+
+
+def another(initializer: Any, index: int) -> Any:
+    """A copy whose seed differs: one initializer gives the same values at every call."""
+    if index == 0 or not hasattr(initializer, "get_config"):
+        return initializer
+    if isinstance(initializer, PerGate):
+        # Further apart than the seeds of its blocks.
+        return PerGate(another(initializer.initializer, 1000 * index), initializer.units)
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), dict):  # a generator, which moves on by itself
+        return initializer
+    if isinstance(config.get("seed"), int):
+        config["seed"] += index
+    return type(initializer).from_config(config)
 
 
 def check_max_timesteps(value: Any) -> int | float:

@@ -161,14 +161,18 @@ class RecurrentLayer(keras.layers.RNN):
         if self.initial_state != "learned":
             return
         names = getattr(self.cell, "state_names", None)
-        counters = getattr(self.cell, "counters", ())
+        counts = [
+            name in getattr(cell, "counters", ())
+            for cell in _flat_cells(self.cell)
+            for name in getattr(cell, "state_names", keras.tree.flatten(cell.state_size))
+        ]
         for k, zeros in enumerate(keras.tree.flatten(super().get_initial_state(1))):
             self.learned_states.append(
                 self.add_weight(
                     shape=tuple(zeros.shape),
                     name=f"initial_{names[k] if names else k}",
                     initializer=_InitialStateOf(self, k),
-                    trainable=not (names and names[k] in counters),
+                    trainable=not counts[k],
                 )
             )
         if self.stateful:

@@ -49,6 +49,11 @@ def changes_in_graph(layer, x):
     return h != tf.concat([tf.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
 
 
+def test_any_iterable_of_groups():
+    layer = klv.ClockworkRNN(6, periods=(2**k for k in range(2)), group_units=iter((1, 5)))
+    assert layer.cell.sizes == (1, 5) and layer.periods == (1, 2)
+
+
 @KINDS
 def test_offset(kind):
     layer = clockwork(kind, 2, (2, 3), offset=2)
@@ -133,6 +138,19 @@ def test_learned_first_states_leave_the_clock_alone(kind):
     model.compile("adam", "mse")
     model.fit(sequences(), np.ones((BATCH, 4)), verbose=0)
     assert not np.any(layer.learned_states[-1].numpy())
+
+    stack = klv.RecurrentLayer([layer.cell, klv.LSTMCell(3)], initial_state="learned")
+    stack.build((None, None, FEATURES))
+    assert len(stack.learned_states) - sum(w.trainable for w in stack.learned_states) == 1
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", [klv.ClockworkRNNCell, klv.ClockworkLSTMCell])
+def test_a_cell_with_a_precision_of_its_own(kind, dtype):
+    for own, around in ((dtype, "float32"), ("float32", dtype)):
+        layer = klv.RecurrentLayer(kind(4, dtype=own), dtype=around)
+        layer.build((None, None, FEATURES))
+        assert np.all(np.isfinite(arrays(keras.ops.cast(layer(sequences()), "float32"))[0]))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from cases import FEATURES, GATED
+from cases import FEATURES, GATED, LAYERS, ROWS, UNITS
 
 import keras_lstm_variants as klv
 
@@ -169,3 +169,19 @@ def test_cells_without_a_keeping_gate_refuse(name):
         klv.get_variant(name)(4, forget_bias=1)
     with pytest.raises(ValueError, match="no gate that keeps its memory.*unit_forget_bias"):
         klv.get_variant(name)(4, unit_forget_bias=True)
+
+
+@pytest.mark.parametrize("per_gate", [False, True])
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_two_weights_start_as_copies(name, seed, per_gate):
+    """One initializer gives the same values at every call: each weight needs its own."""
+    kernel = keras.initializers.RandomNormal(seed=seed)
+    kernel = klv.initializers.PerGate(kernel, UNITS) if per_gate else kernel
+    for options in ROWS[name]:
+        layer = klv.get_variant(name)(
+            UNITS, **options, kernel_initializer=kernel, recurrent_initializer=kernel
+        )
+        layer.build((None, None, UNITS))
+        first = [w.numpy().ravel()[0] for w in layer.weights if np.any(w.numpy() % 1)]
+        assert len(set(first)) == len(first)

@@ -1,6 +1,7 @@
 """Contenders that run on TensorFlow."""
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,10 @@ def make_layer(contender: dict[str, Any]) -> keras.layers.Layer:
     return keras.layers.RNN(cell, return_sequences=True)
 
 
+# Weights that the input is multiplied with, at the bottom of a stack.
+_OF_INPUT = ("kernel", "input_projection", "projection_kernel", "depth_kernel", "trunk_kernel")
+
+
 def products_of(variant: type, features: int, units: int) -> tuple[int, int]:
     """Columns of the weights that the input, and that a state, is multiplied with.
 
@@ -78,8 +83,12 @@ def products_of(variant: type, features: int, units: int) -> tuple[int, int]:
     layer.build((1, 1, features))
     of_input = of_state = 0
     for weight in layer.trainable_weights:
-        if weight.name in ("kernel", "input_projection"):
+        name = re.sub(r"_\d+$", "", weight.name)
+        if name in _OF_INPUT and weight.shape[0] == features:
             of_input += weight.shape[1]
-        elif weight.name.endswith("kernel") and "peephole" not in weight.name:
+        elif "kernel" in name and "peephole" not in name:
             of_state += weight.shape[0] * weight.shape[1] // units
+    derived = layer.cell.derived_weights
+    if derived:  # which are multiplied in place of what they are made of
+        of_state = sum(w.shape[0] * w.shape[1] // units for w in derived)
     return of_input, of_state

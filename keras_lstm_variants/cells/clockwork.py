@@ -1,4 +1,5 @@
 import itertools
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -68,9 +69,9 @@ class ClockworkFamilyCell(AffineCell):
                 f"`units`. Received: group_units={group_units!r}, periods={periods!r}, "
                 f"units={units!r}"
             )
-        if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        if isinstance(offset, bool) or not isinstance(offset, numbers.Integral) or offset < 0:
             raise ValueError(f"`offset` must be a whole number from 0. Received: offset={offset!r}")
-        self.offset = offset
+        self.offset = int(offset)
         self.sizes = sizes
         ends = list(itertools.accumulate(sizes))
         starts = [0, *ends[:-1]]
@@ -151,9 +152,10 @@ class ClockworkFamilyCell(AffineCell):
 
 
 def _integers(name: str, values: Any) -> tuple[int, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable) or not list(values):
+    found = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else []
+    if not found:
         raise ValueError(f"`{name}` must be a tuple of positive integers. Received: {values!r}")
-    return tuple(_checks.positive_integer(name, v) for v in values)
+    return tuple(_checks.positive_integer(name, v) for v in found)
 
 
 def _row(values: Any, like: Any) -> Any:

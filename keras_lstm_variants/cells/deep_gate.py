@@ -28,8 +28,7 @@ class DeepGateLSTMCell(LSTMFamilyCell):
 
     Reference: none; compare Pascanu et al. 2014, arXiv 1312.6026.
     Weights: `3 (d (m + n + 1) + n (d + 1)) + n (m + n + 1)` for m inputs, n units and three
-    deep gates with one layer of width d; with the widths $d_1 \dots d_J$ a deep gate has
-    `(m + n + 1) d_1 + (d_1 + 1) d_2 + ... + (d_J + 1) n`.
+    deep gates with one layer of width d.
 
     Args:
         units, activation, recurrent_activation, ...: see `LSTMFamilyCell`.

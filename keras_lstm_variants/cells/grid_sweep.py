@@ -114,6 +114,7 @@ class _GridLayer(_config.Configured, keras.layers.Layer):
         cell = _DepthCell(**options)
         for name in options:
             setattr(self, name, getattr(cell, name))
+        self.supports_masking = True
 
     def cell_options(self) -> dict[str, Any]:
         names = _config.parameters(_GridLayer)
@@ -135,7 +136,8 @@ class GridLSTMBlock(_GridLayer):
         units: positive integer, the size of the output.
         depth: number of levels, a positive integer.
         tied, output_form, input_memory: see `GridFamilyCell`.
-        activation, recurrent_activation, ..., forget_bias: as in `GridLSTM`.
+        activation, recurrent_activation, ...: as in `GridLSTM`. No dropout, no constraints;
+            `forget_bias` is a number or an initializer.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Input: (batch, ..., features). Output: (batch, ..., units).
@@ -150,8 +152,14 @@ class GridLSTMBlock(_GridLayer):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if input_shape[-1] is None:
+            raise ValueError(
+                f"{self.name} needs to know the number of features. "
+                f"Received: input shape {tuple(input_shape)}"
+            )
         self.cell = _DepthCell(**self.cell_options())
         self.cell.build(input_shape)
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.cell.step(self.cell.project_inputs(inputs), (), training)[0]
@@ -188,13 +196,14 @@ class GridLSTM2D(_GridLayer):
         return_sequences: True (the default): the output of every position; False: that of
             the last one, bottom right, which has seen all.
         tied, output_form, input_memory: see `GridFamilyCell`.
-        activation, recurrent_activation, ..., forget_bias: as in `GridLSTM`.
+        activation, recurrent_activation, ...: as in `GridLSTM`. No dropout, no constraints;
+            `forget_bias` is a number or an initializer.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
         images: (batch, rows, columns, features); the number of rows must be known.
         mask: bool (batch, rows, columns): a position that is False has the output zero, and
-            hands on what it received as it is.
+            hands on what it received as it is. Not with `return_sequences=False`.
 
     Raises:
         ValueError: an argument is out of its range, or a shape does not fit.
@@ -215,7 +224,6 @@ class GridLSTM2D(_GridLayer):
         super().__init__(*args, **kwargs)
         self.priority = _checks.one_of("priority", priority, ("depth", None))
         self.return_sequences = _checks.flag("return_sequences", return_sequences)
-        self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -230,10 +238,9 @@ class GridLSTM2D(_GridLayer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1: rows, 3: features})
 
     def call(self, images: Any, mask: Any = None, training: bool = False) -> Any:
-        if mask is not None and len(mask.shape) != 3:
-            raise ValueError(
-                f"`mask` must have the shape (batch, rows, columns). Received: {tuple(mask.shape)}"
-            )
+        if mask is not None:
+            mask = ops.convert_to_tensor(mask)
+            self.check_mask(mask, images)
         batch, rows, columns, _ = ops.shape(images)
         inside = ops.ones((batch, rows, columns, 1), dtype=images.dtype)
         seen = inside if mask is None else ops.cast(mask, images.dtype)[..., None]
@@ -257,6 +264,19 @@ class GridLSTM2D(_GridLayer):
         outputs = ops.pad(outputs, [[0, 0], [0, rows], [0, 0]])
         outputs = ops.reshape(outputs, (batch, rows, steps + 1, self.units))[:, :, :columns]
         return outputs if self.return_sequences else outputs[:, -1, -1]
+
+    def check_mask(self, mask: Any, images: Any) -> None:
+        if not self.return_sequences:
+            raise ValueError(
+                f"{self.name} has `return_sequences=False`, the output of the last position, "
+                "which a mask may hide: it takes no `mask`."
+            )
+        pairs = zip(mask.shape, images.shape[:3], strict=False)
+        if len(mask.shape) != 3 or any(None not in p and p[0] != p[1] for p in pairs):
+            raise ValueError(
+                "`mask` must have the shape (batch, rows, columns), here "
+                f"{tuple(images.shape[:3])}. Received: {tuple(mask.shape)}"
+            )
 
     def compute_mask(self, images: Any, previous: Any = None) -> Any:
         return previous if self.return_sequences else None

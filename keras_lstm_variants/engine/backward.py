@@ -168,7 +168,10 @@ class FastLoop(ForwardLoop):
             _rows(la.block(h, start, space)) for la, h in zip(self.states, states, strict=True)
         ]
         made: list[Product] = []
-        masks = [None if m is None else tf.tile(m, [space, 1]) for m in self.step.masks]
+        masks = [
+            None if m is None else tf.tile(m, [space] + [1] * (m.shape.rank - 1))
+            for m in self.step.masks
+        ]
         step = self.step.with_masks(tuple(masks))
         step.advance(
             keras.tree.pack_sequence_as(self.plan.structure, z),

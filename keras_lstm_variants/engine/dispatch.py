@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_lstm_variants import _keras
 from keras_lstm_variants.cell import Cell, derived_as
 from keras_lstm_variants.engine import edges, loop
 from keras_lstm_variants.engine.fast import FastLoop, Keep, Results, Settings, differentiable
@@ -100,7 +101,11 @@ def run(
     takes_training = "training" in inspect.signature(cell.call).parameters
     cell_options = {"training": training} if takes_training else {}
     cells = [c for c in getattr(cell, "cells", [cell]) if isinstance(c, Cell)]
-    with derived_as({id(w): w.value for c in cells for w in c.derived_weights}):
+    derived = {}
+    for c in cells:
+        with _keras.AutocastScope(c.compute_dtype):
+            derived |= {id(w): w.value for w in c.derived_weights}
+    with derived_as(derived):
         return loop.run(
             lambda x, s: cell(x, s, **cell_options),
             sequences,
