@@ -78,6 +78,16 @@ def subset(name: str, value: Any, allowed: Sequence[str]) -> tuple[str, ...]:
     return tuple(a for a in allowed if a in value)
 
 
+def features(name: str, input_shape: Sequence[int | None]) -> int:
+    """The number of features in an input of the cell or layer `name`, or a `ValueError`."""
+    if input_shape[-1] is None:
+        raise ValueError(
+            f"{name} needs to know the number of input features, the last dimension of its "
+            f"input. Received: input shape {tuple(input_shape)}"
+        )
+    return input_shape[-1]
+
+
 def nearest(word: Any, known: Iterable[Any]) -> str:
     """A clause that names the known words nearest to `word`; empty if none is near."""
     # Compared in lower case: a wrong capital is the commonest slip.

@@ -19,6 +19,7 @@ from keras import ops
 from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
+from keras_lstm_variants.derived import DerivedWeight
 from keras_lstm_variants.initializers import PerGate, another
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
@@ -36,34 +37,6 @@ def products_by(handler: Callable[..., Any]):
         yield
     finally:
         _running.products = before
-
-
-class DerivedWeight:
-    """What a cell computes from its weights, once for all steps of a loop. See `Cell.derive`."""
-
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self.compute = compute
-
-    @property
-    def value(self) -> Any:
-        """The one that the loop has computed; outside of loops it is computed now."""
-        given = getattr(_running, "derived", {}).get(id(self))
-        return self.compute() if given is None else given
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
-
-
-@contextmanager
-def derived_as(values: dict[int, Any]):
-    """While active, derived weights, by their ids, have these values."""
-    before = getattr(_running, "derived", {})
-    _running.derived = {**before, **values}
-    try:
-        yield
-    finally:
-        _running.derived = before
 
 
 class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
@@ -348,7 +321,7 @@ class AffineCell(Cell):
         self.implementation = _checks.one_of("implementation", implementation, (1, 2))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        inputs, n = self.features_of(input_shape), self.units
+        inputs, n = _checks.features(type(self).__name__, input_shape), self.units
 
         def kernel(name: str, rows: int, initializer: Any) -> Any:
             columns = len(self.columns_of(name)) * n
@@ -359,15 +332,6 @@ class AffineCell(Cell):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
-
-    def features_of(self, input_shape: tuple[int | None, ...]) -> int:
-        """The number of input features, or a `ValueError` where it is unknown."""
-        if input_shape[-1] is None:
-            raise ValueError(
-                f"{type(self).__name__} needs to know the number of input features, the last "
-                f"dimension of its input. Received: input shape {tuple(input_shape)}"
-            )
-        return input_shape[-1]
 
     def columns_of(self, weight: str) -> tuple[str, ...]:
         """Gates in the order of a weight's columns; none for a weight without such columns."""

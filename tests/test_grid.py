@@ -164,7 +164,7 @@ def test_wrong_priorities_and_shapes_are_refused():
         klv.GridLSTM2D(3)(images(), mask=MASK[:, :, 1:])
     with pytest.raises(ValueError, match="it takes no `mask`"):
         klv.GridLSTM2D(3, return_sequences=False)(images(), mask=MASK)
-    with pytest.raises(ValueError, match="needs to know the number of features"):
+    with pytest.raises(ValueError, match="needs to know the number of input features"):
         klv.GridLSTMBlock(3).build((2, None))
 
 

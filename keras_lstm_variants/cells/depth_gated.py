@@ -91,7 +91,7 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         self.peephole_constraint = keras.constraints.get(peephole_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        inputs = self.features_of(input_shape)
+        inputs = _checks.features(type(self).__name__, input_shape)
         self.levels = [self.build_level(level + 1, inputs) for level in range(self.depth)]
         self.projection = None
         if self.bottom == "projection":

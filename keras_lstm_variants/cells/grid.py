@@ -155,7 +155,8 @@ class GridLSTMCell(GridFamilyCell):
         self.state_names = tuple(f"{s}_{level}" for level in levels for s in ("h", "m"))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.build_transforms(self.features_of(input_shape), ("time", "depth"))
+        features = _checks.features(type(self).__name__, input_shape)
+        self.build_transforms(features, ("time", "depth"))
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h_d = z["h"]

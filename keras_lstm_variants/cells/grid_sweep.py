@@ -14,7 +14,7 @@ class _DepthCell(GridFamilyCell):
     """The grid of one dimension: no time, and so no step."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.build_transforms(self.features_of(input_shape), ("depth",))
+        self.build_transforms(input_shape[-1], ("depth",))
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h = z["h"]
@@ -152,14 +152,10 @@ class GridLSTMBlock(_GridLayer):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if input_shape[-1] is None:
-            raise ValueError(
-                f"{self.name} needs to know the number of features. "
-                f"Received: input shape {tuple(input_shape)}"
-            )
+        features = _checks.features(self.name, input_shape)
         self.cell = _DepthCell(**self.cell_options())
         self.cell.build(input_shape)
-        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.cell.step(self.cell.project_inputs(inputs), (), training)[0]

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants import _keras
-from keras_lstm_variants.cell import Cell, derived_as
+from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.derived import derived_as
 from keras_lstm_variants.engine import edges, loop
 from keras_lstm_variants.engine.fast import FastLoop, Keep, Results, Settings, differentiable
 from keras_lstm_variants.engine.loop import Result

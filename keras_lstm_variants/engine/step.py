@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants import _keras
-from keras_lstm_variants.cell import Cell, DerivedWeight, derived_as, products_by
+from keras_lstm_variants.cell import Cell, products_by
+from keras_lstm_variants.derived import DerivedWeight, derived_as
 from keras_lstm_variants.engine.history import sizes
 
 
