@@ -76,6 +76,12 @@ def test_text_and_markdown():
     assert "$$c_t = f \\odot c_{t-1} + i \\odot g$$" in markdown
 
 
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_no_latex_is_left_in_text(name, options):
+    text = klv.describe(name, FEATURES, UNITS, **options)
+    assert not re.search(r"[\\{}$]", text)
+
+
 def test_cells_of_others():
     class OwnCell(klv.Cell):
         """A leaky integrator."""
@@ -106,6 +112,79 @@ def test_what_depends_on_arguments_is_said():
     assert "i = 1 - f." in klv.describe("CoupledLSTM", 3, 4, couple="i=1-f")
     without = klv.describe("LSTM", 80, 12, use_bias=False)
     assert "total: 4,416 (by default 4 n (m + n + 1) for" in without
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said", "unsaid"),
+    [
+        (
+            "DepthGatedLSTM",
+            {},
+            ["2 levels and separate gates i and f."],
+            ["no depth gate here", "Without a"],
+        ),
+        (
+            "DepthGatedLSTM",
+            {"depth": 3, "coupled": True, "peepholes": ("o",)},
+            ["3 levels and coupled gates, f = 1 - i.", "Without a peephole here: i."],
+            ["has no depth gate here"],
+        ),
+        (
+            "DepthGatedLSTM",
+            {"depth": 1, "bottom": "none", "peepholes": ()},
+            ["1 level and", "has no depth gate here.", "Without a peephole here: i, f, o."],
+            ["coupled gates"],
+        ),
+        ("ClockworkRNN", {}, ["3, 3, 3, 3; their periods: 1, 2, 4, 8."], ["first run"]),
+        (
+            "ClockworkLSTM",
+            {"periods": (1, 3, 300), "group_units": (5, 6, 1), "offset": 2},
+            [
+                "groups here: 5, 6, 1; their periods: 1, 3, 300.",
+                "is t = 2: the groups first run after 0, 1, 298 steps.",
+                "a count is phase + 256 phase_high here.",
+            ],
+            [],
+        ),
+        (
+            "GridLSTM",
+            {},
+            ["2 levels, each with weights of its own."],
+            ["before the activation here", "input here", "Here time", "Here neither"],
+        ),
+        (
+            "GridLSTM",
+            {"depth": 3, "tied": True, "priority": "time", "input_memory": True},
+            [
+                "3 levels, all with the same weights.",
+                "The first m_d is projected from the input here",
+                "time comes after depth, and sees the new h_d.",
+            ],
+            ["before the activation here"],
+        ),
+        (
+            "GridLSTM",
+            {"depth": 1, "tied": True, "priority": None, "output_form": "tanh_o"},
+            ["has 1 level.", "h' = tanh(o * m').", "time and depth see the old h[t] and h_d."],
+            ["all with"],
+        ),
+        ("DeepGateLSTM", {}, ["here: i, f, o. Their", "have 16 units, and are each gate's"], []),
+        (
+            "DeepGateLSTM",
+            {"gate_hidden_units": (4, 3), "deep_gates": ("f", "g"), "shared_trunk": True},
+            ["here: f, g. Their hidden layers have 4, 3 units, and are the same for all."],
+            [],
+        ),
+        ("DeepGateLSTM", {"gate_hidden_units": ()}, ["no gate is deep: the cell"], ["Their"]),
+        ("DeepGateLSTM", {"deep_gates": ()}, ["no gate is deep: the cell"], ["Their"]),
+    ],
+)
+def test_remarks(name, options, said, unsaid):
+    text = " ".join(klv.describe(name, 3, 12, **options).split())
+    for sentence in said:
+        assert sentence in text
+    for sentence in unsaid:
+        assert sentence not in text
 
 
 def test_weights_of_one_name_are_told_apart():

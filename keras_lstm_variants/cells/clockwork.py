@@ -23,7 +23,9 @@ class ClockworkFamilyCell(AffineCell):
     the groups that run as seldom or more seldom, and itself.
 
     The last state counts the steps, one number a group, each modulo its period, so that
-    masked steps do not count, and a stateful layer goes on where it stopped.
+    masked steps do not count, and a stateful layer goes on where it stopped. Who gives it as
+    an initial state gives whole numbers from 0, each below its period: from any other number
+    a group may never run again.
 
     Args:
         units: positive integer, all groups together.
@@ -122,22 +124,40 @@ class ClockworkFamilyCell(AffineCell):
             return self.gates
         return super().columns_of(weight)
 
+    def remarks(self) -> list[str]:
+        def listed(numbers: Iterable[int]) -> str:
+            return ", ".join(map(str, numbers))
+
+        sizes, periods = listed(self.sizes), listed(self.periods)
+        found = [f"Units of the groups here: {sizes}; their periods: {periods}."]
+        if self.offset:
+            found.append(
+                f"The first step here is t = {self.offset}: "
+                f"the groups first run after {listed(self.due)} steps."
+            )
+        if self.long:
+            found.append(f"For the longest period a count is phase + {_DIGIT} phase_high here.")
+        return found
+
+    @property
+    def due(self) -> list[int]:
+        """Of each group the phase at which it runs."""
+        return [-self.offset % period for period in self.periods]
+
     def recur_all(self, h: Any, z: Any, training: bool) -> Any:
         """`z + h U`, with the columns in the order of the gates."""
         return self.product(self.drop_state(h, training), self.full_kernel, onto=z)
 
     def tick(self, phases: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """Which units run now, bool (batch, units), and the next phases."""
-        # A group runs when its phase is this number.
-        due = [-self.offset % period for period in self.periods]
         if not self.long:
             (phase,) = phases
-            runs = ops.equal(phase, _row(due, phase))
+            runs = ops.equal(phase, _row(self.due, phase))
             phase = phase + 1
             wraps = ops.equal(phase, _row(self.periods, phase))
             return self.by_unit(runs), (ops.where(wraps, 0 * phase, phase),)
         low, high = phases
-        runs = _both_equal(low, high, due)
+        runs = _both_equal(low, high, self.due)
         carries = ops.equal(low, _DIGIT - 1)
         low, high = ops.where(carries, 0 * low, low + 1), ops.where(carries, high + 1, high)
         wraps = _both_equal(low, high, self.periods)
@@ -173,13 +193,17 @@ class ClockworkRNNCell(ClockworkFamilyCell):
 
     At step t = 0, 1, 2, ... a group j of period $T_j$ runs if t is a multiple of $T_j$:
 
-    $$h_t^j = \tanh(x_t W^j + h_{t-1}^{k:\, T_k \ge T_j} U^j + b^j)$$
+    $$h_t^j = \tanh(x_t W^j + h_{t-1}^{slow} U^j + b^j)$$
 
-    and otherwise keeps its state, $h_t^j = h_{t-1}^j$. It sees the groups that run as seldom
-    as itself, or more seldom: slow groups feed fast ones, and only these blocks are weights.
+    and otherwise keeps its state, $h_t^j = h_{t-1}^j$. $h^{slow}$ are the states of itself and
+    of all groups k with $T_k \ge T_j$: slow groups feed fast ones, and only these blocks are
+    weights.
 
     A long memory in the slow groups costs no gate; what they miss between two of their
     steps is lost to them.
+
+    Deviation: the paper, as we remember it, draws all weights from N(0, 0.1); here the
+    initializers are those of other cells.
 
     Reference: Koutnik, Greff, Gomez & Schmidhuber 2014, A clockwork RNN, ICML,
     arXiv 1402.3511.
@@ -223,10 +247,11 @@ class ClockworkLSTMCell(ClockworkFamilyCell, LSTMFamilyCell):
     $$i = \sigma(A_i) \quad f = \sigma(A_f) \quad g = \tanh(A_g) \quad o = \sigma(A_o)$$
     $$c_t^j = f \odot c_{t-1}^j + i \odot g \qquad h_t^j = o \odot \tanh(c_t^j)$$
 
-    where $A_k = x_t W_k^j + h_{t-1}^{k:\, T_k \ge T_j} U_k^j + b_k^j$, and otherwise keeps
-    both its states. It sees the groups that run as seldom as itself, or more seldom.
+    where $A_k = x_t W_k^j + h_{t-1}^{slow} U_k^j + b_k^j$, and otherwise keeps both its states.
+    $h^{slow}$ are the outputs of itself and of all groups that run as seldom, or more seldom.
 
-    The clockwork of Koutnik et al. 2014, whose network has no gates, on the LSTM.
+    The clockwork of Koutnik et al. 2014, whose network has no gates, on the LSTM. It starts
+    with the LSTM's initializers; the paper, as we remember it, draws its own from N(0, 0.1).
 
     Reference: Koutnik, Greff, Gomez & Schmidhuber 2014, A clockwork RNN, ICML,
     arXiv 1402.3511; Gers, Schmidhuber & Cummins 2000, Learning to forget.

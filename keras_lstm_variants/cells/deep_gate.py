@@ -117,6 +117,16 @@ class DeepGateLSTMCell(LSTMFamilyCell):
             return self.deep_gates
         return self.trunks if weight.startswith("trunk_") else super().columns_of(weight)
 
+    def remarks(self) -> list[str]:
+        if not self.trunks:
+            return ["Here no gate is deep: the cell is the LSTM."]
+        widths = ", ".join(map(str, self.gate_hidden_units))
+        whose = "are the same for all" if self.shared_trunk else "are each gate's own"
+        return [
+            f"Deep gates here: {', '.join(self.deep_gates)}. "
+            f"Their hidden layers have {widths} units, and {whose}."
+        ]
+
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         """The sums $x W + b$ of the shallow gates, and those of the first hidden layer."""
         z = {}

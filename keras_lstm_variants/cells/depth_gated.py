@@ -26,11 +26,13 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
     `bottom="projection"`, as in the author's code, its $c^{low}$ is $x W_0$, without a
     peephole; with `bottom="none"` it has no depth gate, and is a plain LSTM with peepholes.
 
-    Deviation: the author's code couples the gates, which here is `coupled=True`
-    ($f = 1 - i$), and has full matrices for the peepholes, which are vectors in the paper.
+    But for the bottom level these are the paper's equations, as we remember them. The
+    author's code couples the gates, which here is `coupled=True` ($f = 1 - i$); it has full
+    matrices in place of the peepholes of i and o, and multiplies the input by the exponential
+    of a learned number, a "stabiliser": both are left out.
 
     All levels are one cell, for a level needs the memory of the one below at the same step.
-    The states are those of the top level first: $h_L, c_L, \dots h_1, c_1$.
+    The states are those of the top level first: $h_L, c_L, \dots, h_1, c_1$.
 
     Reference: Yao, Cohn, Vylomova, Duh & Dyer 2015, Depth-gated LSTM, arXiv 1508.03790.
     Weights: `4 n (m + n + 1) + 2 m n + 5 n + (L - 1) (9 n^2 + 10 n)` for m inputs, n units
@@ -141,6 +143,17 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         if name == "depth_peephole_kernel":
             return ()
         return self.gates if name in ("kernel", "recurrent_kernel", "bias") else ("d",)
+
+    def remarks(self) -> list[str]:
+        levels = "1 level" if self.depth == 1 else f"{self.depth} levels"
+        gates = "coupled gates, $f = 1 - i$" if self.coupled else "separate gates i and f"
+        found = [f"Here it has {levels} and {gates}."]
+        if self.bottom == "none":
+            found.append("The bottom level has no depth gate here.")
+        missing = [k for k in self.gates if k != "g" and k not in self.peepholes]
+        if missing:
+            found.append(f"Without a peephole here: {', '.join(missing)}.")
+        return found
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         """The sums of the bottom level, of which no state is part."""

@@ -77,6 +77,18 @@ class GridFamilyCell(LSTMFamilyCell):
             return ("h", "m") if self.input_memory else ("h",)
         return self.gates
 
+    def remarks(self) -> list[str]:
+        whose = "all with the same weights" if self.tied else "each with weights of its own"
+        levels = "1 level" if self.depth == 1 else f"{self.depth} levels, {whose}"
+        found = [f"Here it has {levels}."]
+        if self.output_form == "tanh_o":
+            found.append(
+                "The output gate acts before the activation here: $h' = \\tanh(o \\odot m')$."
+            )
+        if self.input_memory:
+            found.append("The first $m_d$ is projected from the input here, as $h_d$ is.")
+        return found
+
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         """The first h, and m, of the depth dimension."""
         z = ops.matmul(inputs, self.projection_kernel)
@@ -121,10 +133,15 @@ class GridLSTMCell(GridFamilyCell):
     `priority="depth"` the depth transform sees the new $h_t$, as above; with `"time"` time
     comes second, and sees the new $h_d$; with None both see the old ones.
 
+    Deviations: the paper, as we remember it, writes $h' = \tanh(o \odot m')$, which here is
+    `output_form="tanh_o"`, and has no biases (`use_bias=False`); the defaults are those of
+    public implementations. Left out: weights tied across dimensions, and dimensions without
+    an LSTM.
+
     Not the cell that TensorFlow 1 called `GridLSTMCell`, which is a time-frequency LSTM.
 
     Reference: Kalchbrenner, Danihelka & Graves 2015, Grid long short-term memory,
-    arXiv 1507.01526. It writes h = tanh(o m): `output_form="tanh_o"`.
+    arXiv 1507.01526.
     Weights: `m n + n + 2 L (8 n^2 + 4 n)` for m inputs, n units and L levels, with one level's
     where they are tied.
 
@@ -157,6 +174,14 @@ class GridLSTMCell(GridFamilyCell):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         features = _checks.features(type(self).__name__, input_shape)
         self.build_transforms(features, ("time", "depth"))
+
+    def remarks(self) -> list[str]:
+        order = {
+            "depth": [],
+            "time": ["Here time comes after depth, and sees the new $h_d$."],
+            None: ["Here neither comes first: time and depth see the old $h_t$ and $h_d$."],
+        }
+        return super().remarks() + order[self.priority]
 
     def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
         h_d = z["h"]

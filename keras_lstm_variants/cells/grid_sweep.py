@@ -128,6 +128,7 @@ class GridLSTMBlock(_GridLayer):
     $$h_0 = x P + b, \quad m_0 = 0 \qquad (h_l, m_l) = \text{LSTM}_l(h_{l-1}, m_{l-1})$$
 
     The output is the last $h_l$. Put it where a stack of dense layers would stand.
+    Deviations: see `GridLSTMCell`.
 
     Reference: Kalchbrenner, Danihelka & Graves 2015, Grid long short-term memory,
     arXiv 1507.01526.
@@ -180,7 +181,7 @@ class GridLSTM2D(_GridLayer):
     r + c - 1 steps.
 
     Every position sees what is above and on the left of it. For the other directions flip
-    the image, and join what several layers find.
+    the image, and join what several layers find. Deviations: see `GridLSTMCell`.
 
     Reference: Kalchbrenner, Danihelka & Graves 2015, Grid long short-term memory,
     arXiv 1507.01526.
