@@ -180,13 +180,26 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         product = ops.matmul(state, kernel if columns is None else kernel[:, columns])
         return product if onto is None else onto + product
 
-    def derive(self, compute: Callable[[], Any]) -> DerivedWeight:
+    def derive(self, compute: Callable[[], Any], by_row: bool = False) -> DerivedWeight:
         """What `compute()` makes of the cell's weights, once a loop instead of once a step.
 
         To be called in `build`. The result goes into `product` as `kernel`, and has a `value`.
+        With `by_row` it is (batch, ...), made of constants, and for `step` alone to use.
         """
-        self.derived_weights.append(DerivedWeight(compute))
+        self.derived_weights.append(DerivedWeight(compute, by_row))
         return self.derived_weights[-1]
+
+    def constant(self, name: str) -> DerivedWeight:
+        """A tensor (batch, ...) that is the same at every step, as a memory to look into.
+
+        To be called in `build`; its `value` exists while `derived_as` gives it one. Not for
+        inputs and states: a loop hands these out step by step.
+        """
+
+        def missing() -> Any:
+            raise ValueError(f"{type(self).__name__} was called without {name}.")
+
+        return self.derive(missing, by_row=True)
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         if training and self.dropout:

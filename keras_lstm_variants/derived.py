@@ -1,4 +1,4 @@
-"""What a cell computes from its weights, and who has computed it."""
+"""What a cell computes once for all steps of a loop, or is given for all of them."""
 
 import threading
 from collections.abc import Callable
@@ -11,8 +11,9 @@ _running = threading.local()
 class DerivedWeight:
     """What a cell computes from its weights, once for all steps of a loop. See `Cell.derive`."""
 
-    def __init__(self, compute: Callable[[], Any]) -> None:
+    def __init__(self, compute: Callable[[], Any], by_row: bool = False) -> None:
         self.compute = compute
+        self.by_row = by_row
 
     @property
     def value(self) -> Any:

@@ -13,7 +13,7 @@ from keras_lstm_variants.engine.forward import (
     same_shapes,
     zeros_of,
 )
-from keras_lstm_variants.engine.history import History, Layout, write
+from keras_lstm_variants.engine.history import History, Layout, sizes, write
 from keras_lstm_variants.engine.loop import where
 from keras_lstm_variants.engine.step import Product, StepGradient
 
@@ -297,8 +297,14 @@ def _rows(values: Any) -> Any:
 
 def _zero_sum(weight: Any) -> Any:
     half = weight.dtype in (tf.float16, tf.bfloat16)
-    return tf.zeros(weight.shape, tf.float32 if half else weight.dtype)
+    zeros = tf.zeros(sizes(weight), tf.float32 if half else weight.dtype)
+    zeros.set_shape(weight.shape)
+    return zeros
 
 
 def _add(total: Any, more: Any) -> Any:
-    return total if more is None else total + tf.cast(more, total.dtype)
+    if more is None:
+        return total
+    added = total + tf.cast(more, total.dtype)
+    added.set_shape(total.shape)
+    return added

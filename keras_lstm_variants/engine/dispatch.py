@@ -237,7 +237,7 @@ def _run_fast(
             options["zero_output_for_mask"],
             options["keep_outputs"],
             options["keep_states"],
-            _kept(plan, sequences) if keep else Keep.STARTS,
+            _kept(plan, sequences, any(step.by_row)) if keep else Keep.STARTS,
             edge,
             compiled_by_xla(),
         )
@@ -256,7 +256,7 @@ def _run_fast(
     if loops > 1 or (compiled and not whole):
         # One function, so that it is traced and compiled once.
         rows = tf.function(rows, autograph=False, reduce_retracing=True, jit_compile=compiled)
-    results = _side_by_side(rows, loops, inputs, mask, flat, weights, step.masks)
+    results = _side_by_side(rows, loops, inputs, mask, flat, weights, step)
     return Result(
         results.output,
         results.outputs,
@@ -265,8 +265,10 @@ def _run_fast(
     )
 
 
-def _kept(plan: Plan, sequences: Any) -> Keep:
+def _kept(plan: Plan, sequences: Any, constants: bool) -> Keep:
     """What to keep for the gradient where memory need not be saved at any price."""
+    if constants:
+        return Keep.ALL  # The rows of many steps as one would need as many copies of them.
     batch, steps = sequences.shape[:2]
     columns = sum(math.prod(p.value.shape[1:]) for p in plan.products)
     rows = (_USUAL_BATCH if batch is None else batch) * (steps or 0)
@@ -294,11 +296,11 @@ def _side_by_side(
     mask: Any,
     states: list[Any],
     weights: list[Any],
-    dropout_masks: tuple[Any, Any],
+    step: Step,
 ) -> Results:
     """Divide the rows of the batch among `loops` loops."""
     if loops == 1:
-        return rows(inputs, mask, states, weights, dropout_masks)
+        return rows(inputs, mask, states, weights, step.masks)
     batch = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
     ends = [batch * k // loops for k in range(loops + 1)]
     sizes = [end - start for start, end in itertools.pairwise(ends)]
@@ -306,13 +308,18 @@ def _side_by_side(
     def divided(value: Any) -> list[Any]:
         return [None] * loops if value is None else tf.split(value, sizes)
 
+    own = [
+        divided(w) if by_row else [w] * loops
+        for w, by_row in zip(weights, step.by_row, strict=True)
+    ]
     parts = [
-        rows(inputs, mask, list(states), weights, masks)
-        for inputs, mask, states, masks in zip(
+        rows(inputs, mask, list(states), list(weights), masks)
+        for inputs, mask, states, weights, masks in zip(
             divided(inputs),
             divided(mask),
             zip(*map(divided, states), strict=True),
-            zip(*map(divided, dropout_masks), strict=True),
+            zip(*own, strict=True),
+            zip(*map(divided, step.masks), strict=True),
             strict=True,
         )
     ]

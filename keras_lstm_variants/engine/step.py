@@ -47,6 +47,8 @@ class Step:
         self.variables = [v for v in cell.weights if tf.as_dtype(v.dtype).is_floating]
         self.derived = list(cell.derived_weights)
         self.index = {id(v): i for i, v in enumerate([*self.variables, *self.derived])}
+        # Which of the weights have a value for each row of the batch.
+        self.by_row = [False] * len(self.variables) + [d.by_row for d in self.derived]
         self.masks = _keras.dropout_masks(cell)
         self.side_effects: list[Any] = []  # updates and losses that a run tried to leave behind
 
