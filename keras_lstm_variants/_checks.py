@@ -24,6 +24,22 @@ def positive_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def not_negative(name: str, value: Any) -> float:
+    """`value` as a float, or a `ValueError` unless it is a finite number of at least 0."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be a number from 0. Received: {name}={value!r}")
+    return float(value)
+
+
+def share(name: str, value: Any) -> float:
+    """`value` as a float, or a `ValueError` unless it is a number in [0, 1]."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+    return float(value)
+
+
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool, or a `ValueError` unless it is True, False, 1 or 0."""
     value = value.item() if isinstance(value, np.generic) else value

@@ -4,13 +4,24 @@ from contextlib import contextmanager
 from typing import Any
 
 # What a layer's `__call__` does for mixed precision. A gradient runs after the call.
-from keras.src.backend import AutocastScope
+from keras.src.backend import AutocastScope, get_keras_mask
 
 # `keras.layers.RNN` prepares dropout masks before its loop only for instances of
 # this class, and Keras does not export it.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["AutocastScope", "DropoutRNNCell", "dropout_masks", "dropout_masks_as", "layers_of"]
+# As what a model compiles a function that is its loss.
+from keras.src.losses.losses import LossFunctionWrapper
+
+__all__ = [
+    "AutocastScope",
+    "DropoutRNNCell",
+    "LossFunctionWrapper",
+    "dropout_masks",
+    "dropout_masks_as",
+    "get_keras_mask",
+    "layers_of",
+]
 
 
 def dropout_masks(cell: DropoutRNNCell) -> tuple[Any, Any]:

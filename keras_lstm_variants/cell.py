@@ -175,7 +175,11 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         """
         handler = getattr(_running, "products", None)
         if handler is not None:
-            return handler(state, kernel, columns, onto)
+            width = len(range(kernel.shape[-1])[columns or slice(None)])
+            if onto is None or _is_like(onto, (*state.shape[:-1], width)):
+                return handler(state, kernel, columns, onto)
+            # One for all rows, as a bias: its gradient is no gradient of the product.
+            return handler(state, kernel, columns, None) + onto
         kernel = kernel.value if isinstance(kernel, DerivedWeight) else kernel
         product = ops.matmul(state, kernel if columns is None else kernel[:, columns])
         return product if onto is None else onto + product
@@ -270,6 +274,12 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
         )
+
+
+def _is_like(value: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether the value has this shape, as far as it is known, so that none is repeated."""
+    own = tuple(value.shape)
+    return len(own) == len(shape) and own[1:] == shape[1:] and (own[0] != 1 or shape[0] == 1)
 
 
 class AffineCell(Cell):

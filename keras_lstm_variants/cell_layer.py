@@ -32,6 +32,8 @@ class CellLayer(RecurrentLayer):
     """
 
     cell_class: ClassVar[type]
+    # Whether a call needs more than a sequence. Such a layer is no variant of another one.
+    needs_memory: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -49,7 +51,11 @@ class CellLayer(RecurrentLayer):
             if name != "cell"
         }
         own = inspect.signature(_own_arguments).parameters
-        cls.__signature__ = _config.in_order({**of_cell, **of_layer, **own})
+        more = (
+            inspect.signature(vars(cls)["__init__"]).parameters if "__init__" in vars(cls) else {}
+        )
+        more = {n: p for n, p in more.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        cls.__signature__ = _config.in_order({**of_cell, **of_layer, **own, **more})
         for name in ("gates", "state_names", "reference"):
             setattr(cls, name, getattr(cls.cell_class, name))
         for name in of_cell:

@@ -1,12 +1,12 @@
 """Any cell run over a sequence, with everything that Keras's LSTM layer offers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from keras_lstm_variants import _checks, engine
-from keras_lstm_variants._keras import DropoutRNNCell
+from keras_lstm_variants._keras import DropoutRNNCell, get_keras_mask
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.registry import register
 
@@ -73,6 +73,9 @@ class RecurrentLayer(keras.layers.RNN):
         TensorShape([2, 5, 3])
     """
 
+    # What `initial_state` may be.
+    initial_states: ClassVar[tuple[str, ...]] = ("zeros", "learned")
+
     def __init__(
         self,
         cell: Any,
@@ -110,7 +113,7 @@ class RecurrentLayer(keras.layers.RNN):
             )
         if isinstance(cell, list | tuple):
             cell = keras.layers.StackedRNNCells(cells, dtype=kwargs.get("dtype"))
-        _checks.one_of("initial_state", initial_state, ("zeros", "learned"))
+        _checks.one_of("initial_state", initial_state, self.initial_states)
         _checks.one_of("engine", engine, ("auto", "xla", "plain"))
         recompute = _checks.flag("recompute", recompute)
         if stop_gradient_every is not None:
@@ -225,6 +228,15 @@ class RecurrentLayer(keras.layers.RNN):
         mask: Any = None,
         training: bool = False,
     ) -> Any:
+        mask, states = self._start(sequences, initial_state, mask)
+        result = self._loop(sequences, states, mask, training, self.return_all_states)
+        return self._returned(result)
+
+    def _start(self, sequences: Any, initial_state: Any, mask: Any) -> tuple[Any, Any]:
+        """The mask and the first states of a call, or errors for what does not fit."""
+        if mask is None:
+            # Keras hands it on only where a layer is called with a single tensor.
+            mask = get_keras_mask(sequences)
         if mask is not None:
             mask = ops.convert_to_tensor(mask)
         self._check_call(sequences, initial_state, mask)
@@ -234,11 +246,16 @@ class RecurrentLayer(keras.layers.RNN):
                 f"Received: input shape {tuple(sequences.shape)}. Give it in "
                 "`keras.Input(shape=(time, features))`, or leave `unroll` out."
             )
-        states = self._first_states(sequences, initial_state)
+        return mask, self._first_states(sequences, initial_state)
+
+    def _loop(
+        self, sequences: Any, states: Any, mask: Any, training: bool, keep_states: bool
+    ) -> engine.Result:
+        """Run the cell with the options of this layer."""
         try:
             if training:
                 _draw_dropout_masks(self.cell, sequences.shape[2:], states)
-            result = engine.run(
+            return engine.run(
                 self.cell,
                 sequences,
                 states,
@@ -249,7 +266,7 @@ class RecurrentLayer(keras.layers.RNN):
                 unroll=self.unroll,
                 zero_output_for_mask=self.zero_output_for_mask,
                 keep_outputs=self.return_sequences,
-                keep_states=self.return_all_states,
+                keep_states=keep_states,
                 engine=self.engine,
                 recompute=self.recompute,
                 stop_gradient_every=self.stop_gradient_every,
@@ -260,6 +277,9 @@ class RecurrentLayer(keras.layers.RNN):
                 if isinstance(cell, DropoutRNNCell):
                     cell.reset_dropout_mask()
                     cell.reset_recurrent_dropout_mask()
+
+    def _returned(self, result: engine.Result) -> Any:
+        """What a call returns of its result."""
 
         def cast(values: Any) -> Any:
             return keras.tree.map_structure(lambda v: ops.cast(v, self.compute_dtype), values)

@@ -18,7 +18,7 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
     """Register a cell, layer or initializer, so that saved models which use it can be loaded.
 
     A layer with a `cell_class` also becomes a variant: `list_variants`, `get_variant`
-    and `klv compare` know it by its class name.
+    and `klv compare` know it by its class name; unless its calls need more than a sequence.
 
     Args:
         cls: the class; absent when used with arguments, `@register(package="mine")`.
@@ -57,7 +57,7 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
             )
         keras.saving.register_keras_serializable(package=package)(cls)
         _registered[cls.__name__] = cls
-        if getattr(cls, "cell_class", None) is not None:
+        if getattr(cls, "cell_class", None) is not None and not cls.needs_memory:
             _layers[cls.__name__] = cls
         return cls
 

@@ -107,6 +107,26 @@ class TestOtherCells:
         assert len(computed) == 1
         assert_relatively_close(tf.function(layer, jit_compile=jit)(sequences()), expected)
 
+    @JIT
+    def test_sums_with_what_is_the_same_for_all_rows(self, jit, fast):
+        class SharedCell(klv.ElmanCell):
+            def build(self, shape):
+                super().build(shape)
+                self.b = self.add_weight((self.units,), initializer="ones")
+                self.c = self.add_weight((1, self.units), initializer="ones")
+                self.d = self.add_weight((1,), initializer="ones")
+
+            def step(self, z, states, training=False):
+                b, c, d = map(keras.ops.convert_to_tensor, (self.b, self.c, self.d))
+                for onto in (b, c, d, z):
+                    states = (
+                        self.product(keras.ops.tanh(states[0]), self.recurrent_kernel, onto=onto),
+                    )
+                return states
+
+        self.same_as_keras(SharedCell(UNITS), jit)
+        assert fast
+
     def test_every_other_column(self, fast):
         class SteppedCell(klv.ElmanCell):
             def step(self, z, states, training=False):

@@ -101,6 +101,21 @@ def test_same_seed_same_dropout():
     assert_close(one(sequences(), training=True), two(sequences(), training=True), 0)
 
 
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_the_mask_of_an_input_is_seen_when_states_are_passed(engine):
+    """Keras hands the mask on only where a layer is called with one tensor: a decoder's is lost."""
+    tokens = keras.Input((None,), dtype="int32")
+    states = [keras.Input((UNITS,)), keras.Input((UNITS,))]
+    x = keras.layers.Embedding(9, 3, mask_zero=True)(tokens)
+    layer = klv.LSTM(UNITS, return_sequences=True, engine=engine)
+    model = keras.Model([tokens, *states], layer(x, initial_state=states))
+    t = np.array([[1, 2, 0, 0], [3, 4, 5, 6]])
+    start = [np.ones((2, UNITS), "float32")] * 2
+    y = model.predict([t, *start], verbose=0)
+    assert_close(y[0, 2:], np.stack([y[0, 1]] * 2), 0)
+    assert not np.allclose(y[1, 2], y[1, 1])
+
+
 def test_a_failed_call_leaves_no_mask_behind():
     layer = make("LSTM", dropout=0.5)
     with layer.cell.listening(lambda gates: 1 / 0), pytest.raises(ZeroDivisionError):

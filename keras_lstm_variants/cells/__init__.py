@@ -22,6 +22,9 @@ from keras_lstm_variants.cells.grid import GridLSTM, GridLSTMCell
 from keras_lstm_variants.cells.grid_sweep import GridLSTM2D, GridLSTMBlock
 from keras_lstm_variants.cells.memory_gated import MemoryGatedLSTM, MemoryGatedLSTMCell
 from keras_lstm_variants.cells.deep_gate import DeepGateLSTM, DeepGateLSTMCell
+from keras_lstm_variants.cells.attention import AttentionLSTMCell
+from keras_lstm_variants.cells.attention_layer import AttentionLSTM
+from keras_lstm_variants.cells.hard_attention import HardAttentionModel
 # isort: on
 
 __all__ = [
@@ -39,6 +42,8 @@ __all__ = [
     "NOAFLSTM",
     "NOGLSTM",
     "NPLSTM",
+    "AttentionLSTM",
+    "AttentionLSTMCell",
     "CIFGLSTMCell",
     "ClockworkLSTM",
     "ClockworkLSTMCell",
@@ -58,6 +63,7 @@ __all__ = [
     "GridLSTM2D",
     "GridLSTMBlock",
     "GridLSTMCell",
+    "HardAttentionModel",
     "LSTM1997Cell",
     "LSTMCell",
     "LSTMFamilyCell",

@@ -1,0 +1,282 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.cells.family import LSTMFamilyCell
+from keras_lstm_variants.derived import derived_as
+from keras_lstm_variants.registry import register
+
+# The score of a place that is masked: its exponential is zero in every precision.
+_HIDDEN = -3e4
+# A uniform number in two digits of this base, each exact in bfloat16. Instead of the first
+# digit may stand what else a step of hard attention is to do.
+DIGIT = 256
+EXPECTED, GREEDY = -1, DIGIT
+
+
+@register
+class AttentionLSTMCell(LSTMFamilyCell):
+    r"""An LSTM that looks into a memory, a set of annotations $a_1 \dots a_L$, at every step.
+
+    $$e_l = v^\top \tanh(a_l W_a + h_{t-1} W_q + b_a) \qquad
+      \alpha = \text{softmax}(e) \qquad
+      \beta = \sigma(h_{t-1} w_\beta + b_\beta)$$
+    $$z = \beta \sum_l \alpha_l a_l \qquad A_k = x_t W_k + h_{t-1} U_k + z Z_k + b_k$$
+    $$i = \sigma(A_i) \quad f = \sigma(A_f) \quad g = \tanh(A_g) \quad o = \sigma(A_o)$$
+    $$c_t = f \odot c_{t-1} + i \odot g \qquad h_t = o \odot \tanh(c_t)$$
+
+    With `scoring="multiplicative"`, $e_l = (a_l W_a) \cdot (h_{t-1} W_q) / \sqrt{k}$. With
+    `hard=True` one place is drawn from $\alpha$ while training, $z = \beta a_l$; elsewhere z is
+    its expectation, the equation above.
+
+    Deviation: the paper adds a constant to every score, which changes nothing in a softmax.
+
+    Reference: Xu et al. 2015, Show, attend and tell, arXiv 1502.03044. The multiplicative
+    score: Luong, Pham & Manning 2015, arXiv 1508.04025, in the scaled form of Vaswani et al.
+    2017, arXiv 1706.03762.
+
+    Args:
+        units: positive integer, the size of the states and of the output.
+        activation, recurrent_activation, ...: see `LSTMFamilyCell`.
+        attention_units: positive integer k, the width of the score. None: `units`.
+        scoring: `"additive"` or `"multiplicative"`.
+        use_beta: whether there is the gate beta; without it, beta is 1.
+        memory_features: features of an annotation. None: seen at the first call.
+        hard: whether training draws one place a step. Use `klv.AttentionLSTM` then, which
+            draws the random numbers, in a `klv.HardAttentionModel`, which has the gradient.
+        attention_initializer: for `memory_kernel` (features of an annotation, k),
+            `query_kernel` (units, k), `score_kernel` (k, 1), `context_kernel` (features of an
+            annotation, 4 units) and `beta_kernel` (units, 1). Of these `score_kernel` belongs
+            to the additive score. `attention_bias` (k), additive, too, and `beta_bias` (1)
+            start as zeros and exist with `use_bias`.
+        attention_regularizer, attention_constraint: penalty and constraint of these kernels.
+        **kwargs: what `LSTMFamilyCell` takes.
+
+    A call needs annotations: `with cell.attending(memory): ...`; `klv.AttentionLSTM` does it.
+
+    Raises:
+        ValueError: an argument is out of its range, or there is no memory.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> cell = klv.AttentionLSTMCell(4)
+        >>> layer = keras.layers.RNN(cell)
+        >>> with cell.attending(keras.ops.ones((2, 7, 6))):
+        ...     layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 4])
+    """
+
+    reference = "Xu et al. 2015, Show, attend and tell"
+
+    def __init__(
+        self,
+        *args: Any,
+        attention_units: int | None = None,
+        memory_features: int | None = None,
+        scoring: str = "additive",
+        use_beta: bool = True,
+        hard: bool = False,
+        attention_initializer: Any = "glorot_uniform",
+        attention_regularizer: Any = None,
+        attention_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        for name, size in (
+            ("attention_units", attention_units),
+            ("memory_features", memory_features),
+        ):
+            setattr(self, name, None if size is None else _checks.positive_integer(name, size))
+        self.scoring = _checks.one_of("scoring", scoring, ("additive", "multiplicative"))
+        self.use_beta = _checks.flag("use_beta", use_beta)
+        self.hard = _checks.flag("hard", hard)
+        self.attention_initializer = keras.initializers.get(attention_initializer)
+        self.attention_regularizer = keras.regularizers.get(attention_regularizer)
+        self.attention_constraint = keras.constraints.get(attention_constraint)
+        self.show(())
+        self._attended: tuple[int | None, ...] | None = None
+        self.memory = self.constant("`memory`")
+        self.seen = self.constant("`memory`")
+        self.keys = self.derive(self.projected_memory, by_row=True)
+
+    def build(
+        self,
+        input_shape: tuple[int | None, ...],
+        memory_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        super().build(input_shape)
+        features = self.features_of_memory(memory_shape or self._attended)
+        n, k = self.units, self.attention_units or self.units
+
+        def kernel(name: str, shape: tuple[int, int]) -> Any:
+            return self.add_cell_weight(
+                name, shape, self.attention_initializer, kind="attention", block=shape[1]
+            )
+
+        def bias(name: str, size: int) -> Any:
+            return self.add_cell_weight(name, (size,), "zeros", kind="bias")
+
+        self.context_kernel = kernel("context_kernel", (features, 4 * n))
+        self.memory_kernel = kernel("memory_kernel", (features, k))
+        self.query_kernel = kernel("query_kernel", (n, k))
+        additive = self.scoring == "additive"
+        # Added to all products with the query, it would change nothing in a softmax.
+        self.attention_bias = bias("attention_bias", k) if self.use_bias and additive else None
+        self.score_kernel = kernel("score_kernel", (k, 1)) if additive else None
+        self.beta_kernel = kernel("beta_kernel", (n, 1)) if self.use_beta else None
+        self.beta_bias = bias("beta_bias", 1) if self.use_beta and self.use_bias else None
+
+    def features_of_memory(self, shape: tuple[int | None, ...] | None) -> int:
+        """The number of features of an annotation, or a `ValueError`."""
+        if shape is None:
+            if self.memory_features is not None:
+                return self.memory_features
+            raise ValueError(
+                f"{type(self).__name__} looks into a memory: call the layer with `memory=...`, or "
+                "the cell `with cell.attending(memory):`, or say `memory_features=...`."
+            )
+        found = shape[-1] if len(shape) == 3 else None
+        if found is None or self.memory_features not in (None, found):
+            wanted = self.memory_features or "features, a known number"
+            raise ValueError(
+                f"`memory` of {type(self).__name__} must have the shape (batch, places, {wanted}). "
+                f"Received: {tuple(shape)}"
+            )
+        return found
+
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        return self.gates if weight == "context_kernel" else super().columns_of(weight)
+
+    @contextmanager
+    def attending(self, memory: Any, memory_mask: Any = None) -> Iterator[None]:
+        """While active, the cell looks into this memory.
+
+        Args:
+            memory: (batch, places, features), one set of annotations a row.
+            memory_mask: None, or bool (batch, places), False for places that are not there. A
+                row without any place has the context zero.
+        """
+        memory = ops.cast(ops.convert_to_tensor(memory), self.compute_dtype)
+        seen = ops.ones_like(memory[..., 0])
+        if memory_mask is not None:
+            seen = seen * ops.cast(memory_mask, self.compute_dtype)
+            # Whatever stands in a masked place, NaN too, is not seen.
+            memory = ops.where(seen[..., None] > 0, memory, ops.zeros_like(memory))
+        before, self._attended = self._attended, tuple(memory.shape)
+        try:
+            with derived_as({id(self.memory): memory, id(self.seen): seen}):
+                yield
+        finally:
+            self._attended = before
+
+    def projected_memory(self) -> Any:
+        keys = ops.matmul(self.memory.value, ops.cast(self.memory_kernel, self.compute_dtype))
+        if self.attention_bias is None:
+            return keys
+        return keys + ops.cast(self.attention_bias, self.compute_dtype)
+
+    def show(self, names: tuple[str, ...]) -> None:
+        """Have these of each step as further states, which no step reads but to add up.
+
+        Names: `"context"`, `"attention"` (alpha), `"coverage"` (the sum of alpha so far), and
+        in hard attention `"log_probability"` and `"entropy"` (sums, too).
+        """
+        self.shown = tuple(names)
+        self.state_names = ("h", "c", *self.shown)
+
+    @property
+    def state_size(self) -> list[int]:
+        return [self.units, self.units]
+
+    def nothing_shown(self, batch_size: Any) -> list[Any]:
+        """The further states before the first step, which follow h and c."""
+        none = ops.zeros_like(self.seen.value)
+        by_name = {"context": ops.zeros_like(self.memory.value[:, 0])}
+        by_name |= dict.fromkeys(("attention", "coverage"), none)
+        by_name |= {name: ops.zeros_like(none[:, :1]) for name in ("log_probability", "entropy")}
+        return [by_name[name] for name in self.shown]
+
+    def drop_inputs(self, inputs: Any, training: bool) -> Any:
+        x, digits = self.apart(inputs)
+        x = super().drop_inputs(x, training)
+        return x if digits is None else ops.concatenate([x, digits], axis=-1)
+
+    def apart(self, inputs: Any) -> tuple[Any, Any]:
+        """The input itself, and the two digits that may follow it in hard attention."""
+        features = self.kernel.shape[0]
+        if not self.hard or inputs.shape[-1] == features:
+            return inputs, None
+        return inputs[..., :features], inputs[..., features:]
+
+    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
+        x, digits = self.apart(inputs)
+        z = {"a": super().project_inputs(x, training)}
+        return z if digits is None else {**z, "digits": digits}
+
+    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+        h, c, *shown = states
+        log_alpha, alpha = self.attend(h)
+        chosen = self.choose(alpha, z["digits"]) if "digits" in z else alpha
+        beta = self.beta(h)
+        context = beta * ops.sum(chosen[..., None] * self.memory.value, axis=1)
+        a = self.recur(h, onto=z["a"], training=training)
+        a = self.product(context, self.context_kernel, onto=a)
+        i, f, g, o = self.split(a)
+        i, f, o = self.gate(i), self.gate(f), self.gate(o)
+        g = self.activation(g)
+        c = f * c + i * g
+        h = o * self.output_activation(c)
+        self.tap(i=i, f=f, g=g, o=o, alpha=alpha, beta=beta, context=context)
+        new = {"context": context, "attention": alpha}
+        old = dict(zip(self.shown, shown, strict=True))
+        if "coverage" in old:
+            new["coverage"] = old["coverage"] + alpha
+        if "entropy" in old:
+            new |= self.of_the_draw(old, log_alpha, alpha, chosen, z["digits"])
+        return h, c, *(new[name] for name in self.shown)
+
+    def attend(self, h: Any) -> tuple[Any, Any]:
+        """Logarithm and value of each place's share; both zero where there is no place."""
+        query = self.product(h, self.query_kernel)[:, None]
+        keys, seen = self.keys.value, self.seen.value
+        if self.scoring == "additive":
+            e = ops.matmul(ops.tanh(keys + query), ops.convert_to_tensor(self.score_kernel))[..., 0]
+        else:
+            e = ops.sum(keys * query, axis=-1) / keys.shape[-1] ** 0.5
+        log_alpha = ops.log_softmax(ops.where(seen > 0, e, _HIDDEN)) * seen
+        return log_alpha, ops.exp(log_alpha) * seen
+
+    def beta(self, h: Any) -> Any:
+        if self.beta_kernel is None:
+            return 1.0
+        onto = None if self.beta_bias is None else ops.convert_to_tensor(self.beta_bias)
+        return self.gate(self.product(h, self.beta_kernel, onto=onto))
+
+    def choose(self, alpha: Any, digits: Any) -> Any:
+        """One place, with the probabilities alpha; or what else the first digit says."""
+        first, second = ops.split(ops.cast(digits, "float32"), 2, axis=-1)
+        share = ops.cast(ops.stop_gradient(alpha), "float32")
+        up_to = ops.cumsum(share, axis=-1)
+        # Of the whole sum, which is 1 but for rounding.
+        drawn = (first + second / DIGIT) / DIGIT * up_to[:, -1:]
+        one = ops.logical_and(up_to > drawn, up_to - share <= drawn)
+        best = share == ops.max(share, axis=-1, keepdims=True)
+        best = ops.logical_and(best, ops.cumsum(ops.cast(best, "int32"), axis=-1) == 1)
+        one = ops.where(first == GREEDY, ops.logical_and(best, share > 0), one)
+        return ops.where(first == EXPECTED, alpha, ops.cast(one, alpha.dtype))
+
+    def of_the_draw(
+        self, old: dict[str, Any], log_alpha: Any, alpha: Any, chosen: Any, digits: Any
+    ) -> dict[str, Any]:
+        """Sums over the steps so far: log probability of what was drawn, entropy of alpha."""
+        drawn = ops.logical_and(digits[:, :1] >= 0, digits[:, :1] < DIGIT)
+        log_p = ops.sum(ops.stop_gradient(chosen) * log_alpha, axis=-1, keepdims=True)
+        entropy = -ops.sum(alpha * log_alpha, axis=-1, keepdims=True)
+        return {
+            "log_probability": old["log_probability"] + ops.where(drawn, log_p, 0.0),
+            "entropy": old["entropy"] + entropy,
+        }

@@ -1,0 +1,541 @@
+"""The attention LSTM: its layer, its penalty, its two kinds of attention."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import MASK, assert_close, randomize
+from equations import attention as equations
+from graphs import JIT, assert_relatively_close
+
+import keras_lstm_variants as klv
+
+BATCH, TIME, FEATURES, UNITS, PLACES, DEPTH = 4, 6, 3, 5, 7, 2
+# Holes, all of them, none, few.
+SEEN = np.array([[1, 0, 1, 1, 0, 1, 1], [1] * 7, [0] * 7, [0, 0, 0, 0, 0, 1, 1]], bool)
+OPTIONS = [
+    {},
+    {"scoring": "multiplicative", "attention_units": 4},
+    {"use_beta": False, "attention_units": 3},
+    {"use_bias": False, "output_activation": "linear"},
+]
+ALL = {"return_sequences": True, "return_state": True, "return_context": True}
+ALL["return_attention"] = True
+
+
+def data(dtype="float32"):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(BATCH, TIME, FEATURES)).astype(dtype)
+    return x, random.normal(size=(BATCH, PLACES, DEPTH)).astype(dtype)
+
+
+def make(**options):
+    layer = klv.AttentionLSTM(UNITS, **options)
+    layer.build((None, None, FEATURES), memory_shape=(None, None, DEPTH))
+    return randomize(layer)
+
+
+def weights_of(layer):
+    return {w.name: w.numpy() for w in layer.cell.weights}
+
+
+class TestEquations:
+    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+    def test_against_numpy(self, options, masked):
+        x, memory = data("float64")
+        layer = make(**options, **ALL, coverage_penalty=0.5, dtype="float64")
+        masks = {"mask": MASK, "memory_mask": SEEN} if masked else {}
+        output, context, attention, h, c = layer(x, memory=memory, **masks)
+        known = {k: options[k] for k in ("scoring", "use_beta") if k in options}
+        if "output_activation" not in options:
+            expected = equations.attention_lstm(weights_of(layer), x, memory, **masks, **known)
+            found = {"output": output, "context": context, "attention": attention, "h": h, "c": c}
+            for name, value in found.items():
+                assert_close(value, expected[name], 1e-12)
+            penalty = equations.coverage_penalty(
+                expected["coverage"], masks.get("memory_mask"), masks.get("mask"), 0.5
+            )
+            assert_close(layer.losses, [penalty], 1e-6)
+        sums = np.sum(attention, axis=-1)
+        on = (MASK & SEEN.any(1)[:, None]) if masked else np.ones_like(MASK)
+        assert_close(sums, on.astype("float64"), 1e-12)
+
+    def test_backwards(self):
+        x, memory = data("float64")
+        layer = make(**ALL, go_backwards=True, dtype="float64")
+        found = layer(x, memory=memory, mask=MASK, memory_mask=SEEN)
+        expected = equations.attention_lstm(
+            weights_of(layer), x, memory, mask=MASK, memory_mask=SEEN, go_backwards=True
+        )
+        names = ("output", "context", "attention", "h", "c")
+        assert_close(found, [expected[name] for name in names], 1e-12)
+
+    def test_without_a_view_of_its_context_it_is_an_lstm(self):
+        x, memory = data()
+        layer = make(return_sequences=True)
+        layer.cell.context_kernel.assign(np.zeros((DEPTH, 4 * UNITS)))
+        lstm = keras.layers.LSTM(UNITS, return_sequences=True)
+        lstm.build(x.shape)
+        lstm.set_weights(layer.get_weights()[:3])
+        assert_close(layer(x, memory=memory, mask=MASK), lstm(x, mask=MASK), 1e-6)
+
+    def test_the_score_is_that_of_keras(self):
+        """keras.layers.AdditiveAttention, with the projections done before."""
+        x, memory = data()
+        layer = make(return_attention=True, return_state=True)
+        start = np.random.default_rng(3).normal(size=(2, BATCH, UNITS)).astype("float32")
+        _, attention, *_ = layer(
+            x[:, :1], memory=memory, memory_mask=SEEN, initial_state=list(start)
+        )
+        w = weights_of(layer)
+        keys = memory @ w["memory_kernel"] + w["attention_bias"]
+        theirs = keras.layers.AdditiveAttention()
+        query = (start[0] @ w["query_kernel"])[:, None]
+        theirs([query, keys])
+        theirs.set_weights([w["score_kernel"][:, 0]])
+        _, expected = theirs([query, keys], mask=[None, SEEN], return_attention_scores=True)
+        real = SEEN.any(1)
+        assert_close(attention[real], expected[:, 0][real], 1e-6)
+
+    def test_nothing_learned_yet(self):
+        x, memory = data()
+        layer = klv.AttentionLSTM(UNITS, return_context=True, return_attention=True)
+        layer(x, memory=memory)
+        for weight in layer.weights:
+            weight.assign(np.zeros(weight.shape))
+        _, context, attention = layer(x, memory=memory)
+        assert_close(attention, np.full((BATCH, PLACES), 1 / PLACES))
+        assert_close(context, memory.mean(1) / 2)
+
+    def test_it_may_start_from_the_memory(self):
+        x, memory = data()
+        layer = make(initial_state="memory", return_state=True)
+        _, *states = layer(x[:, :0], memory=memory, memory_mask=SEEN)
+        (wh, bh), (wc, bc) = [dense.get_weights() for dense in layer.first]
+        assert_close(states, equations.initial_states(memory, SEEN, wh, bh, wc, bc))
+        given = [np.ones((BATCH, UNITS), "float32")] * 2
+        _, *states = layer(x[:, :0], memory=memory, initial_state=given)
+        assert_close(states, given)
+
+    @pytest.mark.parametrize("use_beta", [False, True])
+    def test_number_of_weights(self, use_beta):
+        layer = make(attention_units=4, use_beta=use_beta)
+        n, m, d, k = UNITS, FEATURES, DEPTH, 4
+        expected = 4 * n * (m + n + d + 1) + d * k + n * k + k + k + (n + 1) * use_beta
+        assert layer.count_params() == expected
+
+
+class TestLoops:
+    """The fast loop, and what a recurrent layer of Keras can do."""
+
+    def gradients(self, layer, jit=False, masks=None, known=True):
+        x, memory = data()
+
+        def graph(x, memory):
+            with tf.GradientTape() as tape:
+                tape.watch([x, memory])
+                y = layer(x, memory=memory, training=True, **(masks or {}))
+                y = tf.nest.flatten(y)
+                loss = tf.add_n([tf.reduce_sum(tf.sin(v)) for v in y] + layer.losses)
+            return y, tape.gradient(loss, [x, memory, *(w.value for w in layer.trainable_weights)])
+
+        shapes = [x.shape, memory.shape] if known else [(None, None, FEATURES), (None, None, DEPTH)]
+        specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+        return tf.function(graph, jit_compile=jit, input_signature=specs)(x, memory)
+
+    @JIT
+    @pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
+    @pytest.mark.usefixtures("short_blocks")
+    def test_the_fast_loop(self, options, jit, fast):
+        options = {**options, **ALL, "coverage_penalty": 0.5, "initial_state": "memory"}
+        masks = {"mask": MASK, "memory_mask": SEEN}
+        found = self.gradients(make(**options), jit, masks, known=jit)
+        assert fast
+        expected = self.gradients(make(**options, engine="plain"), False, masks)
+        assert all(g is not None for g in found[1])
+        assert_relatively_close(found, expected, 2e-5)
+
+    def test_compiled_by_itself_and_recomputed(self, fast):
+        expected = self.gradients(make(**ALL, engine="plain"))
+        for options in ({"engine": "xla"}, {"recompute": True}, {"unroll": True}):
+            found = self.gradients(make(**ALL, **options))
+            assert_relatively_close(found, expected, 2e-5)
+        assert len(fast) == 2
+
+    def test_step_by_step_is_the_whole(self):
+        x, memory = data()
+        layer = make(**ALL)
+        whole = layer(x, memory=memory, memory_mask=SEEN)
+        states, steps = None, []
+        for t in range(TIME):
+            *shown, h, c = layer(
+                x[:, t : t + 1], memory=memory, memory_mask=SEEN, initial_state=states
+            )
+            states = [h, c]
+            steps.append(shown)
+        found = [np.concatenate(parts, axis=1) for parts in zip(*steps, strict=True)]
+        assert_close([*found, *states], whole)
+
+    def test_of_the_last_step_only(self):
+        x, memory = data()
+        whole = make(**ALL)(x, memory=memory)
+        last = make(**{**ALL, "return_sequences": False})(x, memory=memory)
+        assert_close(last, [*(v[:, -1] for v in whole[:3]), *whole[3:]])
+
+    def test_all_states(self):
+        x, memory = data()
+        layer = make(return_all_states=True, return_sequences=True, return_attention=True)
+        output, attention, h, c, hs, cs = layer(x, memory=memory)
+        assert_close([hs, hs[:, -1], cs[:, -1]], [output, h, c])
+        assert attention.shape == (BATCH, TIME, PLACES)
+
+    def test_right_padding_is_truncation(self):
+        x, memory = data()
+        layer = make(**ALL)
+        seen = np.arange(PLACES)[None] < np.full((BATCH, 1), 4)
+        mask = np.arange(TIME)[None] < np.full((BATCH, 1), 4)
+        padded = layer(x, memory=memory, mask=mask, memory_mask=seen)
+        cut = layer(x[:, :4], memory=memory[:, :4])
+        attention = padded[2][:, :4, :4]
+        assert_close([*(v[:, :4] for v in padded[:2]), attention, *padded[3:]], cut)
+
+    def test_stateful_halves(self):
+        x, memory = data()
+        whole = make(return_sequences=True)(x, memory=memory)
+        layer = klv.AttentionLSTM(UNITS, return_sequences=True, stateful=True)
+        layer.build((BATCH, None, FEATURES), memory_shape=(BATCH, None, DEPTH))
+        randomize(layer)
+        halves = [layer(part, memory=memory) for part in (x[:, :3], x[:, 3:])]
+        assert_close(np.concatenate(halves, axis=1), whole)
+        assert [s.shape for s in layer.states] == [(BATCH, UNITS)] * 2
+
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_mixed_precision(self, policy):
+        x, memory = data()
+        options = {**ALL, "coverage_penalty": 1.0}
+        full = make(**options)(x, memory=memory, memory_mask=SEEN)
+        layer = make(**options, dtype=policy)
+        half = layer(x, memory=memory, memory_mask=SEEN)
+        assert {v.dtype.name for v in half} == {policy.removeprefix("mixed_")}
+        assert {w.dtype for w in layer.weights} == {"float32"}
+        assert_close(half, full, 0.05)
+
+
+class TestHard:
+    def digits(self, places, attention):
+        """Numbers that draw these places (time) from this attention (batch, time, places)."""
+        middle = np.cumsum(attention, -1) - attention / 2
+        u = np.take_along_axis(middle, places[None, :, None], -1)[..., 0]
+        high = np.floor(u * 256)
+        return np.stack([high, np.floor((u * 256 - high) * 256)], -1)
+
+    @pytest.mark.parametrize("instead", ["expected", "greedy", "sample"])
+    def test_against_numpy(self, instead):
+        x, memory = data("float64")
+        layer = make(hard=True, hard_inference=instead, **ALL, dtype="float64")
+        kept = []
+        digits_of = layer._digits
+        layer._digits = lambda *args: kept.append(digits_of(*args)) or kept[-1]
+        found = layer(x, memory=memory, mask=MASK, memory_mask=SEEN)
+        digits = np.asarray(kept[0])
+        assert ((digits >= 0) & (digits < 256)).all() == (instead == "sample")
+        expected = equations.attention_lstm(
+            weights_of(layer), x, memory, mask=MASK, memory_mask=SEEN, digits=digits
+        )
+        names = ("output", "context", "attention", "h", "c")
+        assert_close(found, [expected[name] for name in names], 1e-6)
+        names = ("log_probability", "entropy")
+        assert_close([layer.draws[n] for n in names], [expected[n] for n in names], 1e-6)
+
+    def test_places_are_drawn_as_often_as_their_share_says(self):
+        layer = make(hard=True, hard_inference="sample", return_context=True, return_attention=True)
+        rows = 20_000
+        x = np.zeros((rows, 1, FEATURES), "float32")
+        memory = np.tile(np.arange(3.0, dtype="float32")[None, :, None], (rows, 1, DEPTH))
+        layer.cell.beta_bias.assign([50.0])
+        _, context, attention = layer(x, memory=memory)
+        places = np.rint(np.asarray(context)[:, 0])
+        assert_close(context[:, 0], places)
+        counts = np.bincount(places.astype(int), minlength=3) / rows
+        assert np.max(np.abs(counts - np.asarray(attention)[0])) < 0.015
+
+    def test_the_part_of_the_rows_that_takes_the_expectation(self):
+        layer = make(hard=True, expected_share=0.25)
+        digits = np.asarray(layer._digits(4000, 3, True))
+        expected = digits[..., 0] == -1
+        assert (expected == expected[:, :1]).all()
+        assert abs(expected[:, 0].mean() - 0.25) < 0.03
+        assert digits[~expected].min() >= 0
+        assert digits[~expected].max() == 255
+
+    def test_the_gradient_is_that_of_the_expected_loss(self):
+        """All draws of two steps over three places, each with its probability."""
+        random = np.random.default_rng(1)
+        x = tf.constant(random.normal(size=(1, 2, FEATURES)))
+        memory = tf.constant(random.normal(size=(1, 3, DEPTH)))
+        cell = make(hard=True, dtype="float64").cell
+        cell.show(("attention", "log_probability", "entropy"))
+        weights = [w.value for w in cell.trainable_weights]
+        layer = klv.RecurrentLayer(cell, dtype="float64")
+        exact, estimates = 0.0, []
+        with tf.GradientTape() as outer:
+            for first in range(3):
+                for second in range(3):
+                    places = np.array([first, second])
+                    with cell.attending(memory):
+                        start = [*cell.get_initial_state(1), *cell.nothing_shown(1)]
+
+                        def loss_of(digits, start=start):
+                            steps = tf.concat([x, digits], -1)
+                            result = layer._loop(steps, start, None, False, True)
+                            attention, log_p = result.state_sequences[2], result.states[3]
+                            return tf.reduce_sum(result.last_output**2), attention, log_p[0, 0]
+
+                        # The attention of the second step depends on the first draw.
+                        attention = np.full((1, 2, 3), 1 / 3)
+                        for _ in range(2):
+                            digits = self.digits(places, attention)
+                            attention = loss_of(digits)[1].numpy()
+                        digits = self.digits(places, attention)
+                        with tf.GradientTape() as tape:
+                            tape.watch(weights)
+                            loss, attention, log_p = loss_of(digits)
+                            surrogate = loss + tf.stop_gradient(loss) * log_p
+                        gradient = tape.gradient(surrogate, weights)
+                    chosen = attention.numpy()[0, [0, 1], places]
+                    assert_close(np.exp(log_p), np.prod(chosen), 1e-6)
+                    estimates.append((float(tf.exp(log_p)), gradient))
+                    exact += tf.exp(log_p) * loss
+        assert_close(sum(p for p, _ in estimates), 1.0, 1e-6)
+        expected = outer.gradient(exact, weights, unconnected_gradients="zero")
+        for k, e in enumerate(expected):
+            found = sum(p * (0 if g[k] is None else g[k].numpy()) for p, g in estimates)
+            assert_close(found + np.zeros(e.shape), e, 1e-6)
+
+    def model(self, loss="mse", mask=False, **options):
+        x = keras.Input((None, FEATURES))
+        memory = keras.Input((None, DEPTH))
+        masked = keras.layers.Masking(-9.0)(x) if mask else x
+        y = klv.AttentionLSTM(UNITS, hard=True, return_sequences=True, name="reader")(
+            masked, memory=memory
+        )
+        model = klv.HardAttentionModel([x, memory], keras.layers.Dense(2)(y), **options)
+        model.compile(keras.optimizers.SGD(0.0), loss)
+        randomize(model)
+        return model
+
+    @pytest.mark.parametrize(
+        "loss", ["mse", keras.losses.MeanAbsoluteError(), keras.losses.Huber(reduction="sum")]
+    )
+    def test_the_losses_of_rows_are_the_compiled_loss(self, loss):
+        x, memory = data()
+        x[:, 4:] = -9.0
+        model = self.model(loss, mask=True)
+        y = np.ones((BATCH, TIME, 2), "float32")
+        y_pred = model([x, memory])
+        for weight in (None, np.arange(BATCH, dtype="float32")[:, None], np.eye(BATCH, TIME)):
+            rows = model.row_losses(y, y_pred, weight)
+            assert rows.shape == (BATCH,)
+            whole = keras.Model.compute_loss(model, None, y, y_pred, weight)
+            assert_close(np.mean(rows), whole, 1e-5)
+
+    def test_targets_of_a_lower_rank(self):
+        x, memory = data()
+        inputs = [keras.Input((None, FEATURES)), keras.Input((None, DEPTH))]
+        y = klv.AttentionLSTM(UNITS, hard=True)(inputs[0], memory=inputs[1])
+        model = klv.HardAttentionModel(inputs, keras.layers.Dense(1)(y))
+        model.compile("sgd", "mse")
+        y, y_pred = np.arange(BATCH, dtype="float32"), model([x, memory])
+        assert_close(model.row_losses(y, y_pred), (np.asarray(y_pred)[:, 0] - y) ** 2)
+
+    def test_the_gradient_of_the_model(self):
+        x, memory = data()
+        y = np.ones((BATCH, TIME, 2), "float32")
+        model = self.model(entropy_weight=0.1, reinforce_weight=2.0)
+        reader = model.get_layer("reader")
+        digits = reader._digits(BATCH, TIME, True)
+        reader._digits = lambda *_: digits
+        model.baseline.assign(0.7)
+        model.rounds.assign(1)
+        weights = [w.value for w in model.trainable_weights]
+        with tf.GradientTape() as tape:
+            y_pred = model([x, memory], training=True)
+            loss = model.compute_loss(None, y, y_pred, training=True)
+        found = tape.gradient(loss, weights)
+        with tf.GradientTape() as tape:
+            y_pred = model([x, memory], training=True)
+            rows = tf.reduce_mean((y_pred - y) ** 2, axis=(1, 2))
+            draws = reader.draws
+            advantage = tf.stop_gradient(rows) - 0.7
+            total = rows + 2.0 * advantage * draws["log_probability"] - 0.1 * draws["entropy"]
+            total = tf.reduce_mean(total)
+        assert_close(found, tape.gradient(total, weights), 1e-5)
+        assert_close(model.baseline.value, 0.9 * 0.7 + 0.1 * np.mean(rows), 1e-6)
+        assert_close(loss, np.mean(rows) - 0.1 * np.mean(draws["entropy"]), 1e-5)
+
+    @JIT
+    def test_it_learns(self, jit, tmp_path):
+        """Which of the places is marked: its other number is the answer."""
+        random = np.random.default_rng(0)
+        rows = 512
+        marked = random.integers(4, size=rows)
+        memory = random.normal(size=(rows, 4, 2)).astype("float32")
+        memory[..., 1] = np.eye(4)[marked] * 4
+        y = memory[np.arange(rows), marked, :1]
+        inputs = [keras.Input((2, 1)), keras.Input((4, 2))]
+        attention = klv.AttentionLSTM(12, hard=True, name="reader")(inputs[0], memory=inputs[1])
+        model = klv.HardAttentionModel(inputs, keras.layers.Dense(1)(attention))
+        keras.utils.set_random_seed(1)
+        randomize(model)
+        model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=jit)
+        x = [np.ones((rows, 2, 1), "float32"), memory]
+        before = model.evaluate(x, y, verbose=0)
+        model.fit(x, y, epochs=15, batch_size=64, verbose=0)
+        after = model.evaluate(x, y, verbose=0)
+        assert after < 0.3 * before
+        model.save(tmp_path / "hard.keras")
+        again = keras.saving.load_model(tmp_path / "hard.keras")
+        assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0))
+        assert_close(again.baseline.value, model.baseline.value)
+        assert again.evaluate(x, y, verbose=0) == pytest.approx(after)
+
+    def test_bad_models(self):
+        x, memory = keras.Input((2, 1)), keras.Input((4, 2))
+        soft = klv.AttentionLSTM(3)(x, memory=memory)
+        with pytest.raises(ValueError, match="hard=True"):
+            klv.HardAttentionModel([x, memory], soft)
+        hard = klv.AttentionLSTM(3, hard=True)(x, memory=memory)
+        with pytest.raises(ValueError, match="one output"):
+            klv.HardAttentionModel([x, memory], [hard, soft])
+        with pytest.raises(ValueError, match="entropy_weight=-1"):
+            klv.HardAttentionModel([x, memory], hard, entropy_weight=-1)
+        model = klv.HardAttentionModel([x, memory], hard)
+        with pytest.raises(ValueError, match="loss"):
+            model.compile("sgd")
+        with pytest.raises(ValueError, match=r"loss\.reduction"):
+            model.compile("sgd", keras.losses.MeanSquaredError(reduction="mean_with_sample_weight"))
+        with pytest.raises(ValueError, match="loss_weights"):
+            model.compile("sgd", "mse", loss_weights=[2.0])
+
+
+class TestModels:
+    def test_functional_saved_and_exported(self, tmp_path):
+        tokens, memory = keras.Input((None,), dtype="int32"), keras.Input((None, DEPTH))
+        x = keras.layers.Embedding(9, FEATURES, mask_zero=True)(tokens)
+        layer = klv.AttentionLSTM(
+            UNITS, return_sequences=True, return_attention=True, initial_state="memory"
+        )
+        y, attention = layer(x, memory=memory)
+        model = keras.Model([tokens, memory], [keras.layers.Dense(3)(y), attention])
+        assert model.outputs[1].shape == (None, None, None)
+        t = np.array([[1, 2, 3, 0, 0], [4, 5, 6, 7, 8]])
+        m = data()[1][:2]
+        output, attention = model.predict([t, m], verbose=0)
+        # The mask of the tokens is seen, though the layer is called with two tensors.
+        assert_close(attention[0, 3:], np.zeros((2, PLACES)))
+        assert_close(output[0, 3:], np.tile(output[0, 2], (2, 1)))
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+        assert_close(again.predict([t, m], verbose=0), [output, attention])
+        model.export(tmp_path / "saved", verbose=False)
+        saved = tf.saved_model.load(tmp_path / "saved")
+        found = saved.serve([tf.constant(t, tf.int32), tf.constant(m)])
+        assert_close(found, [output, attention], 1e-5)
+
+    def test_the_mask_of_a_memory_is_taken_from_it(self):
+        x = data()[0]
+        tokens = np.array([[1, 2, 0, 0]] * BATCH)
+        memory = keras.layers.Embedding(9, DEPTH, mask_zero=True)(tokens)
+        layer = make(return_attention=True)
+        _, attention = layer(x, memory=memory)
+        assert_close(attention[:, 2:], np.zeros((BATCH, 2)))
+
+    @JIT
+    def test_every_weight_moves(self, jit):
+        x, memory = keras.Input((None, FEATURES)), keras.Input((None, DEPTH))
+        layer = klv.AttentionLSTM(
+            UNITS,
+            initial_state="memory",
+            coverage_penalty=0.1,
+            dropout=0.2,
+            recurrent_dropout=0.2,
+            attention_regularizer="l2",
+        )
+        model = keras.Model([x, memory], layer(x, memory=memory))
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit)
+        before = model.get_weights()
+        for places in (PLACES, 3):
+            arrays = [data()[0], data()[1][:, :places]]
+            model.fit(arrays, np.ones((BATCH, UNITS)), verbose=0)
+        after = zip(model.trainable_weights, before, strict=True)
+        assert [w.path for w, b in after if np.all(w.numpy() == b)] == []
+
+    def test_configuration(self):
+        layer = klv.AttentionLSTM(
+            3,
+            attention_units=2,
+            scoring="multiplicative",
+            hard=True,
+            return_context=True,
+            coverage_penalty=0.3,
+            expected_share=0.1,
+            hard_inference="greedy",
+            initial_state="memory",
+            memory_features=4,
+        )
+        again = klv.AttentionLSTM.from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
+        assert (
+            again.cell.shown
+            == layer.cell.shown
+            == ("context", "coverage", "log_probability", "entropy")
+        )
+
+    def test_describe(self):
+        text = klv.describe(klv.AttentionLSTM, 3, 5, memory_features=2, attention_units=4)
+        assert "context_kernel     (2, 20)" in text
+        with pytest.raises(ValueError, match="memory_features"):
+            klv.describe(klv.AttentionLSTM)
+
+    def test_it_is_no_variant_of_a_layer_without_memory(self):
+        assert "AttentionLSTM" not in klv.list_variants()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"scoring": "dot"}, "scoring='dot'"),
+            ({"attention_units": 0}, "attention_units=0"),
+            ({"memory_features": 1.5}, "memory_features=1.5"),
+            ({"coverage_penalty": -1}, "coverage_penalty=-1"),
+            ({"expected_share": 0.1}, "hard=True"),
+            ({"hard": True, "expected_share": 2}, "expected_share=2"),
+            ({"hard": True, "hard_inference": "soft"}, "hard_inference='soft'"),
+            ({"initial_state": "memory", "stateful": True}, "stateful=True"),
+            ({"initial_state": "annotations"}, "initial_state='annotations'"),
+            ({"return_atention": True}, "return_attention"),
+        ],
+        ids=str,
+    )
+    def test_arguments(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            klv.AttentionLSTM(3, **options)
+
+    def test_calls(self):
+        x, memory = data()
+        with pytest.raises(ValueError, match="memory=\\.\\.\\."):
+            klv.AttentionLSTM(3)(x)
+        with pytest.raises(ValueError, match="memory=\\.\\.\\."):
+            klv.AttentionLSTM(3)(keras.Input((None, FEATURES)))
+        layer = make()
+        for bad in (memory[0], memory[..., :1], memory[:3]):
+            with pytest.raises(ValueError, match="memory"):
+                layer(x, memory=bad)
+        with pytest.raises(ValueError, match="memory_mask"):
+            layer(x, memory=memory, memory_mask=SEEN[:, :3])
+        with pytest.raises(ValueError, match="memory_features|memory"):
+            make(memory_features=3)
+        with pytest.raises(ValueError, match=r"memory=\.\.\."):
+            keras.layers.Bidirectional(klv.AttentionLSTM(3))(x)
