@@ -56,6 +56,9 @@ class AttentionLSTMCell(LSTMFamilyCell):
         attention_regularizer, attention_constraint: penalty and constraint of these kernels.
         **kwargs: what `LSTMFamilyCell` takes.
 
+    Weights: `4 n (m + n + d + 1) + d k + n k + 2 k + n + 1` for m inputs, n units and d features
+    of an annotation.
+
     A call needs annotations: `with cell.attending(memory): ...`; `klv.AttentionLSTM` does it.
 
     Raises:
