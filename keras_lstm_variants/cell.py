@@ -86,6 +86,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     output_apart: ClassVar[bool] = False
     # Names of the states that count steps: they have no gradient and are not learned.
     counters: ClassVar[tuple[str, ...]] = ()
+    # Names of the states that add something up over the steps, and that no step reads: where
+    # the gradient between steps is stopped or clipped, theirs is not.
+    sums: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -187,8 +190,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     def derive(self, compute: Callable[[], Any], by_row: bool = False) -> DerivedWeight:
         """What `compute()` makes of the cell's weights, once a loop instead of once a step.
 
-        To be called in `build`. The result goes into `product` as `kernel`, and has a `value`.
-        With `by_row` it is (batch, ...), made of constants, and for `step` alone to use.
+        To be called before the first step, in `build` as a rule. The result goes into
+        `product` as `kernel`, and has a `value`. With `by_row` it is (batch, ...), made of
+        constants, and for `step` alone to use.
         """
         self.derived_weights.append(DerivedWeight(compute, by_row))
         return self.derived_weights[-1]
@@ -196,8 +200,8 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     def constant(self, name: str) -> DerivedWeight:
         """A tensor (batch, ...) that is the same at every step, as a memory to look into.
 
-        To be called in `build`; its `value` exists while `derived_as` gives it one. Not for
-        inputs and states: a loop hands these out step by step.
+        To be called before the first step; its `value` exists while `derived_as` gives it one.
+        Not for inputs and states: a loop hands these out step by step.
         """
 
         def missing() -> Any:

@@ -1,9 +1,23 @@
+import gc
 import os
 
 import pytest
 
 # Before TensorFlow starts: its notes on the machine are no part of a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten():
+    """TensorFlow keeps every custom gradient, and with it all graphs, until the process ends."""
+    from tensorflow.python.framework import ops
+
+    registry = ops.gradient_registry._registry
+    before = set(registry)
+    yield
+    for name in set(registry) - before:
+        del registry[name]
+    gc.collect()
 
 
 @pytest.fixture

@@ -129,8 +129,8 @@ class TestEquations:
 class TestLoops:
     """The fast loop, and what a recurrent layer of Keras can do."""
 
-    def gradients(self, layer, jit=False, masks=None, known=True):
-        x, memory = data()
+    def gradients(self, layer, jit=False, masks=None, known=True, memory=None):
+        x, memory = (data()[0], data()[1] if memory is None else memory)
 
         def graph(x, memory):
             with tf.GradientTape() as tape:
@@ -179,9 +179,55 @@ class TestLoops:
 
     def test_of_the_last_step_only(self):
         x, memory = data()
-        whole = make(**ALL)(x, memory=memory)
-        last = make(**{**ALL, "return_sequences": False})(x, memory=memory)
-        assert_close(last, [*(v[:, -1] for v in whole[:3]), *whole[3:]])
+        whole, last = make(**ALL), make(**{**ALL, "return_sequences": False})
+        expected = whole(x, memory=memory)
+        assert_close(last(x, memory=memory), [*(v[:, -1] for v in expected[:3]), *expected[3:]])
+        # With padding, of the last step that there is.
+        padded = last(x, memory=memory, mask=np.arange(TIME)[None] < np.full((BATCH, 1), 4))
+        assert_close(padded, last(x[:, :4], memory=memory))
+        nothing = last(x[:, :0], memory=memory)
+        assert not any(np.any(v) for v in nothing)
+
+    def test_a_memory_without_places(self):
+        x, memory = data()
+        y = make(**ALL, initial_state="memory", coverage_penalty=1.0)(x, memory=memory[:, :0])
+        masked = make(**ALL, initial_state="memory")(
+            x, memory=memory, memory_mask=np.zeros((BATCH, PLACES))
+        )
+        assert y[2].shape == (BATCH, TIME, 0)
+        assert_close([y[0], y[1], *y[3:]], [masked[0], masked[1], *masked[3:]])
+
+    def test_what_is_masked_is_not_seen_whatever_it_is(self):
+        x, memory = data()
+        layer = make(**ALL)
+        expected = layer(x, memory=memory, memory_mask=SEEN)
+        memory[~SEEN] = np.nan
+        # Any number but 0 is true.
+        assert_close(layer(x, memory=memory, memory_mask=SEEN * 2.5), expected, 0)
+        found = self.gradients(layer, masks={"memory_mask": SEEN}, memory=memory)
+        assert all(np.isfinite(g).all() for g in found[1])
+
+    @pytest.mark.parametrize(
+        "options", [{"stop_gradient_every": 2}, {"clip_state_gradients": 1e-4}], ids=str
+    )
+    @pytest.mark.parametrize("engine", ["auto", "plain"])
+    def test_truncation_leaves_the_penalty_alone(self, options, engine):
+        x, memory = data()
+        options = {**options, "engine": engine, "coverage_penalty": 1.0}
+        layer = make(return_attention=True, return_sequences=True, **options)
+
+        @tf.function
+        def both(x, memory):
+            with tf.GradientTape(persistent=True) as tape:
+                _, attention = layer(x, memory=memory)
+                (own,) = layer.losses
+                same = tf.reduce_mean(tf.reduce_sum((1 - tf.reduce_sum(attention, 1)) ** 2, -1))
+            # Each of the weights, of whose gradient the steps' own parts are most.
+            weight = layer.cell.score_kernel.value
+            return tape.gradient(own, weight), tape.gradient(same, weight)
+
+        own, same = both(tf.constant(x), tf.constant(memory))
+        assert_close(own, same, 1e-5)
 
     def test_all_states(self):
         x, memory = data()
@@ -221,202 +267,21 @@ class TestLoops:
         assert {w.dtype for w in layer.weights} == {"float32"}
         assert_close(half, full, 0.05)
 
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+    def test_sums_over_many_steps(self, policy):
+        steps, places = 600, 50
+        x, memory = np.zeros((1, steps, 1)), np.ones((1, places, 2))
+        layer = klv.AttentionLSTM(2, coverage_penalty=1.0, dtype=policy)
+        layer.build(x.shape, memory_shape=memory.shape)
 
-class TestHard:
-    def digits(self, places, attention):
-        """Numbers that draw these places (time) from this attention (batch, time, places)."""
-        middle = np.cumsum(attention, -1) - attention / 2
-        u = np.take_along_axis(middle, places[None, :, None], -1)[..., 0]
-        high = np.floor(u * 256)
-        return np.stack([high, np.floor((u * 256 - high) * 256)], -1)
+        @tf.function
+        def penalty(x, memory):
+            layer(x, memory=memory)
+            return layer.losses[0]
 
-    @pytest.mark.parametrize("instead", ["expected", "greedy", "sample"])
-    def test_against_numpy(self, instead):
-        x, memory = data("float64")
-        layer = make(hard=True, hard_inference=instead, **ALL, dtype="float64")
-        kept = []
-        digits_of = layer._digits
-        layer._digits = lambda *args: kept.append(digits_of(*args)) or kept[-1]
-        found = layer(x, memory=memory, mask=MASK, memory_mask=SEEN)
-        digits = np.asarray(kept[0])
-        assert ((digits >= 0) & (digits < 256)).all() == (instead == "sample")
-        expected = equations.attention_lstm(
-            weights_of(layer), x, memory, mask=MASK, memory_mask=SEEN, digits=digits
-        )
-        names = ("output", "context", "attention", "h", "c")
-        assert_close(found, [expected[name] for name in names], 1e-6)
-        names = ("log_probability", "entropy")
-        assert_close([layer.draws[n] for n in names], [expected[n] for n in names], 1e-6)
-
-    def test_places_are_drawn_as_often_as_their_share_says(self):
-        layer = make(hard=True, hard_inference="sample", return_context=True, return_attention=True)
-        rows = 20_000
-        x = np.zeros((rows, 1, FEATURES), "float32")
-        memory = np.tile(np.arange(3.0, dtype="float32")[None, :, None], (rows, 1, DEPTH))
-        layer.cell.beta_bias.assign([50.0])
-        _, context, attention = layer(x, memory=memory)
-        places = np.rint(np.asarray(context)[:, 0])
-        assert_close(context[:, 0], places)
-        counts = np.bincount(places.astype(int), minlength=3) / rows
-        assert np.max(np.abs(counts - np.asarray(attention)[0])) < 0.015
-
-    def test_the_part_of_the_rows_that_takes_the_expectation(self):
-        layer = make(hard=True, expected_share=0.25)
-        digits = np.asarray(layer._digits(4000, 3, True))
-        expected = digits[..., 0] == -1
-        assert (expected == expected[:, :1]).all()
-        assert abs(expected[:, 0].mean() - 0.25) < 0.03
-        assert digits[~expected].min() >= 0
-        assert digits[~expected].max() == 255
-
-    def test_the_gradient_is_that_of_the_expected_loss(self):
-        """All draws of two steps over three places, each with its probability."""
-        random = np.random.default_rng(1)
-        x = tf.constant(random.normal(size=(1, 2, FEATURES)))
-        memory = tf.constant(random.normal(size=(1, 3, DEPTH)))
-        cell = make(hard=True, dtype="float64").cell
-        cell.show(("attention", "log_probability", "entropy"))
-        weights = [w.value for w in cell.trainable_weights]
-        layer = klv.RecurrentLayer(cell, dtype="float64")
-        exact, estimates = 0.0, []
-        with tf.GradientTape() as outer:
-            for first in range(3):
-                for second in range(3):
-                    places = np.array([first, second])
-                    with cell.attending(memory):
-                        start = [*cell.get_initial_state(1), *cell.nothing_shown(1)]
-
-                        def loss_of(digits, start=start):
-                            steps = tf.concat([x, digits], -1)
-                            result = layer._loop(steps, start, None, False, True)
-                            attention, log_p = result.state_sequences[2], result.states[3]
-                            return tf.reduce_sum(result.last_output**2), attention, log_p[0, 0]
-
-                        # The attention of the second step depends on the first draw.
-                        attention = np.full((1, 2, 3), 1 / 3)
-                        for _ in range(2):
-                            digits = self.digits(places, attention)
-                            attention = loss_of(digits)[1].numpy()
-                        digits = self.digits(places, attention)
-                        with tf.GradientTape() as tape:
-                            tape.watch(weights)
-                            loss, attention, log_p = loss_of(digits)
-                            surrogate = loss + tf.stop_gradient(loss) * log_p
-                        gradient = tape.gradient(surrogate, weights)
-                    chosen = attention.numpy()[0, [0, 1], places]
-                    assert_close(np.exp(log_p), np.prod(chosen), 1e-6)
-                    estimates.append((float(tf.exp(log_p)), gradient))
-                    exact += tf.exp(log_p) * loss
-        assert_close(sum(p for p, _ in estimates), 1.0, 1e-6)
-        expected = outer.gradient(exact, weights, unconnected_gradients="zero")
-        for k, e in enumerate(expected):
-            found = sum(p * (0 if g[k] is None else g[k].numpy()) for p, g in estimates)
-            assert_close(found + np.zeros(e.shape), e, 1e-6)
-
-    def model(self, loss="mse", mask=False, **options):
-        x = keras.Input((None, FEATURES))
-        memory = keras.Input((None, DEPTH))
-        masked = keras.layers.Masking(-9.0)(x) if mask else x
-        y = klv.AttentionLSTM(UNITS, hard=True, return_sequences=True, name="reader")(
-            masked, memory=memory
-        )
-        model = klv.HardAttentionModel([x, memory], keras.layers.Dense(2)(y), **options)
-        model.compile(keras.optimizers.SGD(0.0), loss)
-        randomize(model)
-        return model
-
-    @pytest.mark.parametrize(
-        "loss", ["mse", keras.losses.MeanAbsoluteError(), keras.losses.Huber(reduction="sum")]
-    )
-    def test_the_losses_of_rows_are_the_compiled_loss(self, loss):
-        x, memory = data()
-        x[:, 4:] = -9.0
-        model = self.model(loss, mask=True)
-        y = np.ones((BATCH, TIME, 2), "float32")
-        y_pred = model([x, memory])
-        for weight in (None, np.arange(BATCH, dtype="float32")[:, None], np.eye(BATCH, TIME)):
-            rows = model.row_losses(y, y_pred, weight)
-            assert rows.shape == (BATCH,)
-            whole = keras.Model.compute_loss(model, None, y, y_pred, weight)
-            assert_close(np.mean(rows), whole, 1e-5)
-
-    def test_targets_of_a_lower_rank(self):
-        x, memory = data()
-        inputs = [keras.Input((None, FEATURES)), keras.Input((None, DEPTH))]
-        y = klv.AttentionLSTM(UNITS, hard=True)(inputs[0], memory=inputs[1])
-        model = klv.HardAttentionModel(inputs, keras.layers.Dense(1)(y))
-        model.compile("sgd", "mse")
-        y, y_pred = np.arange(BATCH, dtype="float32"), model([x, memory])
-        assert_close(model.row_losses(y, y_pred), (np.asarray(y_pred)[:, 0] - y) ** 2)
-
-    def test_the_gradient_of_the_model(self):
-        x, memory = data()
-        y = np.ones((BATCH, TIME, 2), "float32")
-        model = self.model(entropy_weight=0.1, reinforce_weight=2.0)
-        reader = model.get_layer("reader")
-        digits = reader._digits(BATCH, TIME, True)
-        reader._digits = lambda *_: digits
-        model.baseline.assign(0.7)
-        model.rounds.assign(1)
-        weights = [w.value for w in model.trainable_weights]
-        with tf.GradientTape() as tape:
-            y_pred = model([x, memory], training=True)
-            loss = model.compute_loss(None, y, y_pred, training=True)
-        found = tape.gradient(loss, weights)
-        with tf.GradientTape() as tape:
-            y_pred = model([x, memory], training=True)
-            rows = tf.reduce_mean((y_pred - y) ** 2, axis=(1, 2))
-            draws = reader.draws
-            advantage = tf.stop_gradient(rows) - 0.7
-            total = rows + 2.0 * advantage * draws["log_probability"] - 0.1 * draws["entropy"]
-            total = tf.reduce_mean(total)
-        assert_close(found, tape.gradient(total, weights), 1e-5)
-        assert_close(model.baseline.value, 0.9 * 0.7 + 0.1 * np.mean(rows), 1e-6)
-        assert_close(loss, np.mean(rows) - 0.1 * np.mean(draws["entropy"]), 1e-5)
-
-    @JIT
-    def test_it_learns(self, jit, tmp_path):
-        """Which of the places is marked: its other number is the answer."""
-        random = np.random.default_rng(0)
-        rows = 512
-        marked = random.integers(4, size=rows)
-        memory = random.normal(size=(rows, 4, 2)).astype("float32")
-        memory[..., 1] = np.eye(4)[marked] * 4
-        y = memory[np.arange(rows), marked, :1]
-        inputs = [keras.Input((2, 1)), keras.Input((4, 2))]
-        attention = klv.AttentionLSTM(12, hard=True, name="reader")(inputs[0], memory=inputs[1])
-        model = klv.HardAttentionModel(inputs, keras.layers.Dense(1)(attention))
-        keras.utils.set_random_seed(1)
-        randomize(model)
-        model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=jit)
-        x = [np.ones((rows, 2, 1), "float32"), memory]
-        before = model.evaluate(x, y, verbose=0)
-        model.fit(x, y, epochs=15, batch_size=64, verbose=0)
-        after = model.evaluate(x, y, verbose=0)
-        assert after < 0.3 * before
-        model.save(tmp_path / "hard.keras")
-        again = keras.saving.load_model(tmp_path / "hard.keras")
-        assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0))
-        assert_close(again.baseline.value, model.baseline.value)
-        assert again.evaluate(x, y, verbose=0) == pytest.approx(after)
-
-    def test_bad_models(self):
-        x, memory = keras.Input((2, 1)), keras.Input((4, 2))
-        soft = klv.AttentionLSTM(3)(x, memory=memory)
-        with pytest.raises(ValueError, match="hard=True"):
-            klv.HardAttentionModel([x, memory], soft)
-        hard = klv.AttentionLSTM(3, hard=True)(x, memory=memory)
-        with pytest.raises(ValueError, match="one output"):
-            klv.HardAttentionModel([x, memory], [hard, soft])
-        with pytest.raises(ValueError, match="entropy_weight=-1"):
-            klv.HardAttentionModel([x, memory], hard, entropy_weight=-1)
-        model = klv.HardAttentionModel([x, memory], hard)
-        with pytest.raises(ValueError, match="loss"):
-            model.compile("sgd")
-        with pytest.raises(ValueError, match=r"loss\.reduction"):
-            model.compile("sgd", keras.losses.MeanSquaredError(reduction="mean_with_sample_weight"))
-        with pytest.raises(ValueError, match="loss_weights"):
-            model.compile("sgd", "mse", loss_weights=[2.0])
+        found = penalty(x, memory)
+        assert_close(found, np.float32(places * (1 - steps / places) ** 2), 1e-4)
+        assert found.dtype.name == ("float64" if policy == "float64" else "float32")
 
 
 class TestModels:
@@ -537,5 +402,11 @@ class TestBadInput:
             layer(x, memory=memory, memory_mask=SEEN[:, :3])
         with pytest.raises(ValueError, match="memory_features|memory"):
             make(memory_features=3)
+        with pytest.raises(ValueError, match="two tensors"):
+            layer([x, memory])
+        with pytest.raises(ValueError, match="ragged memory"):
+            layer(x, memory=tf.ragged.constant([[[1.0, 2.0]]] * BATCH, ragged_rank=1))
+        with pytest.raises(ValueError, match="memory"):
+            make(return_context=True).compute_output_shape((2, 3, 4))
         with pytest.raises(ValueError, match=r"memory=\.\.\."):
             keras.layers.Bidirectional(klv.AttentionLSTM(3))(x)

@@ -33,7 +33,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
     `hard=True` one place is drawn from $\alpha$ while training, $z = \beta a_l$; elsewhere z is
     its expectation, the equation above.
 
-    Deviation: the paper adds a constant to every score, which changes nothing in a softmax.
+    Deviations: the paper adds a constant to every score, which changes nothing in a softmax;
+    and the score's width k is that of an annotation there, `units` by default here.
 
     Reference: Xu et al. 2015, Show, attend and tell, arXiv 1502.03044. The multiplicative
     score: Luong, Pham & Manning 2015, arXiv 1508.04025, in the scaled form of Vaswani et al.
@@ -73,6 +74,7 @@ class AttentionLSTMCell(LSTMFamilyCell):
         TensorShape([2, 4])
     """
 
+    sums = ("coverage", "log_probability", "entropy")
     reference = "Xu et al. 2015, Show, attend and tell"
 
     def __init__(
@@ -166,7 +168,7 @@ class AttentionLSTMCell(LSTMFamilyCell):
         memory = ops.cast(ops.convert_to_tensor(memory), self.compute_dtype)
         seen = ops.ones_like(memory[..., 0])
         if memory_mask is not None:
-            seen = seen * ops.cast(memory_mask, self.compute_dtype)
+            seen = seen * ops.cast(ops.cast(memory_mask, "bool"), self.compute_dtype)
             # Whatever stands in a masked place, NaN too, is not seen.
             memory = ops.where(seen[..., None] > 0, memory, ops.zeros_like(memory))
         before, self._attended = self._attended, tuple(memory.shape)
@@ -195,13 +197,26 @@ class AttentionLSTMCell(LSTMFamilyCell):
     def state_size(self) -> list[int]:
         return [self.units, self.units]
 
+    @property
+    def wide_dtype(self) -> str:
+        """For shares and sums of them: in half precision these stop growing early."""
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
     def nothing_shown(self, batch_size: Any) -> list[Any]:
         """The further states before the first step, which follow h and c."""
-        none = ops.zeros_like(self.seen.value)
-        by_name = {"context": ops.zeros_like(self.memory.value[:, 0])}
-        by_name |= dict.fromkeys(("attention", "coverage"), none)
-        by_name |= {name: ops.zeros_like(none[:, :1]) for name in ("log_probability", "entropy")}
-        return [by_name[name] for name in self.shown]
+        seen, features = self.seen.value, self.memory.value.shape[-1]
+        wide = self.wide_dtype
+        by_name = {
+            "context": lambda: ops.zeros((batch_size, features), dtype=self.compute_dtype),
+            "attention": lambda: ops.zeros_like(seen),
+            "coverage": lambda: ops.zeros_like(seen, dtype=wide),
+            "log_probability": lambda: ops.zeros((batch_size, 1), dtype=wide),
+            "entropy": lambda: ops.zeros((batch_size, 1), dtype=wide),
+        }
+        return [by_name[name]() for name in self.shown]
+
+    def get_dropout_mask(self, step_input: Any) -> Any:
+        return super().get_dropout_mask(self.apart(step_input)[0])
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         x, digits = self.apart(inputs)
@@ -225,7 +240,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
         log_alpha, alpha = self.attend(h)
         chosen = self.choose(alpha, z["digits"]) if "digits" in z else alpha
         beta = self.beta(h)
-        context = beta * ops.sum(chosen[..., None] * self.memory.value, axis=1)
+        context = ops.cast(chosen, self.compute_dtype)[..., None] * self.memory.value
+        context = beta * ops.sum(context, axis=1)
         a = self.recur(h, onto=z["a"], training=training)
         a = self.product(context, self.context_kernel, onto=a)
         i, f, g, o = self.split(a)
@@ -237,7 +253,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
         new = {"context": context, "attention": alpha}
         old = dict(zip(self.shown, shown, strict=True))
         if "coverage" in old:
-            new["coverage"] = old["coverage"] + alpha
+            # Where Keras hands out the states, in its plain loop, it casts them.
+            new["coverage"] = old["coverage"] + ops.cast(alpha, old["coverage"].dtype)
         if "entropy" in old:
             new |= self.of_the_draw(old, log_alpha, alpha, chosen, z["digits"])
         return h, c, *(new[name] for name in self.shown)
@@ -250,6 +267,7 @@ class AttentionLSTMCell(LSTMFamilyCell):
             e = ops.matmul(ops.tanh(keys + query), ops.convert_to_tensor(self.score_kernel))[..., 0]
         else:
             e = ops.sum(keys * query, axis=-1) / keys.shape[-1] ** 0.5
+        e, seen = ops.cast(e, self.wide_dtype), ops.cast(seen, self.wide_dtype)
         log_alpha = ops.log_softmax(ops.where(seen > 0, e, _HIDDEN)) * seen
         return log_alpha, ops.exp(log_alpha) * seen
 
@@ -261,15 +279,14 @@ class AttentionLSTMCell(LSTMFamilyCell):
 
     def choose(self, alpha: Any, digits: Any) -> Any:
         """One place, with the probabilities alpha; or what else the first digit says."""
-        first, second = ops.split(ops.cast(digits, "float32"), 2, axis=-1)
-        share = ops.cast(ops.stop_gradient(alpha), "float32")
+        first, second = ops.split(ops.cast(digits, self.wide_dtype), 2, axis=-1)
+        share = ops.stop_gradient(alpha)
         up_to = ops.cumsum(share, axis=-1)
         # Of the whole sum, which is 1 but for rounding.
         drawn = (first + second / DIGIT) / DIGIT * up_to[:, -1:]
-        one = ops.logical_and(up_to > drawn, up_to - share <= drawn)
         best = share == ops.max(share, axis=-1, keepdims=True)
-        best = ops.logical_and(best, ops.cumsum(ops.cast(best, "int32"), axis=-1) == 1)
-        one = ops.where(first == GREEDY, ops.logical_and(best, share > 0), one)
+        likeliest = ops.logical_and(best, share > 0)
+        one = _first(ops.where(first == GREEDY, likeliest, up_to > drawn))
         return ops.where(first == EXPECTED, alpha, ops.cast(one, alpha.dtype))
 
     def of_the_draw(
@@ -279,7 +296,10 @@ class AttentionLSTMCell(LSTMFamilyCell):
         drawn = ops.logical_and(digits[:, :1] >= 0, digits[:, :1] < DIGIT)
         log_p = ops.sum(ops.stop_gradient(chosen) * log_alpha, axis=-1, keepdims=True)
         entropy = -ops.sum(alpha * log_alpha, axis=-1, keepdims=True)
-        return {
-            "log_probability": old["log_probability"] + ops.where(drawn, log_p, 0.0),
-            "entropy": old["entropy"] + entropy,
-        }
+        new = {"log_probability": ops.where(drawn, log_p, 0.0), "entropy": entropy}
+        return {name: old[name] + ops.cast(value, old[name].dtype) for name, value in new.items()}
+
+
+def _first(found: Any) -> Any:
+    """The first place of each row for which `found` (batch, places) is true."""
+    return ops.logical_and(found, ops.cumsum(ops.cast(found, "int32"), axis=-1) == 1)

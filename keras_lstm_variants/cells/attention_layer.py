@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import get_keras_mask
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.attention import DIGIT, EXPECTED, GREEDY, AttentionLSTMCell
@@ -23,12 +23,16 @@ class AttentionLSTM(CellLayer):
             the mean annotation, one for h and one for c, as in the paper.
         return_context: also return the context, (batch, time, features of an annotation).
         return_attention: also return alpha, (batch, time, places): the map one can look at.
-            Both come right after the output: `(output[, context][, attention], *states)`; of
-            the last step only without `return_sequences`; and are zero at masked steps.
+            Both come right after the output: `(output[, context][, attention], *states)`. With
+            `return_sequences` they are zero at masked steps; without, they are those of the
+            last step that is not masked, (batch, ...).
         coverage_penalty: lambda of the doubly stochastic penalty
             $\lambda \sum_l (1 - \sum_t \alpha_{t,l})^2$, the mean over the batch: every place
             is to be looked at, once in sum. Masked steps, masked places and rows without a
-            step do not count. 1 in the paper; 0 is none.
+            step do not count. 1 in the paper; 0 is none. (The authors' code sums over the batch
+            and averages over places.)
+        hard: draw one place a step in training. A `klv.HardAttentionModel` has the gradient for
+            it; in another model the draws are made, and nothing learns which were good.
         expected_share: with `hard=True`, the part of the rows of a batch, at random, that take
             the expectation in training instead of drawing places. Default 0.5, as in the paper.
         hard_inference: with `hard=True`, what replaces the draw outside of training:
@@ -93,8 +97,22 @@ class AttentionLSTM(CellLayer):
             "coverage": self.coverage_penalty > 0,
         }
         self.cell.show((*(name for name, wanted in shown.items() if wanted), *sums))
-        # Of the last call, for `HardAttentionModel`: sums over the steps of a row (batch,).
-        self.draws: dict[str, Any] | None = None
+        # Where `HardAttentionModel` collects what its calls have drawn: of each call the sums
+        # over the steps of a row, (batch,).
+        self.draws: list[dict[str, Any]] | None = None
+
+    def __call__(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(sequences, list | tuple) or isinstance(kwargs.get("memory"), list | tuple):
+            raise ValueError(
+                f"{self.name} takes two tensors, called as `layer(sequences, memory=annotations)`. "
+                "Received: a list or tuple"
+            )
+        if engine.is_ragged(kwargs.get("memory")):
+            raise ValueError(
+                f"{self.name} takes no ragged memory. Make it dense and mask the padding: "
+                "`memory.to_tensor()` and `memory_mask=tf.sequence_mask(memory.row_lengths())`."
+            )
+        return super().__call__(sequences, *args, **kwargs)
 
     def build(
         self, sequences_shape: Any, initial_state_shape: Any = None, memory_shape: Any = None
@@ -134,18 +152,21 @@ class AttentionLSTM(CellLayer):
             if self.hard:
                 digits = self._digits(batch, steps, training)
                 sequences = ops.concatenate([sequences, digits], axis=-1)
-            every = self.return_all_states or self.return_context or self.return_attention
+            every = self.return_all_states or (
+                self.return_sequences and (self.return_context or self.return_attention)
+            )
             result = self._loop(sequences, states, mask, training, every)
             sums = dict(zip(self.cell.shown, result.states[2:], strict=True))
             if self.coverage_penalty:
                 self.add_loss(self._penalty(sums["coverage"], mask))
-        if self.hard:
-            self.draws = {name: sums[name][:, 0] for name in ("log_probability", "entropy")}
+        if self.draws is not None:
+            names = ("log_probability", "entropy")
+            self.draws.append({name: sums[name][:, 0] for name in names})
         histories = result.state_sequences
         returned = self._returned(
             result._replace(states=result.states[:2], state_sequences=histories and histories[:2])
         )
-        shown = self._shown(histories, mask)
+        shown = self._shown(histories if self.return_sequences else None, sums, mask)
         if not shown:
             return returned
         returned = returned if isinstance(returned, tuple) else (returned,)
@@ -180,7 +201,10 @@ class AttentionLSTM(CellLayer):
 
     def _mean_annotation(self) -> Any:
         memory, seen = self.cell.memory.value, self.cell.seen.value[..., None]
-        return ops.sum(memory * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1)
+        if self.compute_dtype != "float64":  # of many places, a sum in half precision overflows
+            memory, seen = ops.cast(memory, "float32"), ops.cast(seen, "float32")
+        mean = ops.sum(memory * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1)
+        return ops.cast(mean, self.compute_dtype)
 
     def _digits(self, batch: Any, steps: Any, training: bool) -> Any:
         """What each step is to draw with: the digits of a uniform number, or what else to do."""
@@ -197,24 +221,26 @@ class AttentionLSTM(CellLayer):
         return ops.cast(digits, self.compute_dtype)
 
     def _penalty(self, coverage: Any, mask: Any) -> Any:
-        seen = ops.cast(self.cell.seen.value, "float32")
-        missed = ops.sum(seen * ops.square(1 - ops.cast(coverage, "float32")), axis=-1)
+        seen = ops.cast(self.cell.seen.value, coverage.dtype)
+        missed = ops.sum(seen * ops.square(1 - coverage), axis=-1)
         rows = ops.ones_like(missed)
         if mask is not None:
-            rows = ops.cast(ops.any(mask, axis=1), "float32")
+            rows = ops.cast(ops.any(mask, axis=1), missed.dtype)
         mean = ops.sum(missed * rows) / ops.maximum(ops.sum(rows), 1)
         return self.coverage_penalty * mean
 
-    def _shown(self, histories: Any, mask: Any) -> list[Any]:
+    def _shown(self, histories: Any, last: dict[str, Any], mask: Any) -> list[Any]:
         """Context and attention, as far as wanted, in the order of processing."""
+        names = [name for name in ("context", "attention") if name in self.cell.shown]
+        if histories is None:
+            return [ops.cast(last[name], self.compute_dtype) for name in names]
         found = []
-        for name in ("context", "attention"):
-            if name in self.cell.shown:
-                values = ops.cast(histories[2 + self.cell.shown.index(name)], self.compute_dtype)
-                if mask is not None:
-                    on = ops.flip(mask, axis=1) if self.go_backwards else mask
-                    values = values * ops.cast(on, values.dtype)[..., None]
-                found.append(values if self.return_sequences else values[:, -1])
+        for name in names:
+            values = ops.cast(histories[2 + self.cell.shown.index(name)], self.compute_dtype)
+            if mask is not None:
+                on = ops.flip(mask, axis=1) if self.go_backwards else mask
+                values = values * ops.cast(on, values.dtype)[..., None]
+            found.append(values)
         return found
 
     def compute_output_spec(
@@ -237,6 +263,8 @@ class AttentionLSTM(CellLayer):
     def compute_output_shape(
         self, sequences_shape: Any, initial_state_shape: Any = None, memory_shape: Any = None
     ) -> Any:
+        if self.return_context or self.return_attention:
+            self.cell.features_of_memory(memory_shape)
         batch, steps = sequences_shape[:2]
         time = (steps,) if self.return_sequences else ()
         shapes = [(batch, *time, self.units)]

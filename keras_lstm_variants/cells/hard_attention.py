@@ -4,7 +4,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import LossFunctionWrapper, get_keras_mask, layers_of
 from keras_lstm_variants.cells.attention_layer import AttentionLSTM
 from keras_lstm_variants.registry import register
@@ -26,7 +26,8 @@ class HardAttentionModel(keras.Model):
     Reference: Xu et al. 2015, Show, attend and tell, arXiv 1502.03044, section 4.1; Williams
     1992. The weight of the entropy is that of the authors' code, as we remember it.
     Deviations: the loss C is as compiled, a mean over steps by default, not a sum; and who
-    takes the expectation instead (`expected_share`) is decided for each row.
+    takes the expectation instead (`expected_share`) is decided for each row. C is the compiled
+    loss; penalties that layers add, as that of coverage, are no part of it.
 
     Args:
         inputs, outputs: as of every functional model, with one output, whose first axis is the
@@ -37,11 +38,14 @@ class HardAttentionModel(keras.Model):
             loss of the first batch.
         **kwargs: `name`, `trainable`.
 
-    `compile` takes one loss, with its usual reduction, for the one output. `evaluate` and
-    `predict` draw nothing, unless the layer has `hard_inference="sample"`.
+    `compile` takes one loss, with its usual reduction, for the one output. The loss that `fit`
+    shows has the weighted entropy taken off, that of `evaluate` has not; `evaluate` and `predict`
+    draw nothing, unless the layer has `hard_inference="sample"`. `keras.models.clone_model`
+    makes one with the default weights; saving keeps them.
 
     Raises:
-        ValueError: there is no hard attention, or more than one output; a loss that is not one.
+        ValueError: there is no hard attention, or more than one output; a loss that is not one;
+            several replicas of a `tf.distribute` strategy.
 
     Example:
         >>> import keras, keras_lstm_variants as klv
@@ -77,8 +81,20 @@ class HardAttentionModel(keras.Model):
         self.baseline = self.add_weight(name="baseline", initializer="zeros", trainable=False)
         self.rounds = self.add_weight(name="baseline_rounds", initializer="zeros", trainable=False)
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        super().compile(*args, **kwargs)
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, **kwargs: Any
+    ) -> None:
+        if engine.replicas() > 1:
+            raise ValueError(
+                f"{self.name} trains on one device: the running mean of the losses is its own. "
+                f"Received: a strategy of {engine.replicas()} replicas"
+            )
+        if loss_weights is not None:
+            raise ValueError(
+                "With one loss, `loss_weights` must be None. "
+                f"Received: loss_weights={loss_weights!r}"
+            )
+        super().compile(optimizer, loss, **kwargs)
         loss = keras.losses.get(self.loss) if isinstance(self.loss, str) else self.loss
         allowed = ("sum_over_batch_size", "mean", "sum")
         if isinstance(loss, keras.losses.Loss):
@@ -90,11 +106,6 @@ class HardAttentionModel(keras.Model):
         else:
             raise ValueError(f"`loss` must be one loss. Received: loss={self.loss!r}")
         _checks.one_of("loss.reduction", self._reduction, allowed)
-        if kwargs.get("loss_weights") is not None:
-            raise ValueError(
-                "With one loss, `loss_weights` must be None. "
-                f"Received: loss_weights={kwargs['loss_weights']!r}"
-            )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         # Keras asks for it where `compile` is overridden.
@@ -106,6 +117,19 @@ class HardAttentionModel(keras.Model):
     def hard_layers(self) -> list[AttentionLSTM]:
         return [la for la in layers_of(self) if isinstance(la, AttentionLSTM) and la.hard]
 
+    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+        for layer in self.hard_layers:
+            layer.draws = []
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
+    def _drawn(self) -> list[dict[str, Any]]:
+        """What all hard layers have drawn in the last call of this model, which forgets it."""
+        found = []
+        for layer in self.hard_layers:
+            found += layer.draws or []
+            layer.draws = None
+        return found
+
     def compute_loss(
         self,
         x: Any = None,
@@ -115,26 +139,32 @@ class HardAttentionModel(keras.Model):
         training: bool = True,
     ) -> Any:
         loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        drawn = self._drawn()
         if not training:
             return loss
+        if not drawn:
+            raise ValueError(f"Call {self.name} before its loss is computed, in the same function.")
         cost = ops.stop_gradient(self.row_losses(y, y_pred, sample_weight))
         mean = ops.mean(cost)
         baseline = ops.where(self.rounds > 0, self.baseline, mean)
-        drawn = [layer.draws for layer in self.hard_layers]
         log_p = ops.cast(sum(d["log_probability"] for d in drawn), cost.dtype)
         entropy = ops.cast(sum(d["entropy"] for d in drawn), cost.dtype)
-        self.baseline.assign(
-            self.baseline_momentum * baseline + (1 - self.baseline_momentum) * mean
-        )
-        self.rounds.assign(self.rounds + 1)
+        # A loss that overflowed, a step that a loss-scaling optimizer leaves out, is left out.
+        finite = ops.isfinite(mean)
+        new = self.baseline_momentum * baseline + (1 - self.baseline_momentum) * mean
+        self.baseline.assign(ops.where(finite, new, self.baseline))
+        self.rounds.assign(self.rounds + ops.cast(finite, self.rounds.dtype))
         # Its value is of no interest; its gradient is the second term.
         reinforce = ops.mean((cost - baseline) * (log_p - ops.stop_gradient(log_p)))
         return loss + self.reinforce_weight * reinforce - self.entropy_weight * ops.mean(entropy)
 
     def row_losses(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The compiled loss, row by row (batch,): their mean is the loss."""
+        y, y_pred = keras.tree.flatten(y)[0], keras.tree.flatten(y_pred)[0]
+        if sample_weight is not None:
+            sample_weight = keras.tree.flatten(sample_weight)[0]
         values = ops.cast(self._unreduced(y, y_pred, sample_weight), "float32")
-        if not values.shape:
+        if len(values.shape) == 0:
             raise ValueError(
                 "The loss must have a value for each row, to say which draws were good. "
                 f"Received: loss={self.loss!r}, whose value is a single number"

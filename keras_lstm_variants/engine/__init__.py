@@ -2,5 +2,6 @@
 
 from keras_lstm_variants.engine.dispatch import output_size, run
 from keras_lstm_variants.engine.loop import Result, is_ragged
+from keras_lstm_variants.engine.xla import replicas
 
-__all__ = ["Result", "is_ragged", "output_size", "run"]
+__all__ = ["Result", "is_ragged", "output_size", "replicas", "run"]

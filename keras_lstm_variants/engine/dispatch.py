@@ -69,7 +69,9 @@ def run(
         "keep_outputs": keep_outputs,
         "keep_states": keep_states,
     }
-    edge = edges.edge(stop_gradient_every, clip_state_gradients)
+    summed, names = getattr(cell, "sums", ()), getattr(cell, "state_names", ())
+    sums = [k for k, name in enumerate(names) if name in summed]
+    edge = edges.edge(stop_gradient_every, clip_state_gradients, tuple(sums))
     sequences = tf.convert_to_tensor(sequences)
     if engine != "plain" and not unroll and not tf.executing_eagerly() and not _vectorized():
         if _is_plain_stack(cell):

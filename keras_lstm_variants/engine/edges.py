@@ -8,12 +8,15 @@ import tensorflow as tf
 Edge = Callable[[Any, list[Any]], list[Any]]
 
 
-def edge(stop_gradient_every: int | None, clip_state_gradients: float | None) -> Edge | None:
+def edge(
+    stop_gradient_every: int | None, clip_state_gradients: float | None, but: tuple[int, ...] = ()
+) -> Edge | None:
     """A function of a step's number and the gradients of the states before it; None if nothing.
 
     Args:
         stop_gradient_every: no gradient flows back across the edge before step k, 2k, ...
         clip_state_gradients: gradients are clipped to [-v, v], elementwise.
+        but: which states are left alone.
     """
     if stop_gradient_every is None and clip_state_gradients is None:
         return None
@@ -28,7 +31,8 @@ def edge(stop_gradient_every: int | None, clip_state_gradients: float | None) ->
         if stop_gradient_every is not None:
             stops = between & (tf.convert_to_tensor(time) % stop_gradient_every == 0)
             for_all = [tf.where(stops, tf.zeros_like(g), g) for g in for_all]
-        return for_all
+        both = zip(for_all, gradients, strict=True)
+        return [g if k in but else changed for k, (changed, g) in enumerate(both)]
 
     return change
 

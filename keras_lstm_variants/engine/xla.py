@@ -13,6 +13,11 @@ def compiled_by_xla() -> bool:
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
+def replicas() -> int:
+    """Among how many devices the strategy divides a batch."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def cores() -> int:
     """How many processor cores a loop may use; 1 where it runs on an accelerator."""
     if len(tf.config.list_logical_devices()) > len(tf.config.list_logical_devices("CPU")):
