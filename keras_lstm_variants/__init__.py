@@ -19,6 +19,8 @@ from keras_lstm_variants.cells import *  # noqa: F403
 from keras_lstm_variants.cells import __all__ as _cells
 from keras_lstm_variants.describe import describe
 from keras_lstm_variants.gated import GatedCell
+from keras_lstm_variants.generative import *  # noqa: F403
+from keras_lstm_variants.generative import __all__ as _generative
 from keras_lstm_variants.layer import RecurrentLayer
 from keras_lstm_variants.registry import get_variant, list_variants, register
 from keras_lstm_variants.states import get_states, reset_states, set_states
@@ -39,4 +41,5 @@ __all__ = [  # noqa: PLE0604
     "reset_states",
     "set_states",
     *_cells,
+    *_generative,
 ]

@@ -16,6 +16,23 @@ def positive_integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def whole_number(name: str, value: Any) -> int:
+    """`value` as an int, or a `ValueError` unless it is a whole number from 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"`{name}` must be a whole number from 0. Received: {name}={value!r}")
+    return int(value)
+
+
+def shape(name: str, found: Sequence[int | None], wanted: Sequence[int | None]) -> None:
+    """A `ValueError` unless `found` is the shape `wanted`; None is any size."""
+    pairs = zip(found, wanted, strict=False)
+    if len(found) != len(wanted) or any(None not in p and p[0] != p[1] for p in pairs):
+        raise ValueError(
+            f"`{name}` must have the shape {tuple(wanted)} (None is any size). "
+            f"Received: {name} of shape {tuple(found)}"
+        )
+
+
 def positive_number(name: str, value: Any) -> float:
     """`value` as a float, or a `ValueError` unless it is a finite number above 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,0 +1,140 @@
+"""What generative models of sequences share: input, mask, and generation step by step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_lstm_variants import _checks, cells
+from keras_lstm_variants.generative.model import GenerativeModel
+from keras_lstm_variants.registry import get_variant
+
+
+def cell_class_of(variant: str) -> type:
+    """The cell of a variant whose output is its first state, or a `ValueError`."""
+    found = get_variant(variant).cell_class
+    if found.output is not cells.LSTMCell.output or found.output_apart:
+        raise ValueError(
+            f"`cell` must be a variant whose output is its first state. Received: cell={variant!r}"
+        )
+    return found
+
+
+class SequenceModel(GenerativeModel):
+    """A generative model of sequences (batch, time, features). See `GenerativeModel`.
+
+    A subclass defines `infer`, `build_for`, `first_states` and `generate`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, x: Any, previous: Any = None) -> Any:
+        return _mask_of(x, previous)
+
+    def build_for(self, features: int) -> None:
+        """Build all layers, for so many features of x."""
+        raise NotImplementedError
+
+    def first_states(self, n: int) -> list[Any]:
+        """The states before the first step of `generate`."""
+        raise NotImplementedError
+
+    def generate(
+        self, states: list[Any], noise: Any, draw: Callable[[Any], Any]
+    ) -> tuple[Any, Any, list[Any]]:
+        """One step: the parameters of p(x_t | ...), x_t = draw(parameters), new states."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Any) -> None:
+        shape = input_shape["x"] if isinstance(input_shape, dict) else input_shape
+        _checks.shape("x", shape, (None, None, None))
+        self.features = _checks.features(self.name, shape)
+        self.build_for(self.features)
+
+    def unpack(self, x: Any, mask: Any) -> tuple[Any, Any]:
+        if isinstance(x, dict):
+            if not {"x"} <= set(x) <= {"x", "mask"}:
+                raise ValueError(
+                    'A dict for `x` must have the key "x" and may have "mask". '
+                    f"Received: the keys {sorted(x)}"
+                )
+            x, mask = x["x"], _mask_of(x, mask)
+        x = ops.convert_to_tensor(x)
+        if not keras.backend.is_float_dtype(x.dtype):
+            x = ops.cast(x, self.compute_dtype)
+        _checks.shape("x", x.shape, (None, None, getattr(self, "features", None)))
+        if mask is None:
+            return x, None
+        mask = ops.cast(ops.convert_to_tensor(mask), "bool")
+        _checks.shape("mask", mask.shape, tuple(x.shape[:2]))
+        # What is masked may be anything, also no number.
+        return ops.where(mask[..., None], x, ops.zeros_like(x)), mask
+
+    def noise_shape(self, x: Any) -> tuple[Any, ...]:
+        return (*ops.shape(x)[:2], self.latent_units)
+
+    def sample(
+        self,
+        n: int,
+        steps: int,
+        seed: int | None = None,
+        noise: dict[str, Any] | None = None,
+        means: bool = False,
+    ) -> np.ndarray:
+        """Draw n sequences from the model: latents from the prior, and each x_t is fed back.
+
+        Args:
+            n: number of sequences, a positive integer.
+            steps: their length, a positive integer.
+            seed: integer or None; the same seed gives the same sequences.
+            noise: the noise instead: a dict of `"z"`, standard normal (n, steps, latent
+                units), and `"x"` (n, steps, features), uniform in [0, 1) for Bernoulli and
+                standard normal for Gaussian observations.
+            means: return the mean of each p(x_t | ...) instead of the x_t drawn from it.
+
+        Returns:
+            (n, steps, features).
+
+        Raises:
+            ValueError: an argument is out of its range, or the model is not built.
+        """
+        n = _checks.positive_integer("n", n)
+        steps = _checks.positive_integer("steps", steps)
+        means = _checks.flag("means", means)
+        generator = self.generator(seed)
+        self.check_built()
+        shapes = {"z": (n, steps, self.latent_units), "x": (n, steps, self.features)}
+        if noise is None:
+            noise = {
+                "z": keras.random.normal(shapes["z"], seed=generator),
+                "x": self.observation.noise(shapes["x"], seed=generator),
+            }
+        elif not isinstance(noise, dict) or set(noise) != set(shapes):
+            raise ValueError('`noise` must be a dict with the keys "x" and "z".')
+        noise = {
+            k: ops.cast(ops.convert_to_tensor(v), self.compute_dtype) for k, v in noise.items()
+        }
+        for name, shape in shapes.items():
+            _checks.shape(f"noise[{name!r}]", noise[name].shape, shape)
+        found = []
+        with self.own_precision():
+            states = self.first_states(n)
+            for t in range(steps):
+                parameters, x, states = self.generate(
+                    states,
+                    noise["z"][:, t],
+                    lambda p, t=t: self.observation.draw(p, noise["x"][:, t]),
+                )
+                found.append(self.observation.mean(parameters) if means else x)
+        return ops.convert_to_numpy(ops.stack(found, axis=1))
+
+
+def _mask_of(x: Any, mask: Any) -> Any:
+    """The mask in the dict x, if there is one, or `mask`, of which Keras makes a dict then."""
+    if not isinstance(x, dict):
+        return mask
+    return x.get("mask", mask["x"] if isinstance(mask, dict) else mask)
