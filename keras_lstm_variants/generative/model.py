@@ -11,7 +11,8 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import AutocastScope
 from keras_lstm_variants.generative import gaussian
-from keras_lstm_variants.generative.likelihoods import LIKELIHOODS
+from keras_lstm_variants.generative.likelihoods import Bernoulli
+from keras_lstm_variants.generative.precision import at_least_float32
 
 # Of copies of x, for several draws of the noise.
 _ROWS_AT_ONCE = 1024
@@ -36,7 +37,7 @@ class Terms(NamedTuple):
 class GenerativeModel(Configured, keras.Model):
     """A model with latent variables, trained by `compile(optimizer)` and `fit(x)`.
 
-    A subclass defines `infer`, `unpack` and `noise_shape`, and calls nothing here.
+    A subclass defines `infer`, `unpack` and `noise_shape`.
 
     The loss is minus the evidence lower bound, the mean over the batch of
 
@@ -48,7 +49,6 @@ class GenerativeModel(Configured, keras.Model):
 
     Args:
         latent_units: positive integer, the size of z at each step.
-        likelihood: `"bernoulli"` or `"gaussian"`.
         kl_warm_up: number of training steps over which w rises linearly from 0 to 1; 0: none.
         engine: see `RecurrentLayer`.
         seed: integer or None, the seed of the noise in training and evaluation.
@@ -58,29 +58,28 @@ class GenerativeModel(Configured, keras.Model):
         ValueError: an argument is out of its range.
     """
 
+    # The distribution p(x | parameters).
+    observation: Any = Bernoulli()
+
     def __init__(
         self,
         latent_units: int,
         *,
-        likelihood: str = "bernoulli",
         kl_warm_up: int = 0,
         engine: str = "auto",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         latent_units = _checks.positive_integer("latent_units", latent_units)
-        _checks.one_of("likelihood", likelihood, LIKELIHOODS)
         kl_warm_up = _checks.whole_number("kl_warm_up", kl_warm_up)
         _checks.one_of("engine", engine, ("auto", "xla", "plain"))
         seed = _checks.seed("seed", seed)
         # The likelihood is computed of x as it is given, whatever the layers compute in.
         super().__init__(autocast=False, **kwargs)
         self.latent_units = latent_units
-        self.likelihood = likelihood
         self.kl_warm_up = kl_warm_up
         self.engine = engine
         self.seed = seed
-        self.observation = LIKELIHOODS[likelihood]()
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.training_steps = self.add_weight(
             name="training_steps",
@@ -326,11 +325,6 @@ class GenerativeModel(Configured, keras.Model):
 
 
 def _terms(observation: Any, x: Any, mask: Any, noise: Any, found: Inference) -> Terms:
-    def exact(values: Any) -> Any:
-        """In float32 at least: sums of nats are long."""
-        half = keras.backend.standardize_dtype(values.dtype) in ("float16", "bfloat16")
-        return ops.cast(values, "float32") if half else values
-
     def total(values: Any) -> Any:
         """The sum over features, and over steps that are not masked: (batch,)."""
         values = ops.sum(values, axis=-1)
@@ -340,8 +334,8 @@ def _terms(observation: Any, x: Any, mask: Any, noise: Any, found: Inference) ->
             values = ops.where(mask, values, ops.zeros_like(values))
         return ops.sum(values, axis=1)
 
-    posterior, prior = ([exact(v) for v in g] for g in (found.posterior, found.prior))
-    parameters, noise = exact(found.parameters), exact(noise)
+    posterior, prior = ([at_least_float32(v) for v in g] for g in (found.posterior, found.prior))
+    parameters, noise = at_least_float32(found.parameters), at_least_float32(noise)
     z = posterior[0] + ops.exp(posterior[1]) * noise
     log_posterior = gaussian.log_density(z, *posterior)
     return Terms(

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_lstm_variants import _checks, cells
+from keras_lstm_variants.generative.likelihoods import LIKELIHOODS
 from keras_lstm_variants.generative.model import GenerativeModel
 from keras_lstm_variants.registry import get_variant
 
@@ -28,8 +29,11 @@ class SequenceModel(GenerativeModel):
     A subclass defines `infer`, `build_for`, `first_states` and `generate`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, likelihood: str = "bernoulli", **kwargs: Any) -> None:
+        _checks.one_of("likelihood", likelihood, LIKELIHOODS)
         super().__init__(*args, **kwargs)
+        self.likelihood = likelihood
+        self.observation = LIKELIHOODS[likelihood]()
         self.supports_masking = True
 
     def compute_mask(self, x: Any, previous: Any = None) -> Any:
