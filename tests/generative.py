@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from cases import arrays, randomize
 
@@ -24,6 +25,9 @@ SEQUENCE_MODELS: dict[str, tuple[type, dict[str, Any]]] = {
         {"recognition_units": 3, "bidirectional": True, "cell": "LSTM", "likelihood": "gaussian"},
     ),
 }
+# What costs seconds is tested with two of them, which have all options between them.
+TWO = ["VRNN-I", "STORN-both"]
+EVERY = pytest.mark.parametrize("name", list(SEQUENCE_MODELS))
 
 # Every row another pattern: all, right padding, holes, nothing real.
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], bool)
