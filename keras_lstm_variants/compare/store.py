@@ -4,14 +4,23 @@ import csv
 import io
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from keras_lstm_variants._folder import (
+    LOG,
+    PARTIAL,
+    StoreError,
+    WorkFolder,
+    write_atomically,
+    write_json,
+)
 from keras_lstm_variants.compare.settings import Run
 from keras_lstm_variants.registry import list_variants
 
-RESULTS, LOG, PARTIAL = "results.json", "tensorflow.log", ".partial-"
+__all__ = ["LOG", "RESULTS", "Store", "StoreError", "write_atomically"]
+
+RESULTS = "results.json"
 
 # Of results.csv; every record of a run has them.
 COLUMNS = (
@@ -28,74 +37,16 @@ COLUMNS = (
 )
 
 
-class StoreError(ValueError):
-    """The output folder cannot be used; the message is one line for the user."""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write all of it or nothing: a reader never sees half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-class Store:
+class Store(WorkFolder):
     """Reads and writes `results.json`, `results.csv` and `runs/` in one folder."""
 
+    holds = "comparison"
+    main = RESULTS
+    parts = ("runs",)
+
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        super().__init__(folder)
         self.runs = self.folder / "runs"
-
-    def open(self, identity: dict[str, Any]) -> None:
-        """Make the folder, or check that it holds a comparison with this identity.
-
-        Looks first: a folder that is refused stays as it was.
-        """
-        try:
-            found = {p.name for p in self.folder.iterdir()} if self.folder.exists() else set()
-            if RESULTS in found:
-                self._check_same(self.folder / RESULTS, identity)
-            elif found - {"runs", LOG}:
-                raise StoreError(
-                    f"--output {str(self.folder)!r} is not empty and holds no comparison: "
-                    "give another folder"
-                )
-            self.runs.mkdir(parents=True, exist_ok=True)
-            for folder in (self.folder, self.runs):
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            with open(self.folder / LOG, "ab"):
-                pass
-            for path in [*self.folder.glob(f"{PARTIAL}*"), *self.runs.glob(f"{PARTIAL}*")]:
-                path.unlink()
-        except OSError as error:
-            reason = error.strerror or error
-            raise StoreError(f"cannot write to --output {str(self.folder)!r}: {reason}") from error
-
-    def _check_same(self, results: Path, identity: dict[str, Any]) -> None:
-        try:
-            before = json.loads(results.read_text("utf-8"))["identity"]
-            different = {k for k in {*before, *identity} if before.get(k) != identity.get(k)}
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StoreError(
-                f"--output {str(self.folder)!r} has an unreadable {RESULTS}: give another folder"
-            ) from error
-        if different:
-            changes = ", ".join(
-                f"{k} {before.get(k)!r} there, {identity.get(k)!r} here" for k in sorted(different)
-            )
-            raise StoreError(
-                f"--output {str(self.folder)!r} holds another comparison ({changes}): "
-                "give another folder"
-            )
 
     def load_run(self, run: Run) -> dict[str, Any] | None:
         """The record of a finished run, or None."""
@@ -125,13 +76,11 @@ class Store:
         path = self.runs / f"{PARTIAL}{run.name}.keras"
         model.save(path)
         os.replace(path, self.model_path(run))
-        data = json.dumps(record, indent=1, allow_nan=False)
-        write_atomically(self.runs / f"{run.name}.json", data.encode())
+        write_json(self.runs / f"{run.name}.json", record)
 
     def save_results(self, results: dict[str, Any]) -> None:
         """`results.json`, and `results.csv` with a row for each run."""
-        data = json.dumps(results, indent=1, allow_nan=False)
-        write_atomically(self.folder / RESULTS, (data + "\n").encode())
+        write_json(self.folder / RESULTS, results)
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
