@@ -11,6 +11,9 @@ Each variant is a cell for `keras.layers.RNN` and a layer of its own:
 from keras_lstm_variants import _backend  # noqa: F401, first: it says what is missing
 
 # isort: split
+import importlib
+from typing import Any
+
 from keras_lstm_variants import initializers
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.cell import AffineCell, Cell
@@ -43,3 +46,10 @@ __all__ = [  # noqa: PLE0604
     *_cells,
     *_generative,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`klv.tuning` is imported when it is first used: it brings Keras Tuner along."""
+    if name == "tuning":
+        return importlib.import_module("keras_lstm_variants.tuning")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,15 @@
+"""Search over variants, sizes and forget biases with Keras Tuner.
+
+`RecurrentHyperModel` is a whole search space; `hp_variant`, `hp_forget_bias` and
+`hp_recurrent_stack` are parts of one, for build functions of one's own.
+"""
+
+from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
+from keras_lstm_variants.tuning.parameters import hp_forget_bias, hp_recurrent_stack, hp_variant
+
+__all__ = [
+    "RecurrentHyperModel",
+    "hp_forget_bias",
+    "hp_recurrent_stack",
+    "hp_variant",
+]

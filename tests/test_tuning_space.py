@@ -1,0 +1,352 @@
+"""The parameters of a search: what they may be, and where they exist."""
+
+import re
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import keras_lstm_variants as klv
+from keras_lstm_variants.tuning import (
+    RecurrentHyperModel,
+    hp_forget_bias,
+    hp_recurrent_stack,
+    hp_variant,
+)
+from keras_lstm_variants.tuning.space import Space, parse, space_of
+
+SMALL = {"layers": 1, "units": 4, "learning_rate": 0.01, "variants": ["LSTM"]}
+
+
+def sampled(declare, trials=60):
+    """Values of many random trials, as Keras Tuner fills the space that `declare` makes."""
+    oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=trials, seed=1)
+    for _ in range(4):
+        hp = oracle.get_space()
+        declare(hp)
+        oracle.update_space(hp)
+        for scope in hp.inactive_scopes:
+            again = oracle.get_space()
+            for condition in scope:
+                again.values[condition.name] = condition.values[0]
+            again.ensure_active_values()
+            declare(again)
+            oracle.update_space(again)
+    found = []
+    for k in range(trials):
+        values = oracle.populate_space(str(k))["values"]
+        hp = oracle.get_space()
+        hp.values = values
+        found.append((values, declare(hp)))
+    return found
+
+
+class TestSpaces:
+    def test_values_lists_and_ranges(self):
+        assert space_of("units", 8, int) == Space(int, (8,))
+        assert space_of("units", [8, 16, 8], int) == Space(int, (8, 16))
+        assert space_of("units", (8, 16), int, log=True) == Space(int, None, 8, 16, None, True)
+        assert space_of("units", (8, 8), int).fixed
+        assert space_of("rate", (0, 0.5, 0.1), float).high == 0.5
+        assert space_of("both", [False, True], bool).choices == (False, True)
+
+    @pytest.mark.parametrize(
+        ("given", "kind", "why"),
+        [
+            ([], int, "the list is empty"),
+            ((16, 8), int, "the range is empty"),
+            (8.5, int, "8.5 is none"),
+            (True, int, "True is none"),
+            (0, int, "0 is out of bounds"),
+            ((1, float("nan")), float, "nan is none"),
+            ((1, 2, 3, 4), int, "no such range"),
+            ((1, 9, 0), int, "the step is no positive number"),
+            ((1, 9, 10), int, "the step is longer than the range"),
+            (1, bool, "1 is neither"),
+        ],
+    )
+    def test_what_is_none(self, given, kind, why):
+        pattern = f"`units` must be .*{re.escape(why)}.*Received: units="
+        with pytest.raises(ValueError, match=pattern):
+            space_of("units", given, kind, least=1)
+
+    def test_command_line(self):
+        assert parse("--units", "8", int) == 8
+        assert parse("--units", "8,16", int) == [8, 16]
+        assert parse("--rate", "1e-4:1e-2", float) == (1e-4, 1e-2)
+        assert parse("--rate", "0:1:0.5", float) == (0, 1, 0.5)
+        assert parse("--bidirectional", "both", bool) == [False, True]
+        with pytest.raises(ValueError, match="--units must be whole numbers.*'8:x'"):
+            parse("--units", "8:x", int)
+        with pytest.raises(ValueError, match="--bidirectional must be yes, no or both"):
+            parse("--bidirectional", "maybe", bool)
+
+    def test_declared_values_stay_in_their_space(self):
+        spaces = {
+            "a": space_of("a", (4, 64), int, log=True),
+            "b": space_of("b", (4, 64, 20), int, log=True),
+            "c": space_of("c", (0.0, 1.0, 0.25), float),
+            "d": space_of("d", (1e-4, 1e-1), float, log=True),
+            "e": space_of("e", [3, 5], int),
+            "f": space_of("f", 7.0, float),
+            "g": space_of("g", [False, True], bool),
+        }
+        found = [v for v, _ in sampled(lambda hp: [s.declare(hp, n) for n, s in spaces.items()])]
+        assert {v["b"] for v in found} == {4, 24, 44, 64}
+        assert {v["c"] for v in found} == {0.0, 0.25, 0.5, 0.75, 1.0}
+        assert {v["e"] for v in found} == {3, 5} and {v["f"] for v in found} == {7.0}
+        assert {v["g"] for v in found} == {False, True}
+        for name, middle in (("a", 16), ("d", 10**-2.5)):
+            low = sum(v[name] < middle for v in found)
+            assert 15 < low < 45, "searched by order of magnitude"
+
+
+class TestForgetBias:
+    def test_exists_only_with_a_gate_that_keeps(self):
+        def declare(hp):
+            variant = hp_variant(hp, ["LSTM", "Elman", "CoupledLSTM", "NFGLSTM"])
+            return variant, hp_forget_bias(hp, variant, [(-1, 4), "chrono"], max_timesteps=50)
+
+        seen = set()
+        for values, (variant, options) in sampled(declare):
+            assert values["variant"] == variant
+            keeps = bool(klv.get_variant(variant).cell_class.forget_gate)
+            assert ("forget_bias_rule" in values) == keeps
+            assert ("forget_bias" in values) == (values.get("forget_bias_rule") == "number")
+            if not keeps:
+                assert options == {}
+            elif values["forget_bias_rule"] == "chrono":
+                assert options == {"forget_bias": "chrono", "max_timesteps": 50}
+            else:
+                assert options == {"forget_bias": values["forget_bias"]}
+            klv.get_variant(variant)(4, **options)
+            seen.add((variant, values.get("forget_bias_rule")))
+        assert len(seen) == 6
+
+    @pytest.mark.parametrize("cell", ["lstm", klv.LSTM, klv.LSTMCell, klv.LSTMCell(3)])
+    def test_any_name_of_a_cell(self, cell):
+        hp = keras_tuner.HyperParameters()
+        assert hp_forget_bias(hp, cell, 2.0) == {"forget_bias": 2.0}
+        assert hp_forget_bias(hp, klv.Elman, 2.0) == {}
+        assert hp_forget_bias(hp, "GRU", "default", name="of_gru") == {}
+        assert hp.values == {"forget_bias": 2.0, "of_gru_rule": "default"}
+
+    def test_reaches_the_bias(self):
+        hp = keras_tuner.HyperParameters()
+        options = hp_forget_bias(hp, "CoupledLSTM", [3.0, 5.0])
+        layer = klv.CoupledLSTM(4, **options)
+        layer.build((None, None, 2))
+        np.testing.assert_array_equal(layer.cell.bias[:4], -3.0)
+
+    def test_range_by_default_grows_with_the_sequence(self):
+        for steps, high in ((None, 5.0), (10, 3.2), (1000, 7.9)):
+            hp = keras_tuner.HyperParameters()
+            hp_forget_bias(hp, "LSTM", max_timesteps=steps)
+            (space,) = [p for p in hp.space if p.name == "forget_bias"]
+            assert (space.min_value, space.max_value) == (-1.0, high)
+
+    @pytest.mark.parametrize(
+        ("values", "why"),
+        [
+            ("crono", "Did you mean 'chrono'"),
+            ("chrono", "needs `max_timesteps`"),
+            ((3, 1), "the range is empty"),
+            ([], "the list is empty"),
+            ([(0, 1), 2.0], "one range or a list"),
+            (None, "`max_timesteps` must be a number above 2"),
+        ],
+    )
+    def test_bad_values(self, values, why):
+        steps = 1 if values is None else None
+        with pytest.raises(ValueError, match=re.escape(why)):
+            hp_forget_bias(keras_tuner.HyperParameters(), "LSTM", values, max_timesteps=steps)
+
+
+class TestStack:
+    def test_all_but_the_last_return_sequences(self):
+        for count, last in ((1, False), (3, False), (2, True)):
+            hp = keras_tuner.HyperParameters()
+            stack = hp_recurrent_stack(
+                hp, "PeepholeLSTM", layers=count, units=[4], return_sequences=last
+            )
+            assert [x.return_sequences for x in stack] == [True] * (count - 1) + [last]
+            model = keras.Sequential([keras.Input((None, 2)), *stack])
+            assert model.output_shape == ((None, None, 4) if last else (None, 4))
+
+    def test_units_of_a_layer_exist_where_it_does(self):
+        def declare(hp):
+            return hp_recurrent_stack(
+                hp, "GRU", layers=(1, 3), units=(2, 9), units_per_layer=True, forget_bias="default"
+            )
+
+        found = sampled(declare)
+        for values, stack in found:
+            sizes = [values[f"units_{k}"] for k in range(values["layers"])]
+            assert [layer.units for layer in stack] == sizes
+            assert f"units_{values['layers']}" not in values
+        assert {v["layers"] for v, _ in found} == {1, 2, 3}
+
+    def test_two_stacks_with_names_of_their_own(self):
+        hp = keras_tuner.HyperParameters()
+        two = [
+            hp_recurrent_stack(hp, "LSTM", units=(4, 8), name=name, bidirectional=both)
+            for name, both in (("encoder_", [False, True]), ("decoder_", True))
+        ]
+        assert {"encoder_units", "decoder_units", "encoder_bidirectional"} <= set(hp.values)
+        assert [s[0].name for s in two] == ["encoder_recurrent_0", "decoder_recurrent_0"]
+        assert isinstance(two[1][0], keras.layers.Bidirectional)
+
+    def test_dropout_where_the_cell_has_it(self, monkeypatch):
+        from keras_lstm_variants import registry
+
+        class Bare(klv.LSTM):
+            __signature__ = None
+
+        Bare.__signature__ = klv.LSTM.__signature__.replace(
+            parameters=[p for n, p in klv.LSTM.__signature__.parameters.items() if n != "dropout"]
+        )
+        monkeypatch.setitem(registry._layers, "Bare", Bare)
+
+        def declare(hp):
+            variant = hp_variant(hp, ["LSTM", "Bare"])
+            return hp_recurrent_stack(hp, variant, units=4, layers=1, dropout=(0.0, 0.5))
+
+        for values, (layer,) in sampled(declare, 20):
+            assert ("dropout" in values) == (values["variant"] == "LSTM")
+            assert layer.dropout == values.get("dropout", 0.0)
+        with pytest.raises(ValueError, match="No variant here has the argument `dropout`"):
+            hp_recurrent_stack(keras_tuner.HyperParameters(), "Bare", dropout=0.5)
+
+    def test_variants_are_checked(self):
+        hp = keras_tuner.HyperParameters()
+        assert hp_variant(hp, ["grucell"]) == "GRU" and hp.values == {"variant": "GRU"}
+        assert hp_variant(keras_tuner.HyperParameters()).choices == tuple(klv.list_variants())
+        with pytest.raises(ValueError, match="Did you mean 'LSTM'"):
+            hp_variant(hp, ["LTSM"])
+        with pytest.raises(ValueError, match="names no variant"):
+            hp_variant(hp, [])
+
+
+def data_of(head, symbols, rows=24, steps=5):
+    random = np.random.default_rng(0)
+    if symbols:
+        x = random.integers(symbols, size=(rows, steps + 1))
+    else:
+        x = random.normal(size=(rows, steps + 1, 2)).astype("float32")
+    if head == "next_step":
+        return x[:, :-1], x[:, 1:]
+    y = {
+        "classification": random.integers(3, size=rows),
+        "labels": random.integers(3, size=(rows, steps)),
+        "regression": random.normal(size=(rows, 3)),
+    }[head]
+    return x[:, :-1], y
+
+
+class TestHyperModel:
+    @pytest.mark.parametrize("symbols", [None, 6])
+    @pytest.mark.parametrize("head", ["classification", "labels", "regression", "next_step"])
+    def test_every_head_learns(self, head, symbols):
+        keras.utils.set_random_seed(0)
+        x, y = data_of(head, symbols)
+        hypermodel = RecurrentHyperModel(
+            (None,) if symbols else (None, 2),
+            head,
+            None if head == "next_step" else 3,
+            symbols=symbols,
+            batch_size=8,
+            **{**SMALL, "learning_rate": 0.05},
+        )
+        hp = keras_tuner.HyperParameters()
+        model = hypermodel.build(hp)
+        history = hypermodel.fit(
+            hp, model, x, y, validation_data=(x, y), epochs=3, verbose=0
+        ).history
+        assert set(history) == set(hypermodel.objectives)
+        assert history["val_loss"][-1] < history["val_loss"][0]
+        every_step = head in ("labels", "next_step")
+        last = 3 if head != "next_step" else (symbols or 2)
+        assert model.output_shape == ((None, None, last) if every_step else (None, last))
+
+    @pytest.mark.parametrize("head", ["classification", "labels"])
+    def test_masked_steps_count_nowhere(self, head):
+        x, y = data_of(head, None)
+        mask = np.arange(5) < np.random.default_rng(1).integers(1, 6, size=(24, 1))
+        hypermodel = RecurrentHyperModel((5, 2), head, 3, masked=True, bidirectional=True, **SMALL)
+        hp = keras_tuner.HyperParameters()
+        model = hypermodel.build(hp)
+        other = np.where(mask[..., None], x, 99.0)
+        scores = model.predict({"sequence": x, "mask": mask}, verbose=0)
+        changed = model.predict({"sequence": other, "mask": mask}, verbose=0)
+        counted = mask if head == "labels" else np.ones(24, bool)
+        np.testing.assert_allclose(scores[counted], changed[counted], atol=1e-6)
+        if head == "labels":
+            inputs = {"sequence": x, "mask": mask}
+            found = model.evaluate(inputs, y, verbose=0, return_dict=True)
+            z = scores - scores.max(-1, keepdims=True)
+            loss = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, y[..., None], -1)[..., 0]
+            assert found["loss"] == pytest.approx(loss[mask].mean(), rel=1e-4)
+            right = (scores.argmax(-1) == y)[mask].mean()
+            assert found["accuracy"] == pytest.approx(right, rel=1e-4)
+
+    def test_a_loss_that_is_no_number_fails_the_trial(self):
+        x, y = data_of("regression", None)
+        hypermodel = RecurrentHyperModel((5, 2), "regression", 3, **SMALL)
+        hp = keras_tuner.HyperParameters()
+        model = hypermodel.build(hp)
+        with pytest.raises(
+            keras_tuner.errors.FailedTrialError, match="loss.*is no longer a number in epoch 1"
+        ):
+            hypermodel.fit(hp, model, x, np.full_like(y, np.nan), verbose=0)
+
+    def test_clipping_and_batches(self):
+        for clip, expected in ((0, None), (2.0, 2.0)):
+            hypermodel = RecurrentHyperModel((5, 2), "regression", clipnorm=clip, **SMALL)
+            hp = keras_tuner.HyperParameters()
+            assert hypermodel.build(hp).optimizer.clipnorm == expected
+            assert hp["batch_size"] == 32
+        with pytest.raises(ValueError, match="`batch_size` is a parameter of the search"):
+            hypermodel.fit(hp, None, batch_size=3)
+        free = RecurrentHyperModel((5, 2), "regression", batch_size=None, **SMALL)
+        free.build(hp := keras_tuner.HyperParameters())
+        assert "batch_size" not in hp
+
+    def test_objectives_have_their_direction(self):
+        hypermodel = RecurrentHyperModel((5, 2), "classification", 3, **SMALL)
+        assert hypermodel.objective("val_accuracy").direction == "max"
+        assert hypermodel.objective().direction == "min"
+        with pytest.raises(ValueError, match="`objective` must be one of .*val_acuracy.*Did you"):
+            hypermodel.objective("val_acuracy")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"head": "classify"}, "`head` must be one of"),
+            ({"head": "labels", "outputs": None}, "`outputs` must be a positive integer"),
+            ({"head": "classification", "outputs": 1}, "at least 2 classes"),
+            ({"head": "next_step", "outputs": 7}, "`outputs` must be None or 2"),
+            ({"head": "next_step", "bidirectional": [False, True]}, "sees what it should predict"),
+            ({"input_shape": (5,)}, r"`input_shape` must be \(time, features\)"),
+            ({"input_shape": (5, 2), "symbols": 4}, r"`input_shape` must be \(time,\)"),
+            ({"input_shape": (5, None)}, "`input_shape` must be"),
+            ({"symbols": 0}, "`symbols` must be a positive integer"),
+            ({"units": (64, 8)}, "`units` must be.*the range is empty"),
+            ({"dropout": 1.0}, "`dropout` must be.*below 1.*out of bounds"),
+            ({"learning_rate": 0}, "`learning_rate`"),
+            ({"batch_size": []}, "`batch_size` must be.*empty"),
+            ({"variants": ["LTSM"]}, "Did you mean 'LSTM'"),
+            ({"forget_bias": "chrono", "input_shape": (None, 2)}, "needs `max_timesteps`"),
+            ({"jit_compile": "yes"}, "`jit_compile` must be one of"),
+        ],
+    )
+    def test_bad_arguments(self, arguments, message):
+        usual = {"input_shape": (5, 2), "head": "regression", "outputs": None}
+        with pytest.raises(ValueError, match=message):
+            RecurrentHyperModel(**{**usual, **arguments})
+
+
+def test_tuning_is_imported_when_it_is_used():
+    assert klv.tuning.RecurrentHyperModel is RecurrentHyperModel
+    with pytest.raises(AttributeError, match="no attribute 'tunning'"):
+        _ = klv.tunning
