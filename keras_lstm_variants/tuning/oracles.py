@@ -1,0 +1,243 @@
+"""Keras Tuner's oracles, with every trial accounted for whatever becomes of its process.
+
+Keras Tuner 1.4.8 writes its state in place, runs a trial that kills its process again for
+ever, adds the scores of a trial's second run to those of the first, loses a grid search's place
+when it resumes, and reads seed 0 as no seed. The names with an underscore are its own.
+"""
+
+import itertools
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from keras_lstm_variants._folder import write_atomically
+
+RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
+DIED = "its process died twice"
+ERROR_FILE = "error.txt"
+
+# A grid of more settings is refused: nobody tries them all.
+GRID_LIMIT = 100_000
+
+
+class Accounting:
+    """To stand before an oracle of Keras Tuner: nothing is lost, nothing runs for ever."""
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        # Its own limit would end the search at the third failure in a row.
+        super().__init__(*args, seed=seed + 1, max_consecutive_failed_trials=10**9, **kwargs)
+        self.deaths: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
+        self.interrupted: list[str] = []
+        self.begun: dict[str, float] = {}
+        self.stopped = False
+        self.listener: Callable[[str, Any], None] = lambda kind, trial: None
+        self.verbose = 0
+
+    @property
+    def ended(self) -> list[Any]:
+        """Trials that completed or failed."""
+        return [t for t in self.trials.values() if t.status in (COMPLETED, FAILED)]
+
+    @property
+    def completed(self) -> list[Any]:
+        """Trials with a score, the best one first."""
+        found = [t for t in self.trials.values() if t.status == COMPLETED]
+        # The order of the trials decides where scores are equal.
+        found.sort(key=lambda t: t.trial_id)
+        return sorted(found, key=lambda t: t.score, reverse=self.objective.direction == "max")
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id: str) -> Any:
+        # Its worker was started anew, or it would have ended its trial first.
+        self.lose(tuner_id)
+        trial = super().create_trial(tuner_id)
+        if trial.status == RUNNING:
+            self.begun[trial.trial_id] = time.monotonic()
+            self.listener("start", trial)
+        elif trial.status == "STOPPED":
+            self.stopped = True
+        return trial
+
+    @keras_tuner.synchronized
+    def lose(self, tuner_id: str) -> None:
+        """The process of this worker is gone: its trial runs again, or has failed for good."""
+        trial = self.ongoing_trials.pop(tuner_id, None)
+        self.tuner_ids.discard(tuner_id)
+        if trial is not None:
+            self._died(trial)
+            self.save()
+
+    def _died(self, trial: Any) -> None:
+        count = self.deaths[trial.trial_id] = self.deaths.get(trial.trial_id, 0) + 1
+        if count < 2:
+            self._again(trial)
+            self.listener("lost", trial)
+            return
+        trial.status, trial.message = FAILED, f"{DIED}\n"
+        self.end_order.append(trial.trial_id)
+        self._save_trial(trial)
+        self.listener("end", trial)
+
+    def _again(self, trial: Any) -> None:
+        # The scores of two runs would be averaged.
+        trial.metrics = type(trial.metrics)()
+        self._retry_queue.append(trial.trial_id)
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial: Any) -> None:
+        known = self.trials[trial.trial_id]
+        if known is not trial and known.status != RUNNING:
+            return  # it was given up for lost, and has ended elsewhere
+        if trial.trial_id in self._retry_queue:
+            self._retry_queue.remove(trial.trial_id)
+        # The way to another process rounds numbers and loses messages.
+        trial.hyperparameters.values.update(known.hyperparameters.values)
+        if trial.status != COMPLETED and not trial.message:
+            path = Path(self._get_trial_dir(trial.trial_id)) / ERROR_FILE
+            trial.message = path.read_text("utf-8") if path.exists() else "no reason was given\n"
+        begun = self.begun.pop(trial.trial_id, None)
+        if begun is not None:
+            self.seconds[trial.trial_id] = time.monotonic() - begun
+        super().end_trial(trial)
+        if known.status == FAILED and not known.message:
+            known.message = "its score is no number\n"
+            self._save_trial(known)
+        self.listener("end", known)
+
+    def interrupt(self) -> None:
+        """Whoever runs the search stops it: trials that are running did not die."""
+        self.interrupted = [t.trial_id for t in self.ongoing_trials.values()]
+        self.save()
+
+    def reload(self) -> None:
+        self._were_ongoing: list[str] = []
+        super().reload()
+        stopped, self.interrupted = set(self.interrupted), []
+        for trial in list(self.trials.values()):
+            name = trial.trial_id
+            if name in self._were_ongoing:
+                self._retry_queue.remove(name)
+                if trial.status != RUNNING:  # killed between the two files
+                    self.end_order.append(name)
+                elif name in stopped:
+                    self._again(trial)
+                else:
+                    self._died(trial)
+            elif trial.status == RUNNING and name not in self._retry_queue:
+                # Killed before it began: the oracle will choose the same again.
+                del self.trials[name]
+                shutil.rmtree(self._get_trial_dir(name), ignore_errors=True)
+        self.save()
+
+    def get_state(self) -> dict[str, Any]:
+        own = {"deaths": self.deaths, "seconds": self.seconds, "interrupted": self.interrupted}
+        return {**super().get_state(), "accounting": own}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._were_ongoing = list(state["ongoing_trials"].values())
+        for name, value in state.get("accounting", {}).items():
+            setattr(self, name, value)
+
+    def save(self) -> None:
+        write_atomically(Path(self._get_oracle_fname()), json.dumps(self.get_state()).encode())
+
+    def _save_trial(self, trial: Any) -> None:
+        path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        write_atomically(path, json.dumps(trial.get_state()).encode())
+
+
+class RandomOracle(Accounting, keras_tuner.oracles.RandomSearchOracle):
+    """Random settings."""
+
+
+class BayesianOracle(Accounting, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Settings by a Gaussian process, after some random ones."""
+
+
+class HyperbandOracle(Accounting, keras_tuner.oracles.HyperbandOracle):
+    """Many settings for few epochs, the best of them for more."""
+
+
+class GridOracle(Accounting, keras_tuner.Oracle):
+    """All settings, or some of them drawn without repeats where there are too many."""
+
+    _grid: tuple[int, list[dict[str, Any]]] | None = None
+
+    def settings(self) -> list[dict[str, Any]]:
+        """All settings of the space, in the order in which they are tried.
+
+        Raises:
+            ValueError: there are more than anybody would try.
+        """
+        space = self.hyperparameters.space
+        if self._grid is None or self._grid[0] != len(space):
+            found = list(itertools.islice(_walk(space), GRID_LIMIT + 1))
+            if len(found) > GRID_LIMIT:
+                raise ValueError(
+                    f"the grid has more than {GRID_LIMIT:,} settings: fix more parameters, or "
+                    "give lists or ranges with a step"
+                )
+            if self.max_trials and self.max_trials < len(found):
+                random.Random(self.seed).shuffle(found)
+            self._grid = len(space), found
+        return self._grid[1]
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        tried = {_key(t.hyperparameters.values) for t in self.trials.values()}
+        for values in self.settings():
+            if _key(values) not in tried:
+                return {"status": RUNNING, "values": dict(values)}
+        return {"status": "STOPPED", "values": None}
+
+
+def _key(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
+def _walk(space: list[Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of values, with the parameters only that exist in it."""
+    hp = keras_tuner.HyperParameters()
+    hp.merge(space)
+
+    def onwards(k: int, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if k == len(space):
+            yield values
+            return
+        hp.values = values
+        if not hp.is_active(space[k]):
+            yield from onwards(k + 1, values)
+            return
+        options = list(space[k].values)
+        if not isinstance(options[0], str):  # a range's come in no order
+            options.sort()
+        for value in options:
+            yield from onwards(k + 1, {**values, space[k].name: value})
+
+    yield from onwards(0, {})
+
+
+def hyperband_plan(epochs: int, factor: int) -> list[tuple[int, int]]:
+    """What one round of Hyperband runs: (trials, epochs of each) of every step."""
+    brackets, left = 0, float(epochs)
+    while left >= 1:
+        left /= factor
+        brackets += 1
+    last = math.ceil(1 + math.log(epochs, factor))
+    plan = []
+    for bracket in reversed(range(brackets)):
+        before = 0
+        for step in range(bracket + 1):
+            trials = -(-(factor ** (bracket - step)) * last // (bracket + 1))
+            until = -(-epochs // factor ** (bracket - step))
+            plan.append((trials, until - before))
+            before = until
+    return plan

@@ -1,0 +1,212 @@
+"""Keras Tuner's tuners on oracles that account for every trial."""
+
+import contextlib
+import io
+import math
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.tuning import oracles
+from keras_lstm_variants.tuning.oracles import COMPLETED, ERROR_FILE, FAILED
+
+ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
+HYPERBAND_FACTOR = 3
+
+
+class SearchError(RuntimeError):
+    """The search has no result; the message is one line that says why."""
+
+
+def cause(error: BaseException) -> str:
+    """One line on what happened, without TensorFlow's traces of graphs."""
+    if isinstance(error, keras_tuner.errors.FailedTrialError):
+        return str(error).strip().splitlines()[0]
+    lines = [line.strip() for line in str(error).splitlines()]
+    # What TensorFlow puts around the sentence that matters.
+    around = ("Graph execution error", "Detected at", "<stack traces", "Hint:", "File ", "[[")
+    said = [line for line in lines if line and not line.startswith(around)]
+    name = type(error).__name__
+    return f"{name}: {said[0]}" if said else name
+
+
+def reason(trial: Any) -> str:
+    """Why a trial failed, in one line."""
+    lines = [line for line in (trial.message or "").splitlines() if line.strip()]
+    marked = [
+        line.split("FailedTrialError: ", 1)[1] for line in lines if "FailedTrialError: " in line
+    ]
+    return (marked or lines or ["no reason was given"])[-1].strip()
+
+
+class _Watched:
+    """To stand before a tuner of Keras Tuner: what it reports, seeds, and what went wrong."""
+
+    epochs: int
+    base_seed: int
+
+    def on_trial_begin(self, trial: Any) -> None:
+        super().on_trial_begin(trial)
+        # The same when a trial runs again, in whatever process.
+        seed = zlib.crc32(f"{self.base_seed}/{trial.trial_id}".encode())
+        keras.utils.set_random_seed(seed % 2**31)
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().run_trial(trial, *args, **kwargs)
+        except keras_tuner.errors.FatalError:
+            raise
+        except Exception as error:
+            said = cause(error)
+            path = Path(self.get_trial_dir(trial.trial_id)) / ERROR_FILE
+            path.write_text(f"FailedTrialError: {said}\n", "utf-8")
+            raise keras_tuner.errors.FailedTrialError(said) from error
+
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        """Run the search, or what is missing of it.
+
+        Args:
+            *args, **kwargs: for `fit`. `epochs` is that of the tuner.
+
+        Raises:
+            SearchError: no trial completed; with the cause of the first one.
+        """
+        super().search(*args, **{"epochs": self.epochs, "verbose": 0, **kwargs})
+        if not self._is_worker():
+            self.check_completed()
+
+    def check_completed(self) -> None:
+        if not self.oracle.completed:
+            failed = sorted(self.oracle.ended, key=lambda t: t.trial_id)
+            why = f" The first one: {reason(failed[0])}" if failed else ""
+            raise SearchError(f"No trial completed, {len(failed)} failed.{why}")
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[Any]:
+        """As Keras Tuner's, but never those of a trial that failed."""
+        if not self._is_worker():
+            self.check_completed()
+            return [t.hyperparameters for t in self.oracle.completed[:num_trials]]
+        return super().get_best_hyperparameters(num_trials)
+
+
+class Tuner(_Watched, keras_tuner.Tuner):
+    """For random, grid and Bayesian search."""
+
+
+class HyperbandTuner(_Watched, keras_tuner.Hyperband):
+    """Hyperband, whose longer trials go on from the weights of shorter ones."""
+
+    def __init__(self, oracle: Any, **kwargs: Any) -> None:
+        # Not Hyperband's own, which would make another oracle.
+        keras_tuner.Tuner.__init__(self, oracle, **kwargs)
+
+
+def make_tuner(
+    algorithm: str,
+    hypermodel: Any,
+    *,
+    directory: str | os.PathLike[str],
+    objective: str | keras_tuner.Objective = "val_loss",
+    max_trials: int | None = 20,
+    epochs: int = 10,
+    executions_per_trial: int = 1,
+    seed: int = 0,
+    project_name: str = "trials",
+    distribution_strategy: Any = None,
+) -> keras_tuner.Tuner:
+    """A tuner of Keras Tuner that does what one expects where Keras Tuner 1.4.8 does not.
+
+    A trial that raises or whose score is no number has failed, and the search goes on; one
+    in which no trial completed raises instead of naming a best setting. After a kill at any
+    moment the same call resumes and repeats at most the trial that was running; one whose
+    process died twice has failed. A grid search resumes, too. Seed 0 is a seed.
+
+    Args:
+        algorithm: `"random"`, `"hyperband"`, `"bayesian"` (needs scikit-learn: the extra
+            `bayesian`) or `"grid"`.
+        hypermodel: a `keras_tuner.HyperModel`, or a function of `hp` that returns a model.
+        directory: folder of the search; what is there already is resumed.
+        objective: a name, or a `keras_tuner.Objective` with its direction.
+        max_trials: settings to try at most. None with a grid: all; with Hyperband: as many
+            as one round has.
+        epochs: of each trial; with Hyperband of its longest ones.
+        executions_per_trial: trainings of each setting, whose scores are averaged.
+        seed: of the settings, the weights and the batches.
+        project_name: folder inside `directory`.
+        distribution_strategy: a `tf.distribute.MirroredStrategy` to train each trial on
+            several devices; make one in a process, not more.
+
+    Returns:
+        A `keras_tuner.Tuner`: `search(x, y, validation_data=...)`, then
+        `get_best_hyperparameters()`, `oracle.completed`, ...
+
+    Raises:
+        ValueError: an argument is not as above.
+        ImportError: scikit-learn is missing.
+
+    Example:
+        >>> import numpy as np, tempfile, keras_lstm_variants as klv
+        >>> hypermodel = klv.tuning.RecurrentHyperModel(
+        ...     (5, 2), "regression", variants=["LSTM"], units=[4, 8], layers=1
+        ... )
+        >>> x, y = np.random.normal(size=(32, 5, 2)), np.zeros((32, 1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tuner = klv.tuning.make_tuner(
+        ...         "random", hypermodel, directory=folder, max_trials=2, epochs=1
+        ...     )
+        ...     tuner.search(x, y, validation_data=(x, y))
+        ...     sorted(tuner.get_best_hyperparameters()[0].values)[:3]
+        ['batch_size', 'clipnorm', 'dropout']
+    """
+    _checks.one_of("algorithm", algorithm, ALGORITHMS)
+    if max_trials is not None:
+        _checks.positive_integer("max_trials", max_trials)
+    elif algorithm in ("random", "bayesian"):
+        raise ValueError(
+            f"`max_trials` must be given with algorithm={algorithm!r}. Received: max_trials=None"
+        )
+    _checks.positive_integer("epochs", epochs)
+    _checks.positive_integer("executions_per_trial", executions_per_trial)
+    seed = _checks.seed("seed", seed) or 0
+    common = {"objective": objective, "seed": seed}
+    if algorithm == "hyperband":
+        oracle = oracles.HyperbandOracle(max_epochs=epochs, factor=HYPERBAND_FACTOR, **common)
+        oracle.max_trials = max_trials
+    elif algorithm == "bayesian":
+        # By default it takes three random trials for each parameter: often all there are.
+        points = max(3, math.ceil(max_trials / 3))
+        oracle = oracles.BayesianOracle(max_trials=max_trials, num_initial_points=points, **common)
+    else:
+        kind = oracles.GridOracle if algorithm == "grid" else oracles.RandomOracle
+        oracle = kind(max_trials=max_trials, **common)
+    project = Path(directory) / project_name
+    if (project / "oracle.json").exists():
+        # Keras Tuner resumes only where it finds a file of this name, and else starts anew
+        # over what is there: a search may go on as a group and back.
+        own = project / f"{os.environ.get('KERASTUNER_TUNER_ID', 'tuner0')}.json"
+        own.write_text("{}", "utf-8")
+    kind = HyperbandTuner if algorithm == "hyperband" else Tuner
+    with contextlib.redirect_stdout(io.StringIO()):
+        tuner = kind(
+            oracle=oracle,
+            hypermodel=hypermodel,
+            directory=str(directory),
+            project_name=project_name,
+            executions_per_trial=executions_per_trial,
+            distribution_strategy=distribution_strategy,
+        )
+    tuner.epochs, tuner.base_seed = epochs, seed
+    if not tuner._is_worker():
+        # Before the first trial, so that its death is known as one.
+        tuner.save()
+    if algorithm == "grid" and not tuner._is_worker():
+        tuner.oracle.settings()
+    return tuner
+
+
+__all__ = ["ALGORITHMS", "COMPLETED", "FAILED", "SearchError", "cause", "make_tuner", "reason"]
