@@ -1,5 +1,6 @@
 """Keeps TensorFlow's C++ notes on the machine out of what our command shows a person."""
 
+import logging
 import os
 import sys
 
@@ -20,6 +21,18 @@ def send_notes_to(path: str | os.PathLike[str]) -> None:
     target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(target, 2)
     os.close(target)
+
+
+def send_logs_to(path: str | os.PathLike[str]) -> None:
+    """As `send_notes_to`, and Python's warnings and TensorFlow's log, too."""
+    send_notes_to(path)
+    logging.captureWarnings(True)
+    for name in ("tensorflow", "py.warnings"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+        logger.addHandler(logging.FileHandler(path))
+        logger.propagate = False
 
 
 def redirected() -> bool:

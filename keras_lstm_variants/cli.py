@@ -13,6 +13,7 @@ from keras_lstm_variants.bench import command as bench
 from keras_lstm_variants.compare import command as compare
 from keras_lstm_variants.describe import describe
 from keras_lstm_variants.registry import find_variant, get_variant, list_variants
+from keras_lstm_variants.tuning import command as tune
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     compare.add_parser(commands)
+    tune.add_parser(commands)
     bench.add_parser(commands)
     _add_list(commands)
     _add_describe(commands)

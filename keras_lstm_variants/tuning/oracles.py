@@ -38,6 +38,8 @@ class Accounting:
         self.interrupted: list[str] = []
         self.begun: dict[str, float] = {}
         self.stopped = False
+        # Whether workers without work stay, for the case that another one is lost.
+        self.spares = False
         self.listener: Callable[[str, Any], None] = lambda kind, trial: None
         self.verbose = 0
 
@@ -62,9 +64,17 @@ class Accounting:
         if trial.status == RUNNING:
             self.begun[trial.trial_id] = time.monotonic()
             self.listener("start", trial)
+        elif trial.status == "STOPPED" and self.spares and self.ongoing_trials:
+            trial.status = "IDLE"
+            self.tuner_ids.add(tuner_id)
         elif trial.status == "STOPPED":
             self.stopped = True
         return trial
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial has ended and every worker was told so."""
+        return self.stopped and not (self.ongoing_trials or self._retry_queue or self.tuner_ids)
 
     @keras_tuner.synchronized
     def lose(self, tuner_id: str) -> None:
@@ -112,6 +122,7 @@ class Accounting:
             self._save_trial(known)
         self.listener("end", known)
 
+    @keras_tuner.synchronized
     def interrupt(self) -> None:
         """Whoever runs the search stops it: trials that are running did not die."""
         self.interrupted = [t.trial_id for t in self.ongoing_trials.values()]

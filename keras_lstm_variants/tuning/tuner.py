@@ -4,7 +4,9 @@ import contextlib
 import io
 import math
 import os
+import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,28 @@ class _Watched:
 
     epochs: int
     base_seed: int
+    asked = False
+    # What is told after every epoch: the trial, its epoch, the scores.
+    on_epoch: Callable[[Any, int, dict[str, float]], None] = staticmethod(lambda *_: None)
+
+    def seed(self, trial: Any) -> None:
+        """Start the random numbers of a trial: the same in whatever process it runs again."""
+        seed = zlib.crc32(f"{self.base_seed}/{trial.trial_id}".encode())
+        keras.utils.set_random_seed(seed % 2**31)
+
+    def build_anew(self, hp: Any) -> keras.Model:
+        """A model of these settings, untrained also with Hyperband."""
+        keras.backend.clear_session()
+        return keras_tuner.Tuner._build_hypermodel(self, hp)
 
     def on_trial_begin(self, trial: Any) -> None:
         super().on_trial_begin(trial)
-        # The same when a trial runs again, in whatever process.
-        seed = zlib.crc32(f"{self.base_seed}/{trial.trial_id}".encode())
-        keras.utils.set_random_seed(seed % 2**31)
+        self.asked = False
+        self.seed(trial)
+
+    def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(trial, model, epoch, logs)
+        self.on_epoch(trial, epoch, dict(logs or {}))
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -79,6 +97,17 @@ class _Watched:
         super().search(*args, **{"epochs": self.epochs, "verbose": 0, **kwargs})
         if not self._is_worker():
             self.check_completed()
+
+    def serve(self) -> None:
+        """Be the chief of other processes, until they have run all trials."""
+        super().search()
+
+    def pre_create_trial(self) -> None:
+        super().pre_create_trial()
+        # Asked again at once: the chief had nothing to do for us.
+        if self.asked:
+            time.sleep(0.5)
+        self.asked = True
 
     def check_completed(self) -> None:
         if not self.oracle.completed:

@@ -1,0 +1,299 @@
+"""What a search trains on: a task of `klv compare`, or arrays of the user's own."""
+
+import dataclasses
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_lstm_variants import tasks
+from keras_lstm_variants.compare.training import scored_arrays
+from keras_lstm_variants.tasks.task import digest
+from keras_lstm_variants.tuning.hypermodel import HEADS
+
+SPLITS = ("train", "valid", "test")
+# Of rows without a split of their own.
+SHARES = (0.70, 0.15, 0.15)
+
+
+class DataError(ValueError):
+    """The data cannot be used; the message is one line for the user."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Some of the sequences: x, y and, where there is one, the mask (False: skip the step)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    mask: np.ndarray | None = None
+
+    @property
+    def inputs(self) -> Any:
+        """What the model is called with."""
+        return self.x if self.mask is None else {"sequence": self.x, "mask": self.mask}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """Three splits and what a model must know of them.
+
+    Attributes:
+        name, about: for people.
+        head: as in `RecurrentHyperModel`.
+        outputs, symbols, input_shape: for it, too.
+        max_timesteps: the longest dependency that may be learned.
+        train, valid, test: the splits.
+        sha256: of all arrays.
+        floors: floor name -> score of the test split that needs no memory, in the unit of
+            `metric`.
+        metric: what the test split is scored in; lower is better.
+    """
+
+    name: str
+    about: str
+    head: str
+    outputs: int | None
+    symbols: int | None
+    input_shape: tuple[int | None, ...]
+    max_timesteps: int | None
+    train: Split = dataclasses.field(repr=False)
+    valid: Split = dataclasses.field(repr=False)
+    test: Split = dataclasses.field(repr=False)
+    sha256: str
+    floors: dict[str, float]
+    metric: str
+
+    @property
+    def masked(self) -> bool:
+        return self.train.mask is not None
+
+    def score(self, found: dict[str, float]) -> float:
+        """The score in the unit of `metric`, from what `evaluate` returned."""
+        if self.metric == "bits/char":
+            return found["loss"] / math.log(2)
+        return 100 * (1 - found["accuracy"]) if self.metric == "error %" else found["loss"]
+
+
+def from_task(name: str, *, text: str | None, length: int | None, steps: int) -> Data:
+    """A task of `klv compare`; a text is cut into sequences of `steps`."""
+    task = tasks.load(name, text_file=text, length=length)
+    symbols = None
+    if task.kind == "next_symbol":
+        symbols = len(task.symbols)
+        count = (len(task.train) - 1) // steps
+        at = np.arange(count)[:, None] * steps + np.arange(steps)
+        train = Split(task.train[at], task.train[at + 1])
+        valid, test = (Split(*scored_arrays(task, name)[:2]) for name in SPLITS[1:])
+        shape: tuple[int | None, ...] = (None,)
+    else:
+        train, valid, test = (Split(*getattr(task, name)) for name in SPLITS)
+        shape, steps = train.x.shape[1:], train.x.shape[1]
+    heads = {"next_symbol": "next_step", "regression": "regression"}
+    return Data(
+        name=task.name,
+        about=task.about,
+        head=heads.get(task.kind, "classification"),
+        outputs=task.classes or None,
+        symbols=symbols,
+        input_shape=shape,
+        max_timesteps=steps,
+        train=train,
+        valid=valid,
+        test=test,
+        sha256=task.sha256,
+        floors={name: floor["test"] for name, floor in task.floors.items()},
+        metric=task.metric,
+    )
+
+
+def from_file(path: str, *, head: str | None, seed: int) -> Data:
+    """Arrays of a `.npz` file: x, y, and perhaps mask and split.
+
+    Raises:
+        DataError: the file cannot be read, or an array has a wrong shape, type or value.
+    """
+    try:
+        return _Reader(path, head, seed).data()
+    except DataError as error:
+        raise DataError(f"--data {path!r}: {error}") from None
+
+
+class _Reader:
+    def __init__(self, path: str, head: str | None, seed: int) -> None:
+        self.path, self.seed = path, seed
+        self.arrays = self._read()
+        self.x = self._sequences()
+        self.mask = self._mask()
+        self.head, self.y = self._targets(head)
+
+    def _read(self) -> dict[str, np.ndarray]:
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                if not isinstance(file, np.lib.npyio.NpzFile):
+                    raise DataError("is a single array: give a .npz with x and y")
+                arrays = {name: file[name] for name in file.files}
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror or 'no .npz file'})") from None
+        except (ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise DataError(f"is no .npz file of plain arrays ({error})") from None
+        unknown = sorted(set(arrays) - {"x", "y", "mask", "split"})
+        if unknown:
+            raise DataError(f"array {unknown[0]!r} is unknown: there may be x, y, mask and split")
+        if "x" not in arrays:
+            raise DataError("has no array x")
+        return arrays
+
+    def _sequences(self) -> np.ndarray:
+        x = self.arrays["x"]
+        whole = np.issubdtype(x.dtype, np.integer)
+        if not (x.ndim == 2 and whole) and not (x.ndim == 3 and _real(x)):
+            raise DataError(
+                f"x must be numbers (N, T, F) or integers (N, T). Received: {x.dtype} {x.shape}"
+            )
+        if 0 in x.shape:
+            raise DataError(f"x is empty: {x.shape}")
+        if x.ndim == 3:
+            return _finite("x", x)
+        if x.min() < 0:
+            raise DataError(f"x has the negative integer {x.min()}: symbols are 0, 1, ...")
+        return x.astype("int32")
+
+    def _mask(self) -> np.ndarray | None:
+        mask = self.arrays.get("mask")
+        if mask is None:
+            return None
+        if mask.dtype != bool or mask.shape != self.x.shape[:2]:
+            raise DataError(
+                f"mask must be bool {self.x.shape[:2]}, as x. Received: {mask.dtype} {mask.shape}"
+            )
+        return mask
+
+    def _targets(self, head: str | None) -> tuple[str, np.ndarray]:
+        if head not in (None, *HEADS):
+            raise DataError(f"--head must be one of {', '.join(HEADS)}. Received: {head!r}")
+        if head == "next_step":
+            return head, self._next_step()
+        y = self.arrays.get("y")
+        if y is None:
+            raise DataError("has no array y, which only --head next_step does without")
+        rows, steps = self.x.shape[:2]
+        whole = np.issubdtype(y.dtype, np.integer)
+        wanted = (
+            f"y must be integers ({rows},) to classify or ({rows}, {steps}) to label, or numbers "
+            f"({rows},) or ({rows}, K) to regress. Received: {y.dtype} {y.shape}"
+        )
+        if y.ndim not in (1, 2) or len(y) != rows or not _real(y):
+            raise DataError(wanted)
+        if head is None:
+            head = "regression" if not whole else "classification" if y.ndim == 1 else "labels"
+        if head == "regression":
+            return head, _finite("y", y.reshape(rows, -1))
+        if not whole or y.shape != ((rows,) if head == "classification" else (rows, steps)):
+            raise DataError(f"--head {head}: {wanted}")
+        if head == "labels" and self.mask is not None:
+            # What stands at skipped steps means nothing, and may be -1.
+            y = np.where(self.mask, y, 0)
+        if y.min() < 0:
+            raise DataError(f"y has the negative integer {y.min()}: classes are 0, 1, ...")
+        if y.max() < 1:
+            raise DataError("y has one class only")
+        return head, y.astype("int32")
+
+    def _next_step(self) -> np.ndarray:
+        if "y" in self.arrays:
+            raise DataError("--head next_step takes its targets from x: leave y out")
+        if self.x.shape[1] < 2:
+            raise DataError("--head next_step needs sequences of two steps or more")
+        y = self.x[:, 1:]
+        self.x = self.x[:, :-1]
+        if self.mask is not None:
+            # A step counts where the next one is there, too.
+            self.mask = self.mask[:, :-1] & self.mask[:, 1:]
+        return y
+
+    def _split(self) -> list[np.ndarray]:
+        rows = len(self.x)
+        split = self.arrays.get("split")
+        if split is None:
+            order = np.random.default_rng(self.seed).permutation(rows)
+            ends = [round(rows * SHARES[0]), round(rows * (SHARES[0] + SHARES[1]))]
+            parts = np.split(order, ends)
+        else:
+            whole = np.issubdtype(split.dtype, np.integer)
+            if not whole or split.shape != (rows,) or not np.isin(split, (0, 1, 2)).all():
+                raise DataError(
+                    f"split must be integers ({rows},): 0 train, 1 validation, 2 test. "
+                    f"Received: {split.dtype} {split.shape}"
+                )
+            parts = [np.flatnonzero(split == k) for k in range(3)]
+        for name, part in zip(SPLITS, parts, strict=True):
+            if not len(part):
+                raise DataError(f"no sequence is left for the {name} split ({rows} in all)")
+            if self.mask is not None and not self.mask[part].any():
+                raise DataError(f"the mask leaves no step in the {name} split")
+        return parts
+
+    def data(self) -> Data:
+        train, valid, test = (
+            Split(self.x[rows], self.y[rows], None if self.mask is None else self.mask[rows])
+            for rows in self._split()
+        )
+        symbols = int(self.x.max()) + 1 if self.x.ndim == 2 else None
+        if self.head == "next_step" and symbols is not None:
+            symbols = max(symbols, int(self.y.max()) + 1)
+        classes = self.head in ("classification", "labels")
+        outputs = int(self.y.max()) + 1 if classes else self.y.shape[1]
+        arrays = [a for s in (train, valid, test) for a in (s.x, s.y, s.mask) if a is not None]
+        metric = "error %" if classes else "mean squared error"
+        if self.head == "next_step" and symbols:
+            metric = "cross-entropy"
+        return Data(
+            name=Path(self.path).name,
+            about=(
+                f"{self.head} of sequences {self.x.shape[1:]}: {len(train.x):,} to train on, "
+                f"{len(valid.x):,} valid, {len(test.x):,} test."
+            ),
+            head=self.head,
+            outputs=None if self.head == "next_step" else outputs,
+            symbols=symbols,
+            # Other lengths can be given to the finished model.
+            input_shape=(None, *self.x.shape[2:]),
+            max_timesteps=self.x.shape[1] if self.x.shape[1] > 2 else None,
+            train=train,
+            valid=valid,
+            test=test,
+            sha256=digest(arrays),
+            floors=_floors(self.head, train, test),
+            metric=metric,
+        )
+
+
+def _floors(head: str, train: Split, test: Split) -> dict[str, float]:
+    """What a constant answer reaches on the test split."""
+    if head == "regression":
+        return {"constant": float(np.mean((test.y - train.y.mean(0)) ** 2))}
+    if head == "next_step":
+        return {}
+    masks = (train.mask, test.mask) if head == "labels" else (None, None)
+    (a, b) = (s.y if m is None else s.y[m] for s, m in zip((train, test), masks, strict=True))
+    return {"commonest class": float(100 * np.mean(b != np.bincount(a).argmax()))}
+
+
+def _real(array: np.ndarray) -> bool:
+    return np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
+
+
+def _finite(name: str, array: np.ndarray) -> np.ndarray:
+    """As float32, or an error that says where a value is none."""
+    array = array.astype("float32")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        place = ", ".join(map(str, bad[0]))
+        raise DataError(
+            f"{name}[{place}] is {array[tuple(bad[0])]}, one of {len(bad):,} values of {name} "
+            "that are no numbers (NaN, infinite or too large)"
+        )
+    return array

@@ -1,0 +1,150 @@
+"""A picture of a search: score against forget bias, and against what mattered most."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_lstm_variants.registry import list_variants
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, each with a marker.
+LOOKS = [
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+    ("#000000", "X"),
+]
+BIAS, RULE = "forget_bias", "forget_bias_rule"
+
+
+def importance(values: Sequence[Any], scores: Sequence[float]) -> float:
+    """How much of the order of the scores a parameter explains, from 0 to 1.
+
+    Epsilon squared of the ranks over groups: each value of a choice, or quarters of the
+    range of numbers. It is adjusted for the number of groups: 0 is what chance gives.
+    """
+    pairs = [(v, s) for v, s in zip(values, scores, strict=True) if v is not None]
+    if len(pairs) < 4:
+        return 0.0
+    order = sorted(range(len(pairs)), key=lambda k: pairs[k][1])
+    rank = {k: place for place, k in enumerate(order)}
+    kinds = {v for v, _ in pairs}
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in kinds)
+    groups: dict[Any, list[int]] = {}
+    by_value = sorted(range(len(pairs)), key=lambda k: pairs[k][0])
+    for place, k in enumerate(by_value):
+        many = numeric and len(kinds) > 4
+        key = 4 * place // len(pairs) if many else pairs[k][0]
+        groups.setdefault(key, []).append(rank[k])
+    count, found = len(pairs), len(groups)
+    if found < 2 or count <= found:
+        return 0.0
+    middle = statistics.fmean(rank.values())
+    total = sum((r - middle) ** 2 for r in rank.values())
+    within = sum(sum((r - statistics.fmean(g)) ** 2 for r in g) for g in groups.values())
+    between = total - within
+    return max(0.0, (between - (found - 1) * within / (count - found)) / total)
+
+
+def draw(records: list[dict[str, Any]], objective: Any, path: Path, title: str) -> None:
+    """Draw completed trials: `records` have `score` and `settings`.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    # Not pyplot: no display, no global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    records = [{**r, "settings": _with_places(r["settings"])} for r in records]
+    scores = [r["score"] for r in records]
+    better = [-s if objective.direction == "max" else s for s in scores]
+    names = list(dict.fromkeys(n for r in records for n in r["settings"]))
+    weights = {
+        name: importance([r["settings"].get(name) for r in records], better)
+        for name in names
+        if name != RULE and len({r["settings"].get(name) for r in records} - {None}) > 1
+    }
+    others = sorted((n for n in weights if n != BIAS), key=lambda n: -weights[n])[:3]
+    with_bias = any(BIAS in r["settings"] for r in records)
+    panels = [BIAS, *others] if with_bias else others
+    panels = panels or names[:1]
+    figure = Figure(figsize=(4.2 * len(panels) + 1.5, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    log = min(scores) > 0 and max(scores) > 20 * min(scores)
+    for axes, name in zip(all_axes, panels, strict=True):
+        _panel(axes, name, records, weights.get(name))
+        if log:
+            axes.set_yscale("log")
+    best = "higher" if objective.direction == "max" else "lower"
+    all_axes[0].set_ylabel(f"{objective.name} ({best} is better)")
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside right upper")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+def _with_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which the forget bias is a number or a word, and absent without a gate."""
+    rule = settings.get(RULE)
+    return {**settings, BIAS: rule} if rule in ("chrono", "default") else settings
+
+
+def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | None) -> None:
+    values = [r["settings"].get(name) for r in records]
+    numbers = [v for v in values if _is_number(v)]
+    words = sorted({str(v) for v in values if v is not None and not _is_number(v)})
+    if None in values:
+        words.append("none")
+    log = bool(numbers) and min(numbers) > 0 and max(numbers) > 20 * min(numbers)
+    # Words stand to the right of the numbers.
+    low, high = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
+    width = (high - low) or 1.0
+    step = 0.18 * width if numbers else 1.0
+    start = high + step if numbers else 0.0
+    if log and words:
+        log = False
+    places = {word: start + k * step for k, word in enumerate(words)}
+    known = {v: k for k, v in enumerate(list_variants())}
+    for variant in dict.fromkeys(r["settings"].get("variant", "") for r in records):
+        colour, marker = LOOKS[known.get(variant, 0) % len(LOOKS)]
+        mine = [
+            (v if _is_number(v) else places["none" if v is None else str(v)], r["score"])
+            for v, r in zip(values, records, strict=True)
+            if r["settings"].get("variant", "") == variant
+        ]
+        x, y = zip(*mine, strict=True)
+        axes.scatter(x, y, color=colour, marker=marker, s=38, alpha=0.8, label=variant)
+    if words:
+        for place in places.values():
+            axes.axvline(place, color="0.85", linewidth=1, zorder=0)
+        ticks = [t for t in _ticks(low, high) if numbers]
+        axes.set_xticks([*ticks, *places.values()], [*(f"{t:g}" for t in ticks), *places])
+        if len(words) > 4:
+            axes.tick_params(axis="x", rotation=60)
+    if log:
+        axes.set_xscale("log")
+    label = name.replace("_", " ")
+    axes.set_xlabel(label if weight is None else f"{label} (explains {weight:.0%} of the order)")
+    axes.grid(alpha=0.25)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Some round numbers from low to high."""
+    span = high - low
+    if not span:
+        return [low]
+    step = 10 ** math.floor(math.log10(span))
+    step *= next(f for f in (0.2, 0.5, 1, 2) if span / (f * step) <= 6)
+    first = math.ceil(low / step)
+    return [k * step for k in range(first, math.floor(high / step) + 1)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,94 @@
+"""What a search reports while it runs."""
+
+import time
+from typing import Any, TextIO
+
+from keras_lstm_variants._lines import LiveLines
+from keras_lstm_variants.compare.report import number
+from keras_lstm_variants.tuning.settings import Search
+from keras_lstm_variants.tuning.tuner import COMPLETED, reason
+
+
+def shown(values: dict[str, Any]) -> str:
+    """Settings in one line."""
+    kept = {k: v for k, v in values.items() if not k.startswith("tuner/")}
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in kept.items()
+    )
+
+
+def duration(seconds: float) -> str:
+    """As a person says it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class Progress(LiveLines):
+    """A line for the running trial, one for each that ended, the best so far and the time left.
+
+    Args:
+        search: what was asked for.
+        oracle: with the trials so far.
+        settings: how many settings a grid has.
+        stream: where to print.
+    """
+
+    def __init__(
+        self, search: Search, oracle: Any, settings: int | None, stream: TextIO | None = None
+    ) -> None:
+        super().__init__(stream)
+        self.search, self.oracle = search, oracle
+        self.trials, self.epochs = search.plan(settings)
+        # A fixed parameter says nothing.
+        self.searched = {p.name for p in oracle.get_space().space if len(list(p.values)) > 1}
+        self.began = time.monotonic()
+        self.done_before = sum(map(search.epochs_of, oracle.ended))
+        self.done_here = 0
+        self.running: dict[str, int] = {}
+
+    def __call__(self, kind: str, trial: Any) -> None:
+        """The oracle's report: "start", "lost" or "end"."""
+        label = f"trial {trial.trial_id}"
+        if kind == "start":
+            self.running[label] = 0
+            self.start(label, f"{label}: starting ({self._values(trial)})")
+        elif kind == "lost":
+            self.end(label, f"{label}: its process died; it runs once more")
+        else:
+            self.running.pop(label, None)
+            self.done_here += self.search.epochs_of(trial)
+            self.end(label, f"[{len(self.oracle.ended)}/{self.trials}] {label}: {self._end(trial)}")
+
+    def epoch(self, trial: Any, epoch: int, logs: dict[str, float]) -> None:
+        """After an epoch of a trial in this process."""
+        label = f"trial {trial.trial_id}"
+        self.running[label] = self.running.get(label, 0) + 1
+        name = self.oracle.objective.name
+        total = self.search.epochs_of(trial)
+        value = number(float(logs[name])) if name in logs else "-"
+        line = f"{label}: epoch {self.running[label]}/{total}, {name} {value}"
+        self.update(label, f"{line}, {self._best()}{self._left()} ({self._values(trial)})")
+
+    def _values(self, trial: Any) -> str:
+        values = trial.hyperparameters.values
+        return shown({name: value for name, value in values.items() if name in self.searched})
+
+    def _end(self, trial: Any) -> str:
+        if trial.status != COMPLETED:
+            return f"FAILED: {reason(trial)} ({self._values(trial)})"
+        score = f"{self.oracle.objective.name} {number(trial.score)}"
+        return f"{score}, {self._best()}{self._left()} ({self._values(trial)})"
+
+    def _best(self) -> str:
+        best = self.oracle.completed[:1]
+        return f"best so far {number(best[0].score)}" if best else "no score so far"
+
+    def _left(self) -> str:
+        here = self.done_here + sum(self.running.values())
+        if not here:
+            return ""
+        each = (time.monotonic() - self.began) / here
+        left = max(0, self.epochs - self.done_before - here)
+        return f", about {duration(each * left)} left"

@@ -1,0 +1,166 @@
+"""What a search ends with: the best settings, all trials, the model trained again."""
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_lstm_variants._folder import PARTIAL, WorkFolder, write_atomically, write_json
+from keras_lstm_variants.tuning.data import Data, Split
+from keras_lstm_variants.tuning.settings import Search
+from keras_lstm_variants.tuning.tuner import COMPLETED, SearchError, cause, reason
+
+BEST, MODEL, SAVED_MODEL, TRIALS = "best.json", "best.keras", "best_model", "trials.csv"
+
+
+class SearchFolder(WorkFolder):
+    """The folder of one search."""
+
+    option = "--directory"
+    holds = "search"
+    main = "search.json"
+    parts = ("trials", "workers")
+
+    def best(self) -> dict[str, Any] | None:
+        """What the search ended with, if it has."""
+        try:
+            return json.loads((self.folder / BEST).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+
+def clean(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings without Keras Tuner's own entries."""
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+
+
+def save_trials(folder: Path, oracle: Any) -> None:
+    """All trials as CSV, in the order of their numbers."""
+    names = [p.name for p in oracle.get_space().space]
+    names = list(dict.fromkeys(names))
+    columns = ["trial", "status", "score", "best_epoch", "seconds", *names, "error"]
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for trial in sorted(oracle.trials.values(), key=lambda t: t.trial_id):
+        done = trial.status == COMPLETED
+        seconds = oracle.seconds.get(trial.trial_id)
+        writer.writerow(
+            {
+                **clean(trial.hyperparameters.values),
+                "trial": trial.trial_id,
+                "status": trial.status,
+                "score": float(trial.score) if done else "",
+                "best_epoch": trial.best_step + 1 if done else "",
+                "seconds": "" if seconds is None else round(seconds, 2),
+                "error": reason(trial) if trial.status == "FAILED" else "",
+            }
+        )
+    write_atomically(folder / TRIALS, table.getvalue().encode())
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the best objective."""
+
+    def __init__(self, objective: Any) -> None:
+        super().__init__()
+        self.objective = objective
+        self.epoch, self.score, self.weights = 0, math.nan, None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = float(logs[self.objective.name])
+        if self.weights is None or self.objective.better_than(value, self.score):
+            self.epoch, self.score, self.weights = epoch + 1, value, self.model.get_weights()
+
+
+def fit_arguments(data: Data) -> dict[str, Any]:
+    """For `search` and `fit`."""
+    return {
+        "x": data.train.inputs,
+        "y": data.train.y,
+        "validation_data": (data.valid.inputs, data.valid.y),
+    }
+
+
+def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
+    """Loss and metric on a split, each real step or sequence counted once."""
+    found = model.evaluate(split.inputs, split.y, batch_size=256, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in found.items()}
+
+
+def retrain(search: Search, tuner: Any, trial: Any, folder: Path) -> dict[str, Any]:
+    """Train the best setting again, save the model, and score it on the test split.
+
+    Raises:
+        SearchError: the training failed this time.
+    """
+    keep = _KeepBest(tuner.oracle.objective)
+    try:
+        tuner.seed(trial)
+        model = tuner.build_anew(trial.hyperparameters)
+        history = search.hypermodel.fit(
+            trial.hyperparameters,
+            model,
+            **fit_arguments(search.data),
+            epochs=search.epochs,
+            verbose=0,
+            callbacks=[keep],
+        )
+        model.set_weights(keep.weights)
+        test = evaluate(model, search.data.test)
+    except Exception as error:
+        raise SearchError(
+            f"Training the best setting (trial {trial.trial_id}) again failed: {cause(error)}"
+        ) from error
+    save_model(model, folder)
+    return {
+        "epochs": len(history.epoch),
+        "best_epoch": keep.epoch,
+        tuner.oracle.objective.name: keep.score,
+        "parameters": model.count_params(),
+        "test": {**test, search.data.metric: search.data.score(test)},
+    }
+
+
+def save_model(model: keras.Model, folder: Path) -> None:
+    """As `.keras` and as SavedModel; each is there whole or not at all."""
+    partial = folder / f"{PARTIAL}{MODEL}"
+    model.save(partial)
+    os.replace(partial, folder / MODEL)
+    partial = folder / f"partial_{SAVED_MODEL}"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.export(partial, verbose=False)
+    shutil.rmtree(folder / SAVED_MODEL, ignore_errors=True)
+    os.replace(partial, folder / SAVED_MODEL)
+
+
+def save_best(
+    folder: Path, search: Search, oracle: Any, trained: dict[str, Any], versions: dict[str, str]
+) -> dict[str, Any]:
+    """`best.json`, written last: with it the search has ended."""
+    trial = oracle.completed[0]
+    record = {
+        "identity": search.identity,
+        "objective": {"name": oracle.objective.name, "direction": oracle.objective.direction},
+        "trial": trial.trial_id,
+        "score": float(trial.score),
+        "settings": clean(trial.hyperparameters.values),
+        "trials": len(oracle.ended),
+        "failed": len(oracle.ended) - len(oracle.completed),
+        "trained_again": trained,
+        "floors_of_test": search.data.floors,
+        "metric": search.data.metric,
+        "model": MODEL,
+        "saved_model": SAVED_MODEL,
+        "versions": versions,
+        # For keras_tuner.HyperParameters.from_config.
+        "hyperparameters": trial.hyperparameters.get_config(),
+    }
+    write_json(folder / BEST, record)
+    return record

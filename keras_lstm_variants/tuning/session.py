@@ -1,0 +1,180 @@
+"""One search in its folder: begun or resumed, run, and brought to its results."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_lstm_variants import _stderr
+from keras_lstm_variants._folder import LOG, StoreError, write_json
+from keras_lstm_variants.compare.command import versions
+from keras_lstm_variants.compare.report import number
+from keras_lstm_variants.tuning import group, tensorboard
+from keras_lstm_variants.tuning.assemble import tuner_of
+from keras_lstm_variants.tuning.picture import draw
+from keras_lstm_variants.tuning.progress import Progress, shown
+from keras_lstm_variants.tuning.results import (
+    BEST,
+    MODEL,
+    SAVED_MODEL,
+    TRIALS,
+    SearchFolder,
+    clean,
+    fit_arguments,
+    retrain,
+    save_best,
+    save_trials,
+)
+from keras_lstm_variants.tuning.settings import Search
+from keras_lstm_variants.tuning.tuner import SearchError
+
+PICTURE, LOCK = "search.png", "search.lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder: two processes would overwrite each other's trials."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with open(folder / LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreError(
+                f"another process runs the search in --directory {str(folder)!r} now"
+            ) from None
+        yield
+
+
+def run(search: Search) -> int:
+    """The whole search in this process, or as the chief of others; returns the exit code."""
+    arguments = search.arguments
+    store = SearchFolder(arguments.directory)
+    store.open(search.identity)
+    if _stderr.redirected():
+        _stderr.send_logs_to(store.folder / LOG)
+    with locked(store.folder):
+        write_json(
+            store.folder / store.main,
+            {
+                "identity": search.identity,
+                "data": {"name": search.data.name, "about": search.data.about},
+                "max_trials": search.max_trials,
+                "versions": versions(),
+            },
+        )
+        with group.environment(arguments):
+            tuner = tuner_of(search)
+            return _run(search, store, tuner)
+
+
+def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
+    arguments, oracle = search.arguments, tuner.oracle
+    started = time.monotonic()
+    settings = len(oracle.settings()) if arguments.tuner == "grid" else None
+    progress = Progress(search, oracle, settings)
+    before = len(oracle.ended)
+    _introduce(search, progress, settings)
+    if oracle.trials:
+        print(f"{before} trial(s) ended in {arguments.directory!r} already.", flush=True)
+
+    def listener(kind: str, trial: Any) -> None:
+        progress(kind, trial)
+        if kind == "end":
+            save_trials(store.folder, oracle)
+
+    oracle.listener, tuner.on_epoch = listener, progress.epoch
+    tensorboard.describe(search, oracle)
+    try:
+        if group.needed(arguments):
+            group.lead(search, tuner, progress)
+        else:
+            callbacks = tensorboard.callbacks(search)
+            with contextlib.suppress(SearchError):  # said below, with the trials
+                tuner.search(**fit_arguments(search.data), callbacks=callbacks)
+        save_trials(store.folder, oracle)
+        tuner.check_completed()
+        best = store.best()
+        if len(oracle.ended) == before and best and best["trials"] == before:
+            print(_finished(search, before))
+        else:
+            best = _conclude(search, store, tuner)
+    except KeyboardInterrupt:
+        oracle.interrupt()
+        print(
+            f"\nStopped. {len(oracle.ended)} trial(s) ended and are kept in "
+            f"{arguments.directory!r}; the same command continues.",
+            file=sys.stderr,
+        )
+        return 130
+    _show(search, best, store.folder)
+    print(f"Took {time.monotonic() - started:.0f} s. Results are in {arguments.directory!r}.")
+    return 0
+
+
+def _introduce(search: Search, progress: Progress, settings: int | None) -> None:
+    arguments = search.arguments
+    print(f"{search.data.name}: {search.data.about}")
+    print(f"Data sha256: {search.data.sha256}")
+    tried = f"{progress.trials} trial(s)"
+    if settings is not None:
+        tried += f" of {settings} settings"
+        if progress.trials < settings:
+            tried += ", drawn without repeats"
+    print(
+        f"Search: {arguments.tuner}, {tried}, up to {search.epochs} epoch(s) each, for the best "
+        f"{arguments.objective}; over {', '.join(sorted(progress.searched)) or 'nothing'}."
+    )
+    for name, floor in search.data.floors.items():
+        print(f"  floor {name}: test {search.data.metric} {number(floor)}")
+    sys.stdout.flush()
+
+
+def _finished(search: Search, trials: int) -> str:
+    return (
+        f"This search is finished: {trials} trial(s) ended, nothing is left to run. A larger "
+        "--max-trials goes on with it (random, bayesian and grid, where settings are left); "
+        "another --directory begins anew."
+    )
+
+
+def _conclude(search: Search, store: SearchFolder, tuner: Any) -> dict[str, Any]:
+    """The picture, the best model trained again, and `best.json`."""
+    oracle = tuner.oracle
+    records = [
+        {"score": float(t.score), "settings": clean(t.hyperparameters.values)}
+        for t in oracle.completed
+    ]
+    title = f"klv tune: {search.data.name}, {len(records)} trials"
+    try:
+        draw(records, oracle.objective, store.folder / PICTURE, title)
+    except ModuleNotFoundError:
+        print(f"No {PICTURE}: pip install 'keras_lstm_variants[plot]' draws it.")
+    trial = oracle.completed[0]
+    print(f"Training the best setting (trial {trial.trial_id}) again.", flush=True)
+    trained = retrain(search, tuner, trial, store.folder)
+    return save_best(store.folder, search, oracle, trained, versions())
+
+
+def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
+    name, metric = best["objective"]["name"], best["metric"]
+    print(f"\nBest: trial {best['trial']}, {name} {number(best['score'])}:")
+    print(f"  {shown(best['settings'])}")
+    trained = best["trained_again"]
+    print(
+        f"Trained again: {name} {number(trained[name])} in epoch {trained['best_epoch']} of "
+        f"{trained['epochs']}, {trained['parameters']:,} parameters."
+    )
+    score = trained["test"][metric]
+    print(f"Test split, looked at once: {metric} {number(score)}")
+    for floor, value in best["floors_of_test"].items():
+        note = "" if score < value else "  <- not beaten: has shown nothing yet"
+        print(f"  floor {floor}: {number(value)}{note}")
+    if best["failed"]:
+        print(f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why.")
+    print(f"Files: {BEST}, {TRIALS}, {PICTURE}, {MODEL}, {SAVED_MODEL}/")
