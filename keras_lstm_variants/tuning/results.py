@@ -11,11 +11,12 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants._folder import PARTIAL, WorkFolder, write_atomically, write_json
+from keras_lstm_variants._folder import LOG, PARTIAL, WorkFolder, write_atomically, write_json
 from keras_lstm_variants.tuning.data import Data, Split
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import COMPLETED, SearchError, cause, reason
 
+LOCK = "search.lock"
 BEST, MODEL, SAVED_MODEL, TRIALS = "best.json", "best.keras", "best_model", "trials.csv"
 
 
@@ -25,6 +26,7 @@ class SearchFolder(WorkFolder):
     option = "--directory"
     holds = "search"
     main = "search.json"
+    early = (LOG, LOCK)
     parts = ("trials", "workers")
 
     def best(self) -> dict[str, Any] | None:

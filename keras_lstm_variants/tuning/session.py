@@ -17,6 +17,7 @@ from keras_lstm_variants.tuning.picture import draw
 from keras_lstm_variants.tuning.progress import Progress, shown
 from keras_lstm_variants.tuning.results import (
     BEST,
+    LOCK,
     MODEL,
     SAVED_MODEL,
     TRIALS,
@@ -30,7 +31,7 @@ from keras_lstm_variants.tuning.results import (
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import SearchError
 
-PICTURE, LOCK = "search.png", "search.lock"
+PICTURE = "search.png"
 
 
 @contextlib.contextmanager

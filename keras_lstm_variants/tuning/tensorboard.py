@@ -1,6 +1,5 @@
 """Learning curves and the HParams view of every trial."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,10 @@ from keras_lstm_variants.engine.summaries import write_hparams_config
 from keras_lstm_variants.tuning.settings import Search
 
 
-class _Curves(keras.callbacks.TensorBoard):
-    """Keras's own, which begins a trial that runs again with an empty folder."""
-
-    def set_model(self, model: Any) -> None:
-        shutil.rmtree(self.log_dir, ignore_errors=True)
-        super().set_model(model)
-
-
-# Keras Tuner looks for this name: it gives each trial a folder and adds its settings.
-_Curves.__name__ = "TensorBoard"
-
-
 def callbacks(search: Search) -> list[Any]:
     """For `search`: nothing without `--tensorboard`."""
     folder = search.arguments.tensorboard
-    return [] if folder is None else [_Curves(folder, write_graph=False)]
+    return [] if folder is None else [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
 def describe(search: Search, oracle: Any) -> None:

@@ -4,6 +4,8 @@ import contextlib
 import io
 import math
 import os
+import re
+import shutil
 import time
 import zlib
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import keras
 import keras_tuner
+from keras_tuner.src import config
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants.tuning import oracles
@@ -29,9 +32,11 @@ def cause(error: BaseException) -> str:
     """One line on what happened, without TensorFlow's traces of graphs."""
     if isinstance(error, keras_tuner.errors.FailedTrialError):
         return str(error).strip().splitlines()[0]
-    lines = [line.strip() for line in str(error).splitlines()]
-    # What TensorFlow puts around the sentence that matters.
+    # Keras prints it in bold.
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    # What Keras and TensorFlow put around the sentence that matters.
     around = ("Graph execution error", "Detected at", "<stack traces", "Hint:", "File ", "[[")
+    around += ("Exception encountered when calling", "Arguments received by")
     said = [line for line in lines if line and not line.startswith(around)]
     name = type(error).__name__
     return f"{name}: {said[0]}" if said else name
@@ -70,6 +75,12 @@ class _Watched:
         self.asked = False
         self.seed(trial)
 
+    def _get_tensorboard_dir(self, *args: Any) -> str:
+        folder = super()._get_tensorboard_dir(*args)
+        # Curves of a trial that was killed would stand beside those of its second run.
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
     def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
         super().on_epoch_end(trial, model, epoch, logs)
         self.on_epoch(trial, epoch, dict(logs or {}))
@@ -94,7 +105,12 @@ class _Watched:
         Raises:
             SearchError: no trial completed; with the cause of the first one.
         """
-        super().search(*args, **{"epochs": self.epochs, "verbose": 0, **kwargs})
+        # It prints a traceback of every failure, which it also keeps in the trial.
+        before, config.DEBUG = config.DEBUG, False
+        try:
+            super().search(*args, **{"epochs": self.epochs, "verbose": 0, **kwargs})
+        finally:
+            config.DEBUG = before
         if not self._is_worker():
             self.check_completed()
 
@@ -133,6 +149,15 @@ class HyperbandTuner(_Watched, keras_tuner.Hyperband):
     def __init__(self, oracle: Any, **kwargs: Any) -> None:
         # Not Hyperband's own, which would make another oracle.
         keras_tuner.Tuner.__init__(self, oracle, **kwargs)
+
+    def _build_hypermodel(self, hp: Any) -> keras.Model:
+        model = keras_tuner.Tuner._build_hypermodel(self, hp)
+        if "tuner/trial_id" in hp.values:
+            # With what the optimizer has gathered, which its own leaves out.
+            if model.optimizer is not None:
+                model.optimizer.build(model.trainable_variables)
+            model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
+        return model
 
 
 def make_tuner(
