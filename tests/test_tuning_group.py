@@ -59,7 +59,7 @@ def test_a_chief_and_two_workers_one_of_which_is_killed(data, trouble, capsys):
         without_threads = [option for option in command if "--threads" not in option]
         assert main(["tune", *without_threads, "--role=chief"]) == 0
         killer.join()
-        out, err = workers["two"].communicate(timeout=60)
+        _, err = workers["two"].communicate(timeout=60)
         assert workers["two"].returncode == 0, err
         assert "no trial is left" in err
     finally:

@@ -21,19 +21,13 @@ def save_data(path, rows=40, **arrays):
     return path
 
 
-def start(*arguments, **environment):
+def start(*arguments):
     """`klv tune` in a process of its own."""
-    here = str(Path(__file__).parent)
     return subprocess.Popen(
         [sys.executable, "-m", "keras_lstm_variants", "tune", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
-            **environment,
-        },
     )
 
 
@@ -65,7 +59,10 @@ def trouble(monkeypatch):
 
     for name in ("_layers", "_registered"):
         monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    here = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(here)
+    paths = [here, os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     sys.modules.pop("tune_trouble", None)
     yield
     sys.modules.pop("tune_trouble", None)

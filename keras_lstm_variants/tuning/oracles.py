@@ -120,6 +120,8 @@ class Accounting:
         if known.status == FAILED and not known.message:
             known.message = "its score is no number\n"
             self._save_trial(known)
+        # Its own `end_trial` saves before it takes the trial from those that run.
+        self.save()
         self.listener("end", known)
 
     @keras_tuner.synchronized
@@ -137,7 +139,7 @@ class Accounting:
             if name in self._were_ongoing:
                 self._retry_queue.remove(name)
                 if trial.status != RUNNING:  # killed between the two files
-                    self.end_order.append(name)
+                    self.end_order += [name] if name not in self.end_order else []
                 elif name in stopped:
                     self._again(trial)
                 else:
