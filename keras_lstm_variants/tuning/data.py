@@ -131,12 +131,15 @@ class _Reader:
 
     def _read(self) -> dict[str, np.ndarray]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise DataError("is a single array: give a .npz with x and y")
+            loaded = np.load(self.path, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise DataError("is a single array: give a .npz with x and y")
+            with loaded as file:
                 arrays = {name: file[name] for name in file.files}
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or 'no .npz file'})") from None
+        except DataError:
+            raise
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(f"is no .npz file of plain arrays ({error})") from None
         unknown = sorted(set(arrays) - {"x", "y", "mask", "split"})
@@ -278,7 +281,7 @@ def _floors(head: str, train: Split, test: Split) -> dict[str, float]:
     if head == "next_step":
         return {}
     masks = (train.mask, test.mask) if head == "labels" else (None, None)
-    (a, b) = (s.y if m is None else s.y[m] for s, m in zip((train, test), masks, strict=True))
+    a, b = (s.y.ravel() if m is None else s.y[m] for s, m in zip((train, test), masks, strict=True))
     return {"commonest class": float(100 * np.mean(b != np.bincount(a).argmax()))}
 
 

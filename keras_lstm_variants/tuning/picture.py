@@ -32,14 +32,14 @@ def importance(values: Sequence[Any], scores: Sequence[float]) -> float:
         return 0.0
     order = sorted(range(len(pairs)), key=lambda k: pairs[k][1])
     rank = {k: place for place, k in enumerate(order)}
-    kinds = {v for v, _ in pairs}
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in kinds)
+    numbers = sorted(
+        (k for k, (v, _) in enumerate(pairs) if _is_number(v)), key=lambda k: pairs[k][0]
+    )
+    quarters = len({pairs[k][0] for k in numbers}) > 4
+    group = {k: f"quarter {4 * place // len(numbers)}" for place, k in enumerate(numbers)}
     groups: dict[Any, list[int]] = {}
-    by_value = sorted(range(len(pairs)), key=lambda k: pairs[k][0])
-    for place, k in enumerate(by_value):
-        many = numeric and len(kinds) > 4
-        key = 4 * place // len(pairs) if many else pairs[k][0]
-        groups.setdefault(key, []).append(rank[k])
+    for k, (value, _) in enumerate(pairs):
+        groups.setdefault(group[k] if quarters and k in group else value, []).append(rank[k])
     count, found = len(pairs), len(groups)
     if found < 2 or count <= found:
         return 0.0

@@ -70,6 +70,19 @@ class _Watched:
         keras.backend.clear_session()
         return keras_tuner.Tuner._build_hypermodel(self, hp)
 
+    def load_model(self, trial: Any) -> keras.Model:
+        model = self.build_anew(trial.hyperparameters)
+        self.load_weights(model, trial.trial_id)
+        return model
+
+    def load_weights(self, model: keras.Model, trial_id: str) -> None:
+        """Those of a trial's best epoch, with what the optimizer has gathered."""
+        with keras_tuner.engine.tuner.maybe_distribute(self.distribution_strategy):
+            # Without its variables Keras Tuner leaves theirs out, with a warning.
+            if model.optimizer is not None:
+                model.optimizer.build(model.trainable_variables)
+            model.load_weights(self._get_checkpoint_fname(trial_id))
+
     def on_trial_begin(self, trial: Any) -> None:
         super().on_trial_begin(trial)
         self.asked = False
@@ -153,10 +166,7 @@ class HyperbandTuner(_Watched, keras_tuner.Hyperband):
     def _build_hypermodel(self, hp: Any) -> keras.Model:
         model = keras_tuner.Tuner._build_hypermodel(self, hp)
         if "tuner/trial_id" in hp.values:
-            # With what the optimizer has gathered, which its own leaves out.
-            if model.optimizer is not None:
-                model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
+            self.load_weights(model, hp.values["tuner/trial_id"])
         return model
 
 

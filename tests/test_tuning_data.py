@@ -1,0 +1,302 @@
+"""What `klv tune` trains on, how grids go, what matters most, and several devices."""
+
+import re
+import warnings
+
+import keras_tuner
+import numpy as np
+import pytest
+from test_saving import run_script
+from tune_helpers import save_data
+
+from keras_lstm_variants import tasks
+from keras_lstm_variants.tuning import RecurrentHyperModel, data, make_tuner, picture
+from keras_lstm_variants.tuning.oracles import hyperband_plan
+from keras_lstm_variants.tuning.tuner import SearchError
+
+ROWS = 40
+X = np.random.default_rng(0).normal(size=(ROWS, 5, 2))
+SYMBOLS = np.random.default_rng(1).integers(7, size=(ROWS, 5))
+MASK = np.arange(5) < np.random.default_rng(2).integers(1, 6, size=(ROWS, 1))
+
+
+def load(tmp_path, head=None, **arrays):
+    path = tmp_path / "data.npz"
+    np.savez(path, **{"x": X, **arrays})
+    return data.from_file(str(path), head=head, seed=0)
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("arrays", "head", "expected"),
+        [
+            ({"y": np.arange(ROWS) % 3}, None, ("classification", 3, None, "error %")),
+            ({"y": SYMBOLS}, None, ("labels", 7, None, "error %")),
+            ({"y": X[:, 0, 0]}, None, ("regression", 1, None, "mean squared error")),
+            ({"y": X[:, 0]}, None, ("regression", 2, None, "mean squared error")),
+            ({"y": np.arange(ROWS)}, "regression", ("regression", 1, None, "mean squared error")),
+            ({}, "next_step", ("next_step", None, None, "mean squared error")),
+            ({"x": SYMBOLS}, "next_step", ("next_step", None, 7, "cross-entropy")),
+            ({"x": SYMBOLS, "y": SYMBOLS}, None, ("labels", 7, 7, "error %")),
+        ],
+    )
+    def test_what_is_predicted_follows_from_y(self, tmp_path, arrays, head, expected):
+        found = load(tmp_path, head, **arrays)
+        assert (found.head, found.outputs, found.symbols, found.metric) == expected
+        sizes = [len(getattr(found, s).x) for s in data.SPLITS]
+        assert sizes == [28, 6, 6]
+        model = RecurrentHyperModel(
+            found.input_shape, found.head, found.outputs, symbols=found.symbols, layers=1, units=2,
+            variants=["LSTM"], max_timesteps=found.max_timesteps,
+        ).build(keras_tuner.HyperParameters())  # fmt: skip
+        scores = model.evaluate(found.test.inputs, found.test.y, verbose=0, return_dict=True)
+        assert np.isfinite(found.score(scores))
+
+    def test_splits_are_whole_and_by_seed_or_given(self, tmp_path):
+        x = np.arange(ROWS)[:, None, None] * np.ones((1, 3, 1))
+        found = load(tmp_path, x=x, y=np.arange(ROWS) % 2)
+        rows = [set(getattr(found, s).x[:, 0, 0]) for s in data.SPLITS]
+        assert set.union(*rows) == set(range(ROWS)) and sum(map(len, rows)) == ROWS
+        for s in data.SPLITS:
+            np.testing.assert_array_equal(
+                getattr(found, s).y, getattr(found, s).x[:, 0, 0].astype(int) % 2
+            )
+        split = np.arange(ROWS) % 3
+        given = load(tmp_path, x=x, y=np.arange(ROWS) % 2, split=split)
+        np.testing.assert_array_equal(given.valid.x[:, 0, 0], np.flatnonzero(split == 1))
+        assert given.sha256 != found.sha256
+
+    def test_next_steps_are_moved_by_one_and_masked_where_there_is_none(self, tmp_path):
+        found = load(tmp_path, "next_step", x=SYMBOLS, mask=MASK, split=np.arange(ROWS) % 3)
+        np.testing.assert_array_equal(found.train.x, SYMBOLS[::3, :-1])
+        np.testing.assert_array_equal(found.train.y, SYMBOLS[::3, 1:])
+        np.testing.assert_array_equal(found.train.mask, MASK[::3, :-1] & MASK[::3, 1:])
+        assert set(found.train.inputs) == {"sequence", "mask"}
+
+    def test_labels_of_masked_steps_mean_nothing(self, tmp_path):
+        y = np.where(MASK, SYMBOLS, -1)
+        found = load(tmp_path, y=y, mask=MASK)
+        assert found.train.y.min() == 0 and found.masked
+        with pytest.raises(data.DataError, match="negative integer -1"):
+            load(tmp_path, y=y)
+
+    @pytest.mark.parametrize(
+        ("arrays", "head", "message"),
+        [
+            ({"x": np.where(X > 2, np.nan, X)}, None, r"x\[\d+, \d, \d\] is nan, one of"),
+            ({"y": np.full(ROWS, np.inf)}, None, r"y\[0, 0\] is inf, one of 40"),
+            ({"x": X[0]}, None, r"x must be numbers \(N, T, F\).*float64 \(5, 2\)"),
+            ({"x": X.astype(str)}, None, "x must be numbers"),
+            ({"x": X[:, :0]}, None, "x is empty"),
+            ({"x": SYMBOLS - 1}, None, "x has the negative integer -1"),
+            ({"y": np.arange(ROWS - 1)}, None, r"y must be integers \(40,\).*\(39,\)"),
+            ({"y": SYMBOLS[:, :3]}, None, r"y must be integers.*\(40, 3\)"),
+            ({"y": np.zeros(ROWS, int)}, None, "one class only"),
+            ({"y": X}, None, "y must be"),
+            ({"y": X[:, 0, 0]}, "classification", "--head classification: y must be"),
+            ({"y": None}, None, "has no array y"),
+            ({"y": np.zeros(ROWS)}, "next_step", "leave y out"),
+            ({"mask": MASK[:, :3]}, None, r"mask must be bool \(40, 5\)"),
+            ({"mask": MASK.astype(int)}, None, "mask must be bool"),
+            ({"mask": np.zeros_like(MASK)}, None, "the mask leaves no step"),
+            ({"split": np.zeros(ROWS, int)}, None, "no sequence is left for the valid split"),
+            ({"split": np.arange(ROWS)}, None, "split must be integers"),
+            ({"label": np.zeros(3)}, None, "array 'label' is unknown"),
+            ({"x": X[:3], "y": np.arange(3)}, None, "no sequence is left"),
+            ({}, "guess", "--head must be one of"),
+        ],
+    )
+    def test_bad_arrays(self, tmp_path, arrays, head, message):
+        arrays = {"y": np.arange(ROWS) % 2, **arrays}
+        arrays = {name: value for name, value in arrays.items() if value is not None}
+        with pytest.raises(data.DataError, match=message) as error:
+            load(tmp_path, head, **arrays)
+        assert "\n" not in str(error.value) and str(error.value).startswith("--data '")
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("none.npz", "cannot be read"),
+            ("text.npz", "is no .npz file"),
+            ("one.npy", "is a single array"),
+            ("objects.npz", "is no .npz file of plain arrays"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, name, message):
+        (tmp_path / "text.npz").write_text("x")
+        np.save(tmp_path / "one.npy", X)
+        np.savez(tmp_path / "objects.npz", x=np.array([None, {}]), y=np.arange(2))
+        with pytest.raises(data.DataError, match=message):
+            data.from_file(str(tmp_path / name), head=None, seed=0)
+
+
+def test_tasks_as_in_compare():
+    adding = data.from_task("adding", text=None, length=12, steps=50)
+    assert adding.train.x.shape[1:] == (12, 2) and adding.max_timesteps == 12
+    assert adding.floors["constant"] == tasks.load("adding", length=12).floors["constant"]["test"]
+    assert adding.score({"loss": 0.25, "mean_absolute_error": 9.0}) == 0.25
+
+
+def test_a_text_is_cut_without_gaps(tmp_path):
+    words = np.random.default_rng(0).choice(list("abcd "), 21_000)
+    (tmp_path / "text.txt").write_text("".join(words))
+    found = data.from_task("text", text=tmp_path / "text.txt", length=None, steps=20)
+    np.testing.assert_array_equal(found.train.x.ravel()[1:], found.train.y.ravel()[:-1])
+    assert found.symbols == 6 and found.score({"loss": np.log(8.0)}) == pytest.approx(3)
+
+
+SPACE = {"variants": ["LSTM", "Elman"], "layers": [1, 2], "units": [2, 3], "forget_bias": [0, 1]}
+
+
+def grid(folder, max_trials=None, seed=0):
+    hypermodel = RecurrentHyperModel((4, 2), "regression", learning_rate=0.01, **SPACE)
+    return make_tuner("grid", hypermodel, directory=folder, max_trials=max_trials, seed=seed)
+
+
+def run_through(oracle, score=lambda trial: 1.0, limit=99):
+    found = []
+    while len(found) < limit:
+        trial = oracle.create_trial("tuner0")
+        if trial.status == "STOPPED":
+            break
+        oracle.update_trial(trial.trial_id, {"val_loss": score(trial)})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        found.append(trial.hyperparameters.values)
+    return found
+
+
+class TestSearches:
+    def test_a_grid_has_every_setting_once_also_when_it_resumes(self, tmp_path):
+        settings = run_through(grid(tmp_path).oracle, limit=5)
+        assert len(settings) == 5
+        settings += run_through(grid(tmp_path).oracle)
+        # 2 layers x 2 units for both, times 2 forget biases for the one that has them.
+        assert len(settings) == 12 == len({str(sorted(s.items())) for s in settings})
+        assert all(("forget_bias" in s) == (s["variant"] == "LSTM") for s in settings)
+
+    def test_part_of_a_grid_is_drawn_from_all_of_it(self, tmp_path):
+        drawn = [run_through(grid(tmp_path / str(k), 6, seed=k).oracle) for k in (0, 1)]
+        assert [len(d) for d in drawn] == [6] * 2
+        assert drawn[0] != drawn[1]
+        assert {s["variant"] for s in drawn[0]} == {"LSTM", "Elman"}
+        again = grid(tmp_path / "2nd", 6).oracle
+        assert run_through(again) == drawn[0]
+
+    def test_seed_0_is_a_seed(self, tmp_path):
+        hypermodel = RecurrentHyperModel((4, 2), "regression")
+        tuners = [
+            make_tuner("random", hypermodel, directory=tmp_path / name, seed=seed)
+            for name, seed in (("a", 0), ("b", 0), ("c", 1))
+        ]
+        first, same, other = (run_through(t.oracle, limit=2) for t in tuners)
+        assert first == same != other
+
+    def test_no_score_is_no_best(self, tmp_path):
+        tuner = grid(tmp_path, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # Keras Tuner's, of NumPy
+            run_through(tuner.oracle, lambda trial: float("nan"))
+        assert [t.status for t in tuner.oracle.trials.values()] == ["FAILED"] * 2
+        with pytest.raises(SearchError, match="No trial completed, 2 failed.*is no number"):
+            tuner.get_best_hyperparameters()
+
+    def test_equal_scores_and_directions(self, tmp_path):
+        tuner = grid(tmp_path, 4)
+        run_through(tuner.oracle, lambda trial: {"0": 2.0, "1": 1.0}.get(trial.trial_id, 1.0))
+        assert [t.trial_id for t in tuner.oracle.completed] == ["1", "2", "3", "0"]
+
+    def test_a_trial_that_runs_again_does_not_average_two_runs(self, tmp_path):
+        oracle = grid(tmp_path, 2).oracle
+        trial = oracle.create_trial("tuner0")
+        oracle.update_trial(trial.trial_id, {"val_loss": 100.0})
+        run_through(oracle := grid(tmp_path, 2).oracle)
+        assert oracle.trials[trial.trial_id].score == 1.0
+        assert oracle.deaths == {trial.trial_id: 1}
+
+    def test_the_plan_of_hyperband_is_keras_tuners(self, tmp_path):
+        hypermodel = RecurrentHyperModel((4, 2), "regression")
+        tuner = make_tuner("hyperband", hypermodel, directory=tmp_path, epochs=5, max_trials=None)
+        found = run_through(tuner.oracle)
+        epochs = [v["tuner/epochs"] - v["tuner/initial_epoch"] for v in found]
+        assert len(found) == sum(n for n, _ in hyperband_plan(5, 3))
+        assert sum(epochs) == sum(n * e for n, e in hyperband_plan(5, 3))
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"algorithm": "genetic"}, "`algorithm` must be one of"),
+            ({"max_trials": 0}, "`max_trials` must be a positive integer"),
+            ({"max_trials": None}, "`max_trials` must be given"),
+            ({"epochs": 0}, "`epochs`"),
+            ({"executions_per_trial": 0}, "`executions_per_trial`"),
+            ({"seed": -1}, "`seed` must be"),
+        ],
+    )
+    def test_bad_arguments(self, tmp_path, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            make_tuner(
+                **{"algorithm": "random", "hypermodel": None, "directory": tmp_path, **arguments}
+            )
+
+
+class TestPicture:
+    def test_importance_finds_what_matters(self):
+        random = np.random.default_rng(0)
+        scores = random.normal(size=40)
+        assert picture.importance(list(scores), list(scores)) > 0.8
+        assert picture.importance([s > 0 for s in scores], list(scores)) > 0.6
+        chance = [picture.importance(list(random.normal(size=40)), list(scores)) for _ in range(50)]
+        assert np.mean(chance) < 0.06
+        assert picture.importance([1.0, 2.0], [1.0, 2.0]) == 0.0
+        assert picture.importance([3] * 9, list(scores[:9])) == 0.0
+
+    def test_panels(self, tmp_path, monkeypatch):
+        from matplotlib.figure import Figure
+
+        figures = []
+        monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: figures.append(figure))
+        random = np.random.default_rng(0)
+        records = []
+        for k in range(30):
+            settings = {"variant": ["LSTM", "Elman"][k % 2], "units": 8 * (1 + k % 5)}
+            if k % 2 == 0:
+                settings["forget_bias_rule"] = ["number", "chrono"][k % 4 // 2]
+            if settings.get("forget_bias_rule") == "number":
+                settings["forget_bias"] = float(random.uniform(-1, 5))
+            records.append({"score": settings["units"] + random.normal(), "settings": settings})
+        picture.draw(records, keras_tuner.Objective("val_loss", "min"), tmp_path / "x.png", "A")
+        labels = [axes.get_xlabel() for axes in figures[0].axes]
+        assert labels[0].startswith("forget bias") and labels[1].startswith("units (explains")
+        ticks = [t.get_text() for t in figures[0].axes[0].get_xticklabels()]
+        assert {"chrono", "none"} <= set(ticks) and "number" not in ticks
+        shown = sum(len(points.get_offsets()) for points in figures[0].axes[0].collections)
+        assert shown == 30
+
+
+REPLICAS = """
+import sys
+import numpy as np
+from tune_helpers import TINY, save_data
+from keras_lstm_variants.cli import main
+save_data("data.npz")
+code = main(["tune", "--data=data.npz", *TINY, "--variants=LSTM", "--tuner=grid",
+             "--replicas=2", "--directory=out"])
+import tensorflow as tf
+print("code", code, "devices", len(tf.config.list_logical_devices("CPU")))
+"""
+
+
+def test_a_trial_on_two_devices(tmp_path, monkeypatch):
+    """`tf.distribute` wants a process of its own."""
+    from pathlib import Path
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
+    assert re.search("code 0 devices 2", run_script(REPLICAS))
+    assert (tmp_path / "out/best.keras").exists()
+
+
+def test_rows_of_the_helper_are_learnable(tmp_path):
+    found = data.from_file(str(save_data(tmp_path / "a.npz")), head=None, seed=0)
+    assert found.head == "classification" and found.floors["commonest class"] > 0
