@@ -55,7 +55,7 @@ class CellLayer(RecurrentLayer):
             inspect.signature(vars(cls)["__init__"]).parameters if "__init__" in vars(cls) else {}
         )
         more = {n: p for n, p in more.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
-        cls.__signature__ = _config.in_order({**of_cell, **of_layer, **own, **more})
+        cls.__signature__ = _OfClass(_config.in_order({**of_cell, **of_layer, **own, **more}))
         for name in ("gates", "state_names", "reference"):
             setattr(cls, name, getattr(cls.cell_class, name))
         for name in of_cell:
@@ -109,6 +109,18 @@ _KERAS_ACCEPTS = {"name", "dtype", "trainable", "autocast", "input_shape", "inpu
 
 # Both the cell and the layer have these; the layer's own count.
 _OF_KERAS = ("name", "dtype", "trainable")
+
+
+class _OfClass:
+    """The signature of a constructor: that of an instance is that of its call."""
+
+    def __init__(self, signature: inspect.Signature) -> None:
+        self.signature = signature
+
+    def __get__(self, instance: Any, owner: type | None = None) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return self.signature
 
 
 def _own_arguments(*, activity_regularizer: Any = None, use_cudnn: str | bool = "auto") -> None:

@@ -1,5 +1,6 @@
 """Any cell run over a sequence, with everything that Keras's LSTM layer offers."""
 
+import functools
 from typing import Any, ClassVar
 
 import keras
@@ -135,6 +136,8 @@ class RecurrentLayer(keras.layers.RNN):
         self.stop_gradient_every = stop_gradient_every
         self.clip_state_gradients = clip_state_gradients
         self.learned_states = []
+        # For `gate_history`: called with the layer, the mask, all gates and all states of a call.
+        self.recorder: Any = None
         self._set_fresh(None)
         if all(isinstance(c, Cell) for c in _flat_cells(self.cell)):
             self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -271,6 +274,7 @@ class RecurrentLayer(keras.layers.RNN):
                 recompute=self.recompute,
                 stop_gradient_every=self.stop_gradient_every,
                 clip_state_gradients=self.clip_state_gradients,
+                recorder=self.recorder and functools.partial(self.recorder, self, mask),
             )
         finally:
             for cell in _flat_cells(self.cell):

@@ -105,7 +105,7 @@ def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> No
 
 def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for path, layer in _walk(model, "", set()):
+    for path, layer in walk(model, "", set()):
         if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:
             same = sum(p == path or p.startswith(f"{path}#") for p in found)
             found[f"{path}#{same + 1}" if same else path] = layer
@@ -117,14 +117,14 @@ def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
     return found
 
 
-def _walk(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def walk(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """This layer and all below it, each once, with the names that lead to it."""
     if id(layer) in seen:
         return
     seen.add(id(layer))
     yield path or layer.name, layer
     for child in _children(layer):
-        yield from _walk(child, f"{path}/{child.name}" if path else child.name, seen)
+        yield from walk(child, f"{path}/{child.name}" if path else child.name, seen)
 
 
 def _children(layer: Any) -> Iterator[Any]:

@@ -113,3 +113,4 @@ def test_help_shows_the_arguments():
     assert names[:4] == ["units", "activation", "recurrent_activation", "use_bias"]
     assert {"peepholes", "forget_bias", "return_sequences", "initial_state"} <= set(names)
     assert "couple" in inspect.signature(klv.CoupledLSTMCell).parameters
+    assert next(iter(inspect.signature(klv.LSTM(2)).parameters)) == "sequences"

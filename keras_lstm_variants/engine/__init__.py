@@ -1,7 +1,17 @@
 """The time loop: how a cell runs over a sequence, and nothing about cells."""
 
 from keras_lstm_variants.engine.dispatch import output_size, run
+from keras_lstm_variants.engine.graphs import compiled, gradient, weight_gradients
 from keras_lstm_variants.engine.loop import Result, is_ragged
 from keras_lstm_variants.engine.xla import replicas
 
-__all__ = ["Result", "is_ragged", "output_size", "replicas", "run"]
+__all__ = [
+    "Result",
+    "compiled",
+    "gradient",
+    "is_ragged",
+    "output_size",
+    "replicas",
+    "run",
+    "weight_gradients",
+]

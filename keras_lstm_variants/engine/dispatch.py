@@ -1,5 +1,6 @@
 """Which loop runs a cell."""
 
+import functools
 import inspect
 import itertools
 import math
@@ -12,7 +13,7 @@ import tensorflow as tf
 from keras_lstm_variants import _keras
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.derived import derived_as
-from keras_lstm_variants.engine import edges, loop
+from keras_lstm_variants.engine import edges, loop, recording
 from keras_lstm_variants.engine.fast import FastLoop, Keep, Results, Settings, differentiable
 from keras_lstm_variants.engine.loop import Result
 from keras_lstm_variants.engine.rehearsal import Plan, rehearse
@@ -43,6 +44,7 @@ def run(
     recompute: bool = False,
     stop_gradient_every: int | None = None,
     clip_state_gradients: float | None = None,
+    recorder: Callable[[recording.Heard, Any], None] | None = None,
 ) -> Result:
     """Run a cell over the time steps of `sequences`.
 
@@ -62,6 +64,7 @@ def run(
             that it stands in is not. "plain": the plain loop.
         recompute: in training, compute again what the gradient needs instead of keeping it.
         stop_gradient_every, clip_state_gradients: see `edges`.
+        recorder: see `recording`; then the plain loop runs.
     """
     options = {
         "mask": mask,
@@ -73,7 +76,8 @@ def run(
     sums = [k for k, name in enumerate(names) if name in summed]
     edge = edges.edge(stop_gradient_every, clip_state_gradients, tuple(sums))
     sequences = tf.convert_to_tensor(sequences)
-    if engine != "plain" and not unroll and not tf.executing_eagerly() and not _vectorized():
+    graph = not tf.executing_eagerly() and not _vectorized()
+    if engine != "plain" and not unroll and graph and recorder is None:
         if _is_plain_stack(cell):
             limits = {
                 "engine": engine,
@@ -108,13 +112,17 @@ def run(
     for c in cells:
         with _keras.AutocastScope(c.compute_dtype):
             derived |= {id(w): w.value for w in c.derived_weights}
+    run_loop = loop.run
+    if recorder is not None:
+        cells = list(getattr(cell, "cells", [cell]))
+        run_loop = functools.partial(recording.run, cells=cells, recorder=recorder)
     with derived_as(derived):
-        return loop.run(
+        return run_loop(
             lambda x, s: cell(x, s, **cell_options),
-            sequences,
-            states,
-            _output_shape(cell),
-            output_dtype,
+            sequences=sequences,
+            states=states,
+            output_shape=_output_shape(cell),
+            output_dtype=output_dtype,
             go_backwards=go_backwards,
             unroll=unroll,
             edge=edge,

@@ -1,0 +1,29 @@
+"""Functions as graphs, and their gradients, for tools that are no part of a model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def compiled(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
+    """The function as a graph, compiled by XLA if wanted."""
+    return tf.function(function, jit_compile=jit_compile, autograph=False)
+
+
+def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    """The value (batch,) of the function, and the gradient of the values' sum by x."""
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        value = function(x)
+    return value, tape.gradient(value, x, unconnected_gradients="zero")
+
+
+def weight_gradients(function: Callable[[], Any], variables: list[Any]) -> list[Any]:
+    """The gradient of the function's value by each variable; zeros where it has none."""
+    tensors = [v.value for v in variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tensors)
+        value = function()
+    return tape.gradient(value, tensors, unconnected_gradients="zero")

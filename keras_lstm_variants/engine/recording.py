@@ -1,0 +1,68 @@
+"""The plain loop, with what its cells name in each step (`Cell.tap`)."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.engine import loop
+from keras_lstm_variants.engine.loop import Result
+
+# Which of the cells, and the name that it gave.
+Heard = dict[tuple[int, str], Any]
+
+
+def run(
+    step: loop.Step,
+    *,
+    cells: list[Any],
+    sequences: Any,
+    states: Any,
+    keep_states: bool,
+    recorder: Callable[[Heard, Any], None],
+    **options: Any,
+) -> Result:
+    """`loop.run`, which also hands `recorder` all gates and states of all steps.
+
+    Args:
+        step, sequences, states, keep_states, options: as for `loop.run`.
+        cells: whose gates are wanted.
+        recorder: is given the gates and the states, (batch, time, ...) each, in the order of
+            processing.
+    """
+
+    def heard_step(x: Any, states: Any) -> tuple[Any, Any, Heard]:
+        heard: Heard = {}
+
+        def listener(k: int) -> Callable[[dict[str, Any]], None]:
+            return lambda values: heard.update({(k, n): v for n, v in values.items()})
+
+        with ExitStack() as stack:
+            for k, cell in enumerate(cells):
+                if isinstance(cell, Cell):
+                    stack.enter_context(cell.listening(listener(k)))
+            output, new = step(x, states)
+        return output, new, {key: tf.convert_to_tensor(value) for key, value in heard.items()}
+
+    # A step for the names and shapes. Nobody uses its values, so that a graph drops them.
+    first = tf.zeros([tf.shape(sequences)[0], *sequences.shape[2:]], sequences.dtype)
+    first.set_shape([sequences.shape[0], *sequences.shape[2:]])
+    *_, found = heard_step(first, states)
+    keys, nothing = list(found), [tf.zeros_like(value) for value in found.values()]
+
+    def listening_step(x: Any, both: Any) -> tuple[Any, Any]:
+        output, new, heard = heard_step(x, both[0])
+        return output, (new, [heard[key] for key in keys])
+
+    result = loop.run(listening_step, sequences, (states, nothing), keep_states=True, **options)
+    state_sequences, heard = result.state_sequences
+    recorder(dict(zip(keys, heard, strict=True)), keras.tree.flatten(state_sequences))
+    return Result(
+        result.last_output,
+        result.outputs,
+        result.states[0],
+        state_sequences if keep_states else None,
+    )
