@@ -150,7 +150,16 @@ def _array(value: Any) -> np.ndarray:
 
 
 class Attribution(NamedTuple):
-    """What each input number contributed. See `attribution`."""
+    """What `attribution` found.
+
+    Attributes:
+        values: what each input number contributed, of the shape of the input.
+        output: what was explained, (batch,).
+        baseline_output: the same of the baseline, (batch,); None without one.
+        gap: how far the sum of `values` misses the difference of the two, (batch,), or None.
+
+    Example: see `attribution`.
+    """
 
     values: np.ndarray
     output: np.ndarray
