@@ -14,7 +14,7 @@ from keras_lstm_variants import _backend  # noqa: F401, first: it says what is m
 import importlib
 from typing import Any
 
-from keras_lstm_variants import initializers
+from keras_lstm_variants import initializers, plots
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.cell import AffineCell, Cell
 from keras_lstm_variants.cell_layer import CellLayer
@@ -44,6 +44,7 @@ __all__ = [  # noqa: PLE0604
     "get_variant",
     "initializers",
     "list_variants",
+    "plots",
     "register",
     "reset_states",
     "set_states",

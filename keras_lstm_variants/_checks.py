@@ -57,6 +57,14 @@ def share(name: str, value: Any) -> float:
     return float(value)
 
 
+def limits(low: Any, high: Any) -> tuple[float, float]:
+    """Two shares of which the first is no greater, or a `ValueError`."""
+    low, high = share("low", low), share("high", high)
+    if low > high:
+        raise ValueError(f"`low` must not be above `high`. Received: low={low!r}, high={high!r}")
+    return low, high
+
+
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool, or a `ValueError` unless it is True, False, 1 or 0."""
     value = value.item() if isinstance(value, np.generic) else value

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.registry import get_variant
 
 # LaTeX of the docstrings, as a terminal shows it.
@@ -40,7 +41,7 @@ def describe(
 
     Args:
         variant: name of a registered variant, its layer class, or any cell class of ours or
-            yours.
+            yours; or a layer or cell of ours, which has its own sizes and arguments.
         input_dim: number of input features.
         units: number of units.
         format: `"text"`, `"markdown"` or `"dict"`.
@@ -64,13 +65,42 @@ def describe(
     """
     _checks.positive_integer("input_dim", input_dim)
     _checks.one_of("format", format, ("text", "markdown", "dict"))
-    found = _facts(variant, input_dim, units, options)
+    _, found = facts(variant, input_dim, units, options)
     if format == "dict":
         return found
     return _markdown(found) if format == "markdown" else _text(found)
 
 
-def _facts(variant: Any, inputs: int, units: int, options: dict[str, Any]) -> dict[str, Any]:
+def facts(
+    variant: Any, inputs: int, units: int, options: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """A built cell, and what `describe(format="dict")` says of it.
+
+    `variant` may also be a layer or cell of ours with its own sizes: a copy of the cell is made.
+    """
+    if isinstance(variant, keras.layers.Layer):
+        inner = getattr(variant, "cell", variant)
+        if not isinstance(inner, Cell) or options:
+            raise ValueError(
+                "`variant` must be a layer or cell of keras_lstm_variants (of a stack, one of its "
+                "cells), without further arguments. Received: "
+                f"variant={variant!r}, {', '.join(options) or 'no further arguments'}"
+            )
+        cell = type(inner).from_config(inner.get_config())
+        if inner.built:
+            inputs = (inner.get_build_config() or {}).get("input_shape", (inputs,))[-1]
+        layer, cell_class, units = type(variant), type(inner), inner.units
+    else:
+        layer, cell_class, cell = _made(variant, units, options)
+    cell.build((None, inputs))
+    found = _facts(layer, cell_class, cell, inputs, units, options)
+    if isinstance(variant, keras.layers.Layer):
+        found["formula"] = ""  # that of the defaults
+    return cell, found
+
+
+def _made(variant: Any, units: int, options: dict[str, Any]) -> tuple[type, type, Any]:
+    """The class that is meant, its cell's class, and a cell."""
     layer = get_variant(variant) if isinstance(variant, str) else variant
     cell_class = getattr(layer, "cell_class", layer)
     if not isinstance(layer, type) or not hasattr(cell_class, "call"):
@@ -86,7 +116,12 @@ def _facts(variant: Any, inputs: int, units: int, options: dict[str, Any]) -> di
         ) from error
     if not hasattr(cell, "state_size") or isinstance(cell, keras.layers.RNN):
         raise ValueError(f"{cell_class.__name__} is no cell: it has no `state_size` of a step.")
-    cell.build((None, inputs))
+    return layer, cell_class, cell
+
+
+def _facts(
+    layer: type, cell_class: type, cell: Any, inputs: int, units: int, options: dict[str, Any]
+) -> dict[str, Any]:
     # Its own docstring: an inherited one would show the parent's equations.
     own = vars(cell_class)
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(own.get("__doc__") or ""))
@@ -120,7 +155,7 @@ def _facts(variant: Any, inputs: int, units: int, options: dict[str, Any]) -> di
                 "count": int(keras.ops.size(w)),
                 "columns": _columns(cell, name),
             }
-            for name, w in _weights(cell)
+            for name, w in weights_of(cell)
         },
         "parameters": sum(int(keras.ops.size(w)) for w in cell.trainable_weights),
         "formula": formula.group(1) if formula else "",
@@ -131,7 +166,7 @@ def _facts(variant: Any, inputs: int, units: int, options: dict[str, Any]) -> di
     }
 
 
-def _weights(cell: Any) -> list[tuple[str, Any]]:
+def weights_of(cell: Any) -> list[tuple[str, Any]]:
     """Weights by their names; with the path below the cell where a name is not unique."""
     weights = cell.trainable_weights
     names = [w.name for w in weights]
@@ -155,7 +190,7 @@ def _names(cell: Any) -> list[str]:
     return list(names) if names else [f"state {k}" for k in range(len(_sizes(cell)))]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     for pattern, plain in _PLAIN:
         text = re.sub(pattern, plain, text)
     return text.strip()
@@ -172,9 +207,9 @@ def _total(found: dict[str, Any]) -> str:
 
 
 def _text(found: dict[str, Any]) -> str:
-    lines = [f"{found['name']} ({found['cell']})", _plain(found["summary"]), ""]
-    lines += [f"    {_plain(line)}" for line in found["equations"]]
-    lines += [""] + [textwrap.fill(_plain(note), 88) for note in found["notes"]]
+    lines = [f"{found['name']} ({found['cell']})", plain(found["summary"]), ""]
+    lines += [f"    {plain(line)}" for line in found["equations"]]
+    lines += [""] + [textwrap.fill(plain(note), 88) for note in found["notes"]]
     lines += [f"Reference: {found['reference'] or '-'}", ""]
     lines += [f"{found['input_dim']} inputs, {found['units']} units"]
     for name, shape in found["states"].items():

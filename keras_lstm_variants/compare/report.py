@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants.compare.settings import Settings
+from keras_lstm_variants.plots import _style
 from keras_lstm_variants.registry import get_variant, list_variants
 from keras_lstm_variants.tasks import Task
 
@@ -128,24 +129,13 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    # Not pyplot: no display, no global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    # Okabe and Ito's colours, which colour-blind readers can tell apart.
-    colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-    # A marker goes with each colour, a line style with each round of colours.
-    markers, styles = ["o", "s", "^", "D", "v", "P", "X"], ["-", "--", ":", "-."]
     many = len(by_variant(records)) > 6
-    figure = Figure(figsize=(11, 6) if many else (8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _style.new_figure(11, 6) if many else _style.new_figure(8, 5)
     axes = figure.add_subplot()
     values = []
     # A variant keeps its colour, whatever its rank and its company.
     place = {name: k for k, name in enumerate(list_variants())}
     for variant, group in by_variant(records).items():
-        k = place[variant]
         for j, record in enumerate(group):
             epochs = [row["epoch"] for row in record["curve"]]
             valid = [row["valid"] for row in record["curve"]]
@@ -153,9 +143,7 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
             axes.plot(
                 epochs,
                 valid,
-                color=colours[k % len(colours)],
-                linestyle=styles[k // len(colours) % len(styles)],
-                marker=markers[k % len(markers)],
+                **_style.look(place[variant]),
                 markersize=4,
                 alpha=1 if len(group) == 1 else 0.7,
                 label=f"{variant} (best {number(mean(group, 'valid'))})" if j == 0 else None,
@@ -181,7 +169,7 @@ def draw_curves(records: list[Record], task: Task, path: Path) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"validation, {task.metric} (lower is better)")
     axes.set_title(f"klv compare: {task.name}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _style.whole_numbers(axes.xaxis)
     axes.grid(alpha=0.3)
     if many:  # beside the curves, not over them
         figure.legend(loc="outside right upper")

@@ -3,9 +3,11 @@
 from keras_lstm_variants.engine.dispatch import output_size, run
 from keras_lstm_variants.engine.graphs import compiled, gradient, weight_gradients
 from keras_lstm_variants.engine.loop import Result, is_ragged
+from keras_lstm_variants.engine.wiring import Part, wiring
 from keras_lstm_variants.engine.xla import replicas
 
 __all__ = [
+    "Part",
     "Result",
     "compiled",
     "gradient",
@@ -14,4 +16,5 @@ __all__ = [
     "replicas",
     "run",
     "weight_gradients",
+    "wiring",
 ]

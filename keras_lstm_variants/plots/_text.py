@@ -1,0 +1,218 @@
+"""Pictures of texts, attention and attributions: what was read, and what was made of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.introspect import Attribution
+from keras_lstm_variants.plots import _style
+from keras_lstm_variants.plots._history import _index
+
+
+def units_over_text(
+    text: str,
+    values: Any,
+    columns: int = 64,
+    limits: tuple[float, float] | None = None,
+) -> Any:
+    """A text whose characters are coloured by one unit's value at each of them.
+
+    Args:
+        text: what was read, a character a step.
+        values: (time,), as `history["c"][0, :, 17]`. NaN is grey.
+        columns: how many characters a line has at most. Lines end where the text's do, too.
+        limits: what the ends of the colours stand for. Default: 0 and 1 where all values are in
+            between, as those of gates; else around 0, up to the largest.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: an argument is out of its range, or text and values differ in length.
+        ModuleNotFoundError: matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np, keras_lstm_variants as klv
+        >>> figure = klv.plots.units_over_text("to be, or not to be", np.linspace(-1, 1, 19))
+        >>> [t.get_text() for t in figure.axes[0].texts[:5]]
+        ['t', 'o', '␣', 'b', 'e']
+    """
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"`text` must be a text of at least one character. Received: {text!r}")
+    columns = _checks.positive_integer("columns", columns)
+    values = _numbers("values", values, (1,))
+    if len(values) != len(text):
+        raise ValueError(
+            f"`values` must be one number for each of the {len(text)} characters. "
+            f"Received: {len(values)}"
+        )
+    places = _places(text, columns)
+    lines = max(line for line, _ in places) + 1
+    across = max(column for _, column in places) + 1
+    grid, written = np.full((lines, across), np.nan), np.zeros((lines, across), bool)
+    for place, value in zip(places, values, strict=True):
+        grid[place], written[place] = value, True
+    real = values[np.isfinite(values)]
+    one_sided = not real.size or (real.min() >= 0 and real.max() <= 1)
+    colours = _style.scale(values, one_sided)
+    if limits is not None:
+        colours["norm"] = _style.drawing().Normalize(*_ordered(limits))
+    figure = _style.new_figure(max(3.5, 0.155 * across + 1.2), max(1.2, 0.27 * lines + 0.4))
+    axes = figure.add_subplot()
+    image = _style.heat_map(axes, grid, alpha=written.astype(float), **colours)
+    for character, place, value in zip(text, places, values, strict=True):
+        behind = image.cmap(image.norm(value)) if np.isfinite(value) else (0.65,) * 3
+        axes.text(
+            place[1],
+            place[0],
+            _style.shown(character),
+            ha="center",
+            va="center",
+            family="monospace",
+            fontsize=9,
+            color=_style.text_colour(behind),
+            alpha=0.45 if character.isspace() else 1,
+        )
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    figure.colorbar(image, ax=axes, pad=0.01, aspect=10, label="value")
+    return figure
+
+
+def attention(
+    map: Any, read: Sequence[Any] | str | None = None, said: Sequence[Any] | str | None = None
+) -> Any:
+    """An attention map: at each step, how much was looked at each place.
+
+    Args:
+        map: (time, places), one row of what `AttentionLSTM(return_attention=True)` returns, or of
+            `alpha` in `gate_history`. NaN (masked steps) is grey.
+        read: a label for each place, (places,), as the words of the memory.
+        said: a label for each step, (time,), as the words of the output.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: an argument is not of this form.
+        ModuleNotFoundError: matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np, keras_lstm_variants as klv
+        >>> figure = klv.plots.attention(np.eye(3), read="abc", said="ABC")
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('place', 'step')
+    """
+    values = _numbers("map", map, (2,))
+    steps, places = values.shape
+    if np.nanmin(values, initial=0) < 0:
+        raise ValueError(
+            "`map` must be shares of attention, from 0. Received: "
+            f"a smallest value of {np.nanmin(values)}"
+        )
+    below = _style.check_labels("read", read, places)
+    beside = _style.check_labels("said", said, steps)
+    width, height = (float(np.clip(0.25 * n, 2.5, 12)) for n in (places, steps))
+    figure = _style.new_figure(width + 1.6, height + 0.9)
+    axes = figure.add_subplot()
+    # The lightest share is as bright as the largest: attention over many places is thin.
+    colours = _style.scale(values, True, float(np.nanmax(values, initial=0)))
+    image = _style.heat_map(axes, values, **colours)
+    _style.label_axis(axes.xaxis, below, "place", width)
+    _style.label_axis(axes.yaxis, beside, "step", height)
+    figure.colorbar(image, ax=axes, pad=0.01, label="attention")
+    return figure
+
+
+def attribution(
+    values: Any,
+    tokens: Sequence[Any] | str | None = None,
+    feature_names: Sequence[str] | None = None,
+    row: int = 0,
+) -> Any:
+    """What each input number contributed to an output: steps x features, and summed by step.
+
+    Args:
+        values: what `klv.attribution` returned or its `values` (batch, time, features); or those
+            of one sequence, (time, features).
+        tokens: a label for each step, (time,).
+        feature_names: a name for each feature, (features,).
+        row: which sequence of a batch.
+
+    Returns:
+        A `matplotlib.figure.Figure`: bars of what each step contributed, above the map.
+
+    Raises:
+        ValueError: an argument is not of this form.
+        ModuleNotFoundError: matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np, keras_lstm_variants as klv
+        >>> figure = klv.plots.attribution(np.ones((4, 2)), feature_names=("rain", "wind"))
+        >>> [text.get_text() for text in figure.axes[1].get_yticklabels()]
+        ['rain', 'wind']
+    """
+    values = values.values if isinstance(values, Attribution) else values
+    values = _numbers("values", values, (2, 3))
+    values = values[_index("row", row, len(values))] if values.ndim == 3 else values
+    steps, features = values.shape
+    below = _style.check_labels("tokens", tokens, steps)
+    beside = _style.check_labels("feature_names", feature_names, features)
+    width = float(np.clip(0.16 * steps, 4.5, 14))
+    height = float(np.clip(0.2 * features, 0.6, 5))
+    figure = _style.new_figure(width + 1.8, height + 2.6)
+    bars, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, height))
+    total = np.nansum(values, axis=1)
+    colours = np.where(total < 0, _style.COLOURS[0], _style.COLOURS[1])
+    bars.bar(range(steps), total, color=list(colours), width=0.9)
+    bars.axhline(0, color="0.4", linewidth=0.8)
+    bars.set_ylabel("sum")
+    bars.tick_params(labelbottom=False)
+    image = _style.heat_map(axes, values.T, **_style.scale(values, False))
+    _style.label_axis(axes.xaxis, below, "step" if below is None else "token", width)
+    _style.label_axis(axes.yaxis, beside, "feature", height)
+    figure.colorbar(image, ax=axes, pad=0.01, label="contribution")
+    return figure
+
+
+def _numbers(name: str, values: Any, dimensions: tuple[int, ...]) -> np.ndarray:
+    try:
+        found = np.asarray(values, float)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.ndim not in dimensions or not found.size:
+        wanted = " or ".join(str(n) for n in dimensions)
+        shape = type(values).__name__ if found is None else found.shape
+        raise ValueError(
+            f"`{name}` must be numbers with {wanted} dimension(s), and some. Received: {shape}"
+        )
+    return found
+
+
+def _ordered(limits: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, limits)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ValueError(
+            f"`limits` must be two numbers, the smaller one first. Received: limits={limits!r}"
+        )
+    return low, high
+
+
+def _places(text: str, columns: int) -> list[tuple[int, int]]:
+    """Line and column of each character."""
+    line = column = 0
+    places = []
+    for character in text:
+        if column == columns:
+            line, column = line + 1, 0
+        places.append((line, column))
+        column += 1
+        if character == "\n":
+            line, column = line + 1, 0
+    return places
