@@ -13,19 +13,19 @@ _FUNCTIONS = {"Sigmoid": "σ", "Tanh": "tanh", "Softmax": "softmax", "Relu": "re
 
 
 class Part(NamedTuple):
-    """A gate or a new state of a step.
+    """A gate, a new state, or the output of a step where that is neither.
 
     Attributes:
+        kind: `"gate"`, `"new"` or `"output"`.
         name: as the cell names it.
-        is_state: whether it is a new state.
         function: the function that made it, as `"σ"`; empty where it is no known one.
         sources: where it comes from, without what lies behind another part: `("x", "")`,
             `("old", state)`, `("gate", name)` or `("new", state)`, each with the weights in
             between, name -> whether it is a matrix.
     """
 
+    kind: str
     name: str
-    is_state: bool
     function: str
     sources: dict[tuple[str, str], dict[str, bool]]
 
@@ -51,10 +51,10 @@ def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
         own = {known[v.ref()] for v, is_used in zip(trace.values, used, strict=True) if is_used}
         for source, links in sources.items():
             sources[source] = {w: m for w, m in links.items() if w in own} or links
-        made.append(Part(name, kind == "new", _function(tensor), sources))
+        made.append(Part(kind, name, _function(tensor), sources))
     place = {op.name: k for k, op in enumerate(trace.x.graph.get_operations())}
     order = [
-        (place[tensor.op.name], kind == "new", k) for k, (kind, _, tensor) in enumerate(trace.parts)
+        (place[tensor.op.name], kind != "gate", k) for k, (kind, _, tensor) in enumerate(trace.parts)
     ]
     return [made[k] for *_, k in sorted(order)]
 
@@ -79,13 +79,15 @@ class _Trace:
             self.cell.listening(heard.update),
         ):
             projected = self.cell.project_inputs(x, training=False)
-            _, new = self.cell.advance(projected, tuple(states), False)
+            output, new = self.cell.advance(projected, tuple(states), False)
         self.x, self.states, self.values = x, states, values
         names = self.cell.state_names
         # A gate that is a state, too, is one part.
         self.parts = [("gate", n, tf.convert_to_tensor(v)) for n, v in heard.items()]
         self.parts = [part for part in self.parts if part[1] not in names]
         self.parts += [("new", n, v) for n, v in zip(names, new, strict=True)]
+        if not any(output is value for *_, value in self.parts):
+            self.parts.append(("output", "output", output))
         tensors = [tensor for *_, tensor in self.parts]
         slopes = [
             tf.gradients(

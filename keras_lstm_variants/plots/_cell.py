@@ -11,6 +11,7 @@ from keras_lstm_variants.plots._layered import Layered
 
 _WIDE, _HIGH = 1.75, 0.62  # inches from box to box
 _LETTER = 0.068  # inches, of the small text that is as wide as typed
+_KEY = "lines: thick - times a matrix; broken - times a weight for each unit; thin - no weights"
 
 
 def cell_diagram(
@@ -61,15 +62,15 @@ def cell_diagram(
         for line in textwrap.wrap(plain(equation), 110, subsequent_indent="    ")
     ]
     width = max(
-        diagram.width, 6.0, _LETTER * max(len(line) for line, _ in lines) + 0.5,
+        diagram.width, 6.0, _LETTER * max(len(line) for line in (_KEY, *(line for line, _ in lines))) + 0.5,
         _LETTER * max(map(len, equations), default=0) + 0.5,
     )
-    below = 0.165 * (len(lines) + len(equations) + (2 if equations else 1)) + 0.15
+    below = 0.165 * (len(lines) + len(equations) + (3 if equations else 2)) + 0.15
     figure = _style.new_figure(width, diagram.height + below + 0.4)
     axes, text = figure.subplots(2, 1, height_ratios=(diagram.height, below))
-    axes.set_title(f"{found['name']}   {sizes}", fontsize=11)
+    figure.suptitle(f"{found['name']}   {sizes}", fontsize=11)
     diagram.draw(axes, width)
-    written = [*lines, ("", "black"), *((line, "black") for line in equations)]
+    written = [*lines, (_KEY, "0.4"), ("", "black"), *((line, "black") for line in equations)]
     text.axis("off")
     text.set(xlim=(0, 1), ylim=(len(written), 0))
     for k, (line, colour) in enumerate(written):
@@ -84,7 +85,7 @@ class _Diagram:
     """The nodes of a cell, the links between them, and their picture."""
 
     def __init__(self, cell: Any, parts: list[engine.Part]) -> None:
-        self.parts = {("new" if part.is_state else "gate", part.name): part for part in parts}
+        self.parts = {(part.kind, part.name): part for part in parts}
         order = {name: k for k, name in enumerate(cell.gates)}
         nodes = sorted(self.parts, key=lambda node: order.get(node[1].split("_")[0], len(order)))
         starts = [("x", ""), *(("old", name) for name in cell.state_names)]
@@ -108,36 +109,32 @@ class _Diagram:
         self.colours = {("x", ""): _style.COLOURS[0]}
         for k, node in enumerate(kinds):
             self.colours[node] = _style.COLOURS[1:6][k % 5]
+        self.half = 0.045 * max(6, *(len(self.label(n)) for n in (*self.starts, *self.parts))) + 0.06
         self.width = _WIDE * (self.layered.columns - 1) + 1.3
         self.height = _HIGH * self.layered.height + 0.2
 
     def _join(self) -> set[Any]:
-        """Where several sources go into the products of several targets, a dot between them."""
-        groups: dict[frozenset[Any], list[tuple[Any, tuple[str, ...]]]] = {}
+        """Where several sources go into the same products of several targets, a dot between."""
+        into: dict[Any, dict[Any, dict[str, bool]]] = {}
         for target, links in self.links.items():
-            alike: dict[tuple[str, ...], list[Any]] = {}
             for source, weights in links.items():
                 if weights:
-                    alike.setdefault(tuple(weights), []).append(source)
-            for weights, sources in alike.items():
-                if len(sources) > 1:
-                    groups.setdefault(frozenset(sources), []).append((target, weights))
+                    into.setdefault(source, {})[target] = weights
+        groups: dict[Any, list[Any]] = {}
+        for source, targets in into.items():
+            if len(targets) > 1:
+                alike = tuple((target, tuple(weights)) for target, weights in targets.items())
+                groups.setdefault(alike, []).append(source)
         joints = set()
-        for sources, targets in groups.items():
-            if len(targets) < 2:
+        for sources in groups.values():
+            if len(sources) < 2:
                 continue
-            joint = ("joint", len(joints))
+            joint = ("joint", str(len(joints)))
             joints.add(joint)
-            kinds = {}
-            for target, weights in targets:
-                kinds = {w: self.links[target][next(iter(sources))][w] for w in weights}
-                self.links[target] = {
-                    s: w for s, w in self.links[target].items() if s not in sources
-                } | {joint: kinds}
-            first = self.links[targets[0][0]]
-            # Before its targets, so that the order of the columns is that of the links.
-            self.links[joint] = {s: {} for s in sorted(sources)}
-            del first
+            for target, weights in into[sources[0]].items():
+                apart = {s: w for s, w in self.links[target].items() if s not in sources}
+                self.links[target] = apart | {joint: weights}
+            self.links[joint] = {source: {} for source in sources}
         return joints
 
     def label(self, node: Any) -> str:
@@ -156,50 +153,66 @@ class _Diagram:
         axes.set_xlim(-0.6 - spare, self.width - 0.6 + spare)
         axes.set_ylim(min(heights) - 0.4, max(heights) + 0.4)
         axes.set_aspect("equal")
-        drawn: set[Any] = set()
-        for target, links in self.links.items():
-            for source, weights in links.items():
-                way = self.layered.way(source, target)
-                for a, b in zip(way, way[1:], strict=False):
-                    last = b == target
-                    if not last and (a, b) in drawn:
-                        continue
-                    drawn.add((a, b))
-                    style = _line(weights) if last else {"linewidth": 1.0}
-                    end = last and target not in self.joints
-                    axes.add_patch(
-                        parts.FancyArrowPatch(
-                            _edge(at[a], a in self.parts or a in self.starts, 1),
-                            _edge(at[b], end, -1),
-                            arrowstyle="-|>" if end else "-",
-                            connectionstyle=_bend(at[a], at[b]),
-                            mutation_scale=8,
-                            shrinkA=0,
-                            shrinkB=0,
-                            color=self.colour(source),
-                            **style,
-                        )
-                    )
+        for (a, b), (source, styles) in self._segments().items():
+            style = styles[0] if all(style == styles[0] for style in styles) else _line({})
+            end = b in self.parts
+            axes.add_patch(
+                parts.FancyArrowPatch(
+                    path=self._curve(a, b, at),
+                    arrowstyle="-|>" if end else "-",
+                    mutation_scale=9,
+                    color=self.colour(source),
+                    **style,
+                )
+            )
         for node in (*self.starts, *self.parts):
             self._box(axes, node, at[node])
         for joint in self.joints:
             axes.plot(*at[joint], marker="o", markersize=5, color="0.3")
 
+    def _segments(self) -> dict[tuple[Any, Any], tuple[Any, list[dict[str, Any]]]]:
+        """From point to point: whose line it is, and the styles of those that share it."""
+        found: dict[tuple[Any, Any], tuple[Any, list[dict[str, Any]]]] = {}
+        for target, links in self.links.items():
+            for source, weights in links.items():
+                way = self.layered.way(source, target)
+                for pair in zip(way, way[1:], strict=False):
+                    found.setdefault(pair, (source, []))[1].append(_line(weights))
+        return found
+
+    def _curve(self, a: Any, b: Any, at: dict[Any, Any]) -> Any:
+        """A line that leaves and arrives level, and passes level between the boxes of a column."""
+        (x, y), (to_x, to_y) = at[a], at[b]
+        x += 0 if a in self.joints else self.half
+        to_x -= 0 if b in self.joints else self.half
+        reach = 0.4 * (to_x - x)
+        points = [(x, y), (x + reach, y), (to_x - reach, to_y), (to_x, to_y)]
+        path = _style.drawing().Path
+        codes = [path.MOVETO, *[path.CURVE4] * 3]
+        if b not in self.links:
+            points.append((to_x + 2 * self.half, to_y))
+            codes.append(path.LINETO)
+        return path(points, codes)
+
     def _box(self, axes: Any, node: Any, at: tuple[float, float]) -> None:
-        state = node[0] in ("old", "new")
-        box = {
-            "boxstyle": f"{'round' if state else 'square'},pad=0.3",
-            "facecolor": "#E8F1F8" if state else "#FFF6DC" if node[0] == "gate" else "white",
-            "edgecolor": self.colour(node),
-            "linewidth": 1.3,
-        }
-        axes.text(*at, self.label(node), ha="center", va="center", fontsize=10, bbox=box, zorder=3)
+        state, (x, y), half = node[0] in ("old", "new"), at, self.half
+        axes.add_patch(
+            _style.drawing().FancyBboxPatch(
+                (x - half + 0.08, y - 0.12),
+                2 * half - 0.16,
+                0.24,
+                boxstyle=f"{'round' if state else 'square'},pad=0.08",
+                facecolor="#E8F1F8" if state else "#FFF6DC" if node[0] == "gate" else "white",
+                edgecolor=self.colour(node),
+                linewidth=1.3,
+                zorder=3,
+            )
+        )
+        axes.text(x, y, self.label(node), ha="center", va="center", fontsize=10, zorder=4)
         function = self.parts[node].function if node in self.parts else ""
         if function and node[0] == "gate":
-            axes.annotate(
-                function, at, xytext=(0, 11), textcoords="offset points", ha="center", fontsize=7,
-                va="bottom", color="0.3", zorder=4,
-                bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"},
+            axes.text(
+                x + half + 0.02, y + 0.21, function, fontsize=8, ha="right", va="bottom", color="0.3"
             )
 
 
@@ -207,14 +220,6 @@ def _line(weights: dict[str, bool]) -> dict[str, Any]:
     if any(weights.values()):
         return {"linewidth": 2.2}
     return {"linewidth": 1.5, "linestyle": (0, (3, 2))} if weights else {"linewidth": 1.0}
-
-
-def _edge(at: tuple[float, float], box: bool, side: int) -> tuple[float, float]:
-    return (at[0] + side * (0.36 if box else 0.0), at[1])
-
-
-def _bend(a: tuple[float, float], b: tuple[float, float]) -> str:
-    return "arc3,rad=0"
 
 
 def _weight_lines(found: dict[str, Any], diagram: _Diagram) -> list[tuple[str, str]]:

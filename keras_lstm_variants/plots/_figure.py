@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as _Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MaxNLocator",
     "Normalize",
     "NullLocator",
+    "Path",
     "colour_map",
 ]
 
