@@ -14,7 +14,7 @@ from keras_lstm_variants import _backend  # noqa: F401, first: it says what is m
 import importlib
 from typing import Any
 
-from keras_lstm_variants import initializers, plots
+from keras_lstm_variants import callbacks, initializers, plots
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.cell import AffineCell, Cell
 from keras_lstm_variants.cell_layer import CellLayer
@@ -38,6 +38,7 @@ __all__ = [  # noqa: PLE0604
     "RecurrentLayer",
     "__version__",
     "attribution",
+    "callbacks",
     "describe",
     "gate_history",
     "get_states",

@@ -41,7 +41,7 @@ def describe(
 
     Args:
         variant: name of a registered variant, its layer class, or any cell class of ours or
-            yours; or a layer or cell of ours, which has its own sizes and arguments.
+            yours.
         input_dim: number of input features.
         units: number of units.
         format: `"text"`, `"markdown"` or `"dict"`.
@@ -74,29 +74,26 @@ def describe(
 def facts(
     variant: Any, inputs: int, units: int, options: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """A built cell, and what `describe(format="dict")` says of it.
-
-    `variant` may also be a layer or cell of ours with its own sizes: a copy of the cell is made.
-    """
-    if isinstance(variant, keras.layers.Layer):
-        inner = getattr(variant, "cell", variant)
-        if not isinstance(inner, Cell) or options:
-            raise ValueError(
-                "`variant` must be a layer or cell of keras_lstm_variants (of a stack, one of its "
-                "cells), without further arguments. Received: "
-                f"variant={variant!r}, {', '.join(options) or 'no further arguments'}"
-            )
-        cell = type(inner).from_config(inner.get_config())
-        if inner.built:
-            inputs = (inner.get_build_config() or {}).get("input_shape", (inputs,))[-1]
-        layer, cell_class, units = type(variant), type(inner), inner.units
-    else:
-        layer, cell_class, cell = _made(variant, units, options)
+    """A built cell, and what `describe(format="dict")` says of it."""
+    layer, cell_class, cell = _made(variant, units, options)
     cell.build((None, inputs))
-    found = _facts(layer, cell_class, cell, inputs, units, options)
-    if isinstance(variant, keras.layers.Layer):
-        found["formula"] = ""  # that of the defaults
-    return cell, found
+    return cell, _facts(layer, cell_class, cell, inputs, units, options)
+
+
+def facts_of_layer(layer: Any, inputs: int) -> tuple[Any, dict[str, Any]]:
+    """The same of a copy of the cell of a layer, or of a cell; `inputs` where it is not built."""
+    inner = getattr(layer, "cell", layer)
+    if not isinstance(inner, Cell):
+        raise ValueError(
+            "`variant` must be a layer or cell of keras_lstm_variants; of a stack, one of its "
+            f"cells. Received: variant={layer!r}"
+        )
+    cell = type(inner).from_config(inner.get_config())
+    if inner.built:
+        inputs = (inner.get_build_config() or {}).get("input_shape", (inputs,))[-1]
+    cell.build((None, inputs))
+    found = _facts(type(layer), type(inner), cell, inputs, inner.units, {})
+    return cell, found | {"formula": ""}  # it is that of the default arguments
 
 
 def _made(variant: Any, units: int, options: dict[str, Any]) -> tuple[type, type, Any]:

@@ -1,6 +1,7 @@
 """What a trained layer does at each step, and which inputs moved an output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -60,6 +61,8 @@ class Recorder:
     def __init__(self, model: keras.layers.Layer, jit_compile: bool = False) -> None:
         self.model = model
         self.paths = _paths(model)
+        # The cell of each path of a history, once it has been called.
+        self.cells: dict[str, Any] = {}
         if not any(layer.built for layer in self.paths):
             raise ValueError(
                 f"{model.name} has no built recurrent layer of keras_lstm_variants: call or build "
@@ -68,18 +71,30 @@ class Recorder:
         self.function = engine.compiled(self._traced, jit_compile)
 
     def __call__(self, x: Any, **call_arguments: Any) -> History:
-        stateful = [la for la in self.paths if la.stateful and la.states is not None]
-        kept = [[ops.copy(v) for v in keras.tree.flatten(la.kept_states())] for la in stateful]
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
-        try:
+        with self.states_kept():
             found = self.function(x, **call_arguments)
-        finally:
-            for layer, values in zip(stateful, kept, strict=True):
-                layer.keep_states(keras.tree.pack_sequence_as(layer.states, values))
         return {
             path: {name: _array(value) for name, value in values.items()}
             for path, values in found.items()
         }
+
+    @contextmanager
+    def states_kept(self) -> Iterator[None]:
+        """Leaves the states of stateful layers as they were before."""
+        stateful = [la for la in self.paths if la.stateful and la.states is not None]
+        kept = [
+            None if la.is_fresh else [ops.copy(v) for v in keras.tree.flatten(la.states)]
+            for la in stateful
+        ]
+        try:
+            yield
+        finally:
+            for layer, values in zip(stateful, kept, strict=True):
+                if values is None:
+                    layer.reset_state()
+                else:
+                    layer.keep_states(keras.tree.pack_sequence_as(layer.states, values))
 
     def _traced(self, x: Any, **call_arguments: Any) -> Any:
         found: dict[str, dict[str, Any]] = {}
@@ -90,6 +105,7 @@ class Recorder:
             states = list(states)
             for k, cell in enumerate(cells):
                 own = path if len(cells) == 1 else _another(f"{path}/{cell.name}", found)
+                self.cells[own] = cell
                 names = _state_names(cell)
                 values = dict(zip(names, states, strict=False))
                 states = states[len(names) :]

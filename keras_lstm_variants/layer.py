@@ -211,9 +211,14 @@ class RecurrentLayer(keras.layers.RNN):
         if self._fresh is not None:
             self._fresh.assign(1)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a stateful layer's next call starts from learned states, not from kept ones."""
+        return self._fresh is not None and bool(int(self._fresh))
+
     def kept_states(self) -> list[Any]:
         """The states from which a stateful layer's next call starts."""
-        if self._fresh is not None and int(self._fresh):
+        if self.is_fresh:
             return self.get_initial_state(keras.tree.flatten(self.states)[0].shape[0])
         return self.states
 

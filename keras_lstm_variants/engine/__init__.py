@@ -3,12 +3,14 @@
 from keras_lstm_variants.engine.dispatch import output_size, run
 from keras_lstm_variants.engine.graphs import compiled, gradient, weight_gradients
 from keras_lstm_variants.engine.loop import Result, is_ragged
+from keras_lstm_variants.engine.summary import Writer
 from keras_lstm_variants.engine.wiring import Part, wiring
 from keras_lstm_variants.engine.xla import replicas
 
 __all__ = [
     "Part",
     "Result",
+    "Writer",
     "compiled",
     "gradient",
     "is_ragged",

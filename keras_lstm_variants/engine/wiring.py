@@ -54,7 +54,8 @@ def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
         made.append(Part(kind, name, _function(tensor), sources))
     place = {op.name: k for k, op in enumerate(trace.x.graph.get_operations())}
     order = [
-        (place[tensor.op.name], kind != "gate", k) for k, (kind, _, tensor) in enumerate(trace.parts)
+        (place[tensor.op.name], kind != "gate", k)
+        for k, (kind, _, tensor) in enumerate(trace.parts)
     ]
     return [made[k] for *_, k in sorted(order)]
 

@@ -1,11 +1,14 @@
 """A diagram of a cell, drawn from the step that it really computes."""
 
+import itertools
 import textwrap
 from typing import Any
 
-from keras_lstm_variants import engine
+import keras
+
+from keras_lstm_variants import _checks, engine
 from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.describe import facts, plain, weights_of
+from keras_lstm_variants.describe import facts, facts_of_layer, plain, weights_of
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._layered import Layered
 
@@ -14,9 +17,7 @@ _LETTER = 0.068  # inches, of the small text that is as wide as typed
 _KEY = "lines: thick - times a matrix; broken - times a weight for each unit; thin - no weights"
 
 
-def cell_diagram(
-    variant: Any, input_dim: int = 80, units: int = 12, **options: Any
-) -> Any:
+def cell_diagram(variant: Any, input_dim: int = 80, units: int = 12, **options: Any) -> Any:
     """A diagram of a cell: its states and gates, what each is made of, and the weights between.
 
     It is drawn from a step of the cell as it is computed, so that it is right for any cell of
@@ -46,7 +47,15 @@ def cell_diagram(
         >>> [text.get_text() for text in figure.axes[0].texts[:3]]
         ['x[t]', 'h[t-1]', 'z']
     """
-    cell, found = facts(variant, input_dim, units, options)
+    _checks.positive_integer("input_dim", input_dim)
+    if isinstance(variant, keras.layers.Layer):
+        if options:
+            raise ValueError(
+                f"{type(variant).__name__} has its arguments already. Received: {options}"
+            )
+        cell, found = facts_of_layer(variant, input_dim)
+    else:
+        cell, found = facts(variant, input_dim, units, options)
     if not isinstance(cell, Cell):
         raise ValueError(
             "`variant` must be a cell of keras_lstm_variants or one made like them, of `klv.Cell`. "
@@ -62,7 +71,9 @@ def cell_diagram(
         for line in textwrap.wrap(plain(equation), 110, subsequent_indent="    ")
     ]
     width = max(
-        diagram.width, 6.0, _LETTER * max(len(line) for line in (_KEY, *(line for line, _ in lines))) + 0.5,
+        diagram.width,
+        6.0,
+        _LETTER * max(len(line) for line in (_KEY, *(line for line, _ in lines))) + 0.5,
         _LETTER * max(map(len, equations), default=0) + 0.5,
     )
     below = 0.165 * (len(lines) + len(equations) + (3 if equations else 2)) + 0.15
@@ -75,7 +86,13 @@ def cell_diagram(
     text.set(xlim=(0, 1), ylim=(len(written), 0))
     for k, (line, colour) in enumerate(written):
         text.text(
-            0.01, k + 0.5, line, color=colour, fontsize=8, family="monospace", va="center",
+            0.01,
+            k + 0.5,
+            line,
+            color=colour,
+            fontsize=8,
+            family="monospace",
+            va="center",
             parse_math=False,
         )
     return figure
@@ -109,7 +126,9 @@ class _Diagram:
         self.colours = {("x", ""): _style.COLOURS[0]}
         for k, node in enumerate(kinds):
             self.colours[node] = _style.COLOURS[1:6][k % 5]
-        self.half = 0.045 * max(6, *(len(self.label(n)) for n in (*self.starts, *self.parts))) + 0.06
+        self.half = (
+            0.045 * max(6, *(len(self.label(n)) for n in (*self.starts, *self.parts))) + 0.06
+        )
         self.width = _WIDE * (self.layered.columns - 1) + 1.3
         self.height = _HIGH * self.layered.height + 0.2
 
@@ -176,7 +195,7 @@ class _Diagram:
         for target, links in self.links.items():
             for source, weights in links.items():
                 way = self.layered.way(source, target)
-                for pair in zip(way, way[1:], strict=False):
+                for pair in itertools.pairwise(way):
                     found.setdefault(pair, (source, []))[1].append(_line(weights))
         return found
 
@@ -212,7 +231,13 @@ class _Diagram:
         function = self.parts[node].function if node in self.parts else ""
         if function and node[0] == "gate":
             axes.text(
-                x + half + 0.02, y + 0.21, function, fontsize=8, ha="right", va="bottom", color="0.3"
+                x + half + 0.02,
+                y + 0.21,
+                function,
+                fontsize=8,
+                ha="right",
+                va="bottom",
+                color="0.3",
             )
 
 

@@ -72,6 +72,9 @@ def gates(
         axes.set_title(name, fontsize=10, pad=3)
         axes.set_ylabel("place" if name.startswith("alpha") else "unit")
         _label_units(axes.yaxis, units, values[name].shape[1])
+    if labels is not None:
+        for axes in panels.flat:
+            axes.tick_params(axis="x", length=0)
     for column in panels.T:
         last = [axes for axes in column if axes.axison][-1]
         last.tick_params(labelbottom=True)
@@ -79,9 +82,7 @@ def gates(
     return figure
 
 
-def saturation(
-    history: Mapping[str, np.ndarray], low: float = 0.1, high: float = 0.9
-) -> Any:
+def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float = 0.9) -> Any:
     """How often each gate is almost shut or almost open, unit by unit, and all its values.
 
     For each gate, above: a point a unit, by the share of steps at which it is below `low`
@@ -213,7 +214,7 @@ def time_constants(
         if real.size:
             median = float(np.sort(real)[(real.size - 1) // 2 :][: 2 - real.size % 2].mean())
             axes.axvline(median, color=_style.COLOURS[1], linestyle="--")
-            title += f"half of the units forget half in {median:.3g} steps"
+            title += f"median {median:.3g}"
         for what, count in (("all", np.isinf(real).sum()), ("nothing", (real == 0).sum())):
             if count:
                 title += f"\n{count} of {values.size} units keep {what}"

@@ -1,6 +1,7 @@
 """Where the boxes of a diagram stand, so that its lines are short and pass between them."""
 
-from typing import Hashable
+import itertools
+from collections.abc import Hashable
 
 Node = Hashable
 # A line that passes a column takes this much of a box's place there.
@@ -36,7 +37,7 @@ class Layered:
         for target, its in sources.items():
             for source in its:
                 way = self.way(source, target)
-                for a, b in zip(way, way[1:], strict=False):
+                for a, b in itertools.pairwise(way):
                     self.near.setdefault(a, set()).add(b)
                     self.near.setdefault(b, set()).add(a)
         self.order = self._ordered()
@@ -60,7 +61,7 @@ class Layered:
         return self.column[node] if node in self.column else node[2]
 
     def _ordered(self) -> list[list[Node]]:
-        """The nodes and lines of each column from the top, by the mean place of their neighbours."""
+        """Each column from the top, by the mean place of what its nodes and lines meet."""
         columns: list[list[Node]] = [[] for _ in range(self.columns)]
         for node in self.sources:
             columns[self.column[node]].append(node)
@@ -88,10 +89,13 @@ class Layered:
 
     def _crossings(self, columns: list[list[Node]]) -> int:
         total = 0
-        for left, right in zip(columns, columns[1:], strict=False):
+        for left, right in itertools.pairwise(columns):
             rank = {node: i for i, node in enumerate(right)}
             edges = [
-                (i, rank[n]) for i, node in enumerate(left) for n in self.near.get(node, ()) if n in rank
+                (i, rank[n])
+                for i, node in enumerate(left)
+                for n in self.near.get(node, ())
+                if n in rank
             ]
             total += sum(a < c and d < b for a, b in edges for c, d in edges)
         return total

@@ -109,16 +109,18 @@ def label_axis(axis: Any, labels: list[str] | None, name: str, inches: float) ->
         whole_numbers(axis)
         return
     vertical = axis.axis_name == "y"
-    long = max(map(len, labels), default=0) > 1
+    longest = max(map(len, labels), default=0)
     place = inches / max(1, len(labels))
     size = float(np.clip(place * 72 * 0.95, 5, 10))
+    # A letter is about 0.65 as wide as high.
+    turned = not vertical and longest > 1 and longest * size * 0.65 > place * 72
     every = max(1, int(np.ceil(5 / (place * 72))))
     axis.set_ticks(range(0, len(labels), every), labels[::every])
     for text in axis.get_ticklabels():
         text.set_fontsize(size)
-        if long and not vertical:
+        if turned:
             text.set_rotation(90)
-        elif not vertical:
+        elif longest == 1:
             text.set_family("monospace")
     axis.set_label_text(name if every == 1 else f"{name} (one in {every} is named)")
     axis.set_tick_params(length=0, pad=2)

@@ -1,0 +1,275 @@
+"""Callbacks for `fit`: what the gates do while a model learns."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import _statistics as statistics
+from keras_lstm_variants.introspect import History, Recorder
+from keras_lstm_variants.layer import RecurrentLayer
+
+# Of a sequence, at most so many steps and units are in an image.
+_PIXELS = 256
+# A histogram is made of at most so many values, evenly chosen.
+_VALUES = 20_000
+# Points of matplotlib's viridis, and of its RdBu from blue to red.
+_ONE_SIDED = ("440154", "414487", "2a788e", "22a884", "7ad151", "fde725")
+_TWO_SIDED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
+_NOT_THERE = 166
+
+
+class GateMonitor(keras.callbacks.Callback):
+    """Watches the gates of all recurrent layers of ours while a model is trained.
+
+    At each measurement the model, as it is then, reads the same small sample. What is found
+    goes into the `History` (and to all callbacks behind this one, as `CSVLogger`), and to
+    TensorBoard. With `lstm` the path of a layer, as in `klv.gate_history`:
+
+    - `lstm/f/saturated_low` and `lstm/f/saturated_high`: the share of the gate's values, over rows,
+      steps and units, that are below `low` and above `high`; for each gate.
+    - `lstm/f/half_life`: the median over units of the steps until half of a memory is left, for
+      the gate that keeps the memory or overwrites it (see `klv.plots.time_constants`).
+    - `lstm/c/norm`: the mean length of a state, over rows and steps.
+    - `lstm/gradient_norm`, with `y`: the length of the loss's gradient by the layer's weights.
+
+    TensorBoard also gets histograms, `lstm/f/values` and `lstm/f/half_lives`, and heat maps of the
+    sample's first row, units down and steps across: `lstm/f/map`. Grey is masked.
+
+    Training is as it would be without: no random number is drawn, and kept states and metrics
+    stay as they are. Masked steps do not count.
+
+    Args:
+        x: the sample, as the model is called with it: an array (rows, ...), or a structure of
+            arrays. It costs as much as about two training steps of as many rows: take a batch.
+            A stateful model needs its batch size.
+        y: the targets of the sample, for the gradient norms.
+        log_dir: the folder for TensorBoard. None: nothing is written.
+        every: measure at the end of each epoch, `"epoch"`; or a number n: then, for TensorBoard,
+            also after each n batches. Its steps are epochs from 0, or batches.
+        low: a gate is shut below it, in [0, 1].
+        high: a gate is open above it, in [low, 1].
+        images: whether to write heat maps.
+        history: whether the numbers go into the logs, and so to the `History`. The progress bar
+            shows them, too.
+
+    Raises:
+        ValueError: an argument is out of its range; and at the start of `fit`, before the first
+            batch: the model has no layer of ours, or x or y do not fit it.
+
+    Example:
+        >>> import keras, numpy as np, keras_lstm_variants as klv
+        >>> model = keras.Sequential([keras.Input((5, 3)), klv.LSTM(4, name="lstm")])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((8, 5, 3)), np.zeros((8, 4))
+        >>> monitor = klv.callbacks.GateMonitor(x[:4], y[:4])
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[monitor]).history
+        >>> len(history["lstm/f/half_life"]), "lstm/gradient_norm" in history
+        (2, True)
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        log_dir: str | os.PathLike[str] | None = None,
+        every: str | int = "epoch",
+        low: float = 0.1,
+        high: float = 0.9,
+        images: bool = True,
+        history: bool = True,
+    ) -> None:
+        super().__init__()
+        if every != "epoch":
+            try:
+                every = _checks.positive_integer("every", every)
+            except ValueError as error:
+                raise ValueError(
+                    f'`every` must be "epoch" or a positive integer. Received: every={every!r}'
+                ) from error
+        if log_dir is not None and not isinstance(log_dir, str | os.PathLike):
+            raise ValueError(f"`log_dir` must be a path or None. Received: log_dir={log_dir!r}")
+        if x is None or not keras.tree.flatten(x):
+            raise ValueError(f"`x` must be a sample of the model's input. Received: x={x!r}")
+        self.x, self.y = x, y
+        self.log_dir = log_dir
+        self.every = every
+        self.low, self.high = _checks.limits(low, high)
+        self.images = _checks.flag("images", images)
+        self.history = _checks.flag("history", history)
+        # Keras then need not wait for each batch, where nothing is done after one.
+        self.async_safe = every == "epoch"
+        self.batches = 0
+        self._recorder: Recorder | None = None
+        self._compiled: tuple[Any] | None = None
+        self._writer: engine.Writer | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self._recorder is None or self._recorder.model is not self.model:
+            self._recorder, self._compiled = Recorder(self.model), None
+        # Builds the graphs, too.
+        shape = getattr(self.model, "input_shape", None)
+        self._try("x", self.x, self._histories, f"the model's input, {shape}")
+        if self.y is not None:
+            # Compiled anew, the model may have another loss, and train other weights.
+            if self._compiled is None or self._compiled[0] is not self.model.train_function:
+                self._gradients = engine.compiled(self._traced_gradients)
+                self._compiled = (self.model.train_function,)
+            self._try("y", self.y, self._gradient_norms, "the model's output and loss")
+        if self.log_dir is not None:
+            self._writer = engine.Writer(os.fspath(self.log_dir))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.batches += 1
+        if self.every != "epoch" and self.batches % self.every == 0 and self._writer is not None:
+            self._measure(self.batches)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.every == "epoch":
+            found = self._measure(epoch)
+        elif self._writer is None or self.batches % self.every:
+            found = self._measure(self.batches)
+        else:
+            found = self._latest
+        if self.history and logs is not None:
+            logs.update(found)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _try(self, name: str, value: Any, run: Callable[[], Any], wanted: str) -> None:
+        try:
+            run()
+        except Exception as error:
+            shapes = keras.tree.map_structure(np.shape, value)
+            raise ValueError(
+                f"`{name}` of GateMonitor must fit {wanted}. Received: {name} of the shape "
+                f"{shapes}. It failed with: {error}"
+            ) from error
+
+    def _measure(self, step: int) -> dict[str, float]:
+        """The numbers as they are now; written, too, if there is a folder for them."""
+        histories = self._histories()
+        numbers, lives = self._numbers(histories)
+        if self.y is not None:
+            numbers |= self._gradient_norms()
+        if self._writer is not None:
+            values = {
+                f"{path}/{name}/values": _some(v)
+                for path, history in histories.items()
+                for name, v in history.items()
+            }
+            self._writer.write(step, numbers, values | lives, self._maps(histories))
+        self._latest = numbers
+        return numbers
+
+    def _numbers(self, histories: History) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        numbers: dict[str, float] = {}
+        lives: dict[str, np.ndarray] = {}
+        for path, history in histories.items():
+            cell = self._recorder.cells[path]
+            gates = statistics.gates_of(history)
+            for gate in gates:
+                shut, opened = statistics.saturated(history[gate], self.low, self.high)
+                numbers[f"{path}/{gate}/saturated_low"] = float(np.mean(shut))
+                numbers[f"{path}/{gate}/saturated_high"] = float(np.mean(opened))
+            if getattr(cell, "forget_gate", None):
+                kept = statistics.kept_shares(history, *cell.forget_gate)
+                for gate, values in kept.items():
+                    found = statistics.half_lives(values)
+                    numbers[f"{path}/{gate}/half_life"] = float(np.median(found))
+                    if np.isfinite(found).any():
+                        lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
+            on = statistics.not_masked(history)
+            names = getattr(cell, "state_names", ()) or history
+            for name in names:
+                if name in history and name not in (*gates, *getattr(cell, "counters", ())):
+                    found = statistics.norms(history[name], on)
+                    numbers[f"{path}/{name}/norm"] = float(found.mean()) if found.size else np.nan
+        return numbers, lives
+
+    def _maps(self, histories: History) -> dict[str, np.ndarray]:
+        if not self.images:
+            return {}
+        return {
+            f"{path}/{name}/map": heat_map(v[0], statistics.is_gate(name, v))
+            for path, history in histories.items()
+            for name, v in history.items()
+        }
+
+    def _histories(self) -> History:
+        with self._unchanged():
+            return self._recorder(self.x)
+
+    def _gradient_norms(self) -> dict[str, float]:
+        sample = keras.tree.map_structure(ops.convert_to_tensor, (self.x, self.y))
+        with self._unchanged(), self._recorder.states_kept():
+            found = self._gradients(*sample)
+        return {name: float(value) for name, value in found.items()}
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Leaves metrics and random numbers as they are: a call of Keras's LSTM draws some."""
+        seeds = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        kept = [(v, ops.copy(v)) for v in (*seeds, *self.model.metrics_variables)]
+        try:
+            yield
+        finally:
+            for variable, value in kept:
+                variable.assign(value)
+
+    def _traced_gradients(self, x: Any, y: Any) -> dict[str, Any]:
+        layers = {}
+        for layer, path in self._recorder.paths.items():
+            if layer.trainable_weights:
+                layers[_unused(path, layers)] = layer
+
+        def loss() -> Any:
+            y_pred = self.model(x, training=False)
+            return self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+
+        weights = [w for layer in layers.values() for w in layer.trainable_weights]
+        slopes = iter(engine.weight_gradients(loss, weights))
+        return {
+            f"{path}/gradient_norm": _length([next(slopes) for _ in layer.trainable_weights])
+            for path, layer in layers.items()
+        }
+
+
+def _unused(path: str, taken: dict[str, RecurrentLayer]) -> str:
+    count = sum(p == path or p.startswith(f"{path}#") for p in taken)
+    return f"{path}#{count + 1}" if count else path
+
+
+def _length(tensors: list[Any]) -> Any:
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(t, "float32"))) for t in tensors))
+
+
+def _some(values: np.ndarray) -> np.ndarray:
+    """Those of the values that are numbers, or some of them."""
+    real = values[np.isfinite(values)]
+    return real[:: max(1, -(-real.size // _VALUES))]
+
+
+def heat_map(values: np.ndarray, one_sided: bool) -> np.ndarray:
+    """(time, units) as an image uint8 (height, width, 3), a few pixels for each value."""
+    values = values.reshape(len(values), -1)[:_PIXELS, :_PIXELS].T
+    if one_sided:
+        share, colours = values, _ONE_SIDED
+    else:
+        high = np.nanmax(np.abs(values), initial=0) or 1.0
+        share, colours = (values / high + 1) / 2, _TWO_SIDED
+    points = np.array([[int(c[k : k + 2], 16) for k in (0, 2, 4)] for c in colours])
+    at = np.nan_to_num(share) * (len(points) - 1)
+    image = np.stack([np.interp(at, range(len(points)), points[:, k]) for k in range(3)], axis=-1)
+    image[~np.isfinite(share)] = _NOT_THERE
+    scale = max(1, 512 // max(image.shape[:2], default=1))
+    image = image.round().astype("uint8")
+    return image.repeat(min(scale, 8), axis=0).repeat(min(scale, 8), axis=1)
