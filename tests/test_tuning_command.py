@@ -154,8 +154,10 @@ def test_a_stopped_search_continues(data, trouble, tmp_path, capsys):
 
 @pytest.mark.parametrize("algorithm", ["hyperband", "bayesian"])
 def test_the_other_tuners(data, algorithm, capsys):
-    options = ["--epochs=3", "--batch-size=8:16"] if algorithm == "hyperband" else []
-    trials = 4 if algorithm == "hyperband" else 5
+    options = ["--epochs=3", "--batch-size=8:16"]
+    if algorithm == "bayesian":
+        options = ["--executions-per-trial=2", "--objective=val_accuracy"]
+    trials = 4
     assert tune(
         data, *TINY, "--variants=Elman", "--learning-rate=0.001:0.1", f"--tuner={algorithm}",
         f"--max-trials={trials}", *options, "--directory=out",
@@ -164,7 +166,9 @@ def test_the_other_tuners(data, algorithm, capsys):
     assert [r["status"] for r in rows] == ["COMPLETED"] * trials
     best = json.loads((Path.cwd() / "out/best.json").read_text())
     assert not [name for name in best["settings"] if name.startswith("tuner/")]
-    if algorithm == "hyperband":
+    if algorithm == "bayesian":
+        assert best["score"] == max(float(r["score"]) for r in rows)
+    else:
         # The best of the first three goes on from its weights.
         best_of_three = min(rows[:3], key=lambda r: float(r["score"]))
         assert rows[3]["learning_rate"] == best_of_three["learning_rate"]

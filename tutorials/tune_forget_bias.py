@@ -1,6 +1,6 @@
 """A search finds the forget bias that a long memory needs, where 0 and the usual 1 fail.
 
-    python tutorials/tune_forget_bias.py            # a quarter of an hour on 2 cores
+    python tutorials/tune_forget_bias.py            # ten minutes on 2 cores
     python tutorials/tune_forget_bias.py --tiny     # seconds: only whether it runs
 
 The task: sequences of 150 steps have two marked numbers, whose sum is to be given at the end
@@ -50,6 +50,10 @@ def hypermodel_of(steps: int, units: int, forget_bias: Any) -> klv.tuning.Recurr
     )
 
 
+def shown(forget_bias: Any) -> str:
+    return forget_bias if isinstance(forget_bias, str) else f"{forget_bias:.3g}"
+
+
 def curve_of(
     steps: int, units: int, forget_bias: Any, seed: int, epochs: int, train: Any, valid: Any
 ) -> list[float]:
@@ -87,7 +91,7 @@ def picture(path: Path, rows: list[dict[str, Any]], trials: list[Any], floor: fl
         label = f"forget bias {row['forget_bias']}" if row["seed"] == 0 else None
         right.plot(range(1, len(row["curve"]) + 1), row["curve"], color=colour, label=label)
     right.set_xlabel("epoch")
-    right.set_title("0, the usual 1, and what the search found, a line for each seed")
+    right.set_title("0, 1 and what the search found, a line for each seed")
     for axes in (left, right):
         axes.axhline(floor, color="0.4", linewidth=1, linestyle=":", label="answering the mean")
         axes.set_yscale("log")
@@ -133,18 +137,14 @@ def main() -> int:
     )
     tuner.search(*train, validation_data=valid)
     for trial in tuner.oracle.completed:
-        values = trial.hyperparameters.values
-        print(
-            f"trial {trial.trial_id}: forget bias {values.get('forget_bias', 'chrono'):<8} "
-            f"validation {trial.score:.4f}",
-            flush=True,
-        )
+        name = shown(trial.hyperparameters.values.get("forget_bias", "chrono"))
+        print(f"trial {trial.trial_id}: forget bias {name:<6}  validation {trial.score:.4f}")
     best = tuner.get_best_hyperparameters()[0].values
     found = best.get("forget_bias", "chrono")
 
     rows = []
     for forget_bias in (0.0, 1.0, found):
-        name = forget_bias if isinstance(forget_bias, str) else f"{forget_bias:.3g}"
+        name = shown(forget_bias)
         for seed in range(seeds):
             curve = curve_of(steps, units, forget_bias, seed, epochs, train, valid)
             rows.append({"forget_bias": name, "seed": seed, "curve": curve})

@@ -24,3 +24,11 @@ def mirrored(count: int) -> tf.distribute.MirroredStrategy:
     except RuntimeError as error:
         raise ValueError(f"the CPU cannot be divided any more: {error}") from None
     return tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(count)])
+
+
+def share_gpus() -> int:
+    """Take memory of the GPUs only as it is needed, beside other processes; how many there are."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return len(gpus)

@@ -21,6 +21,7 @@ from keras_lstm_variants import _stderr
 from keras_lstm_variants._folder import LOG
 from keras_lstm_variants._lines import LiveLines
 from keras_lstm_variants.compare.command import cores
+from keras_lstm_variants.engine.replicas import share_gpus
 from keras_lstm_variants.tuning import tensorboard
 from keras_lstm_variants.tuning.assemble import tuner_of
 from keras_lstm_variants.tuning.results import SearchFolder, fit_arguments
@@ -86,6 +87,7 @@ def environment(arguments: argparse.Namespace) -> Iterator[None]:
     name = "chief" if arguments.role != "worker" else _worker_id(arguments)
     if name == "chief":
         _check_free(host, port)
+    share_gpus()
     values = {IP: host, PORT: str(port), ID: name}
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
@@ -216,13 +218,18 @@ class _Processes:
         threads = arguments.threads or max(1, cores() // arguments.workers)
         options += ["--role=worker", f"--address={arguments.address}", f"--worker-id={name}"]
         options.append(f"--threads={threads}")
+        environment = {**os.environ, HELD: "1"}
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(share_gpus()))))
+        if "," in gpus and arguments.replicas == 1:
+            one = gpus.split(",")
+            environment["CUDA_VISIBLE_DEVICES"] = one[int(name.split("-")[1]) % len(one)]
         with open(self.folder / f"{name}.log", "ab") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", __package__.split(".")[0], "tune", *options],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, HELD: "1"},
+                env=environment,
                 # Ctrl-C is for us alone.
                 start_new_session=True,
             )

@@ -97,12 +97,14 @@ def _with_places(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     values = [r["settings"].get(name) for r in records]
     numbers = [v for v in values if _is_number(v)]
     words = sorted({str(v) for v in values if v is not None and not _is_number(v)})
     if None in values:
         words.append("none")
-    log = bool(numbers) and min(numbers) > 0 and max(numbers) > 20 * min(numbers)
+    log = bool(numbers) and min(numbers) > 0 and max(numbers) > 8 * min(numbers)
     # Words stand to the right of the numbers.
     low, high = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
     width = (high - low) or 1.0
@@ -128,6 +130,9 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
         axes.set_xticks([*ticks, *places.values()], [*(f"{t:g}" for t in ticks), *places])
         if len(words) > 4:
             axes.tick_params(axis="x", rotation=60)
+    elif not log:
+        whole = all(isinstance(v, int) for v in numbers)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=whole, min_n_ticks=1))
     if log:
         axes.set_xscale("log")
     label = name.replace("_", " ")
