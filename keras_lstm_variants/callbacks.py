@@ -14,10 +14,10 @@ from keras_lstm_variants import _statistics as statistics
 from keras_lstm_variants.introspect import History, Recorder
 from keras_lstm_variants.layer import RecurrentLayer
 
-# Of a sequence, at most so many steps and units are in an image.
-_PIXELS = 256
+# Of a sequence, at most so many steps and units are in an image: packing it takes time.
+_PIXELS = 128
 # A histogram is made of at most so many values, evenly chosen.
-_VALUES = 20_000
+_VALUES = 5_000
 # Points of matplotlib's viridis, and of its RdBu from blue to red.
 _ONE_SIDED = ("440154", "414487", "2a788e", "22a884", "7ad151", "fde725")
 _TWO_SIDED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
@@ -46,8 +46,8 @@ class GateMonitor(keras.callbacks.Callback):
 
     Args:
         x: the sample, as the model is called with it: an array (rows, ...), or a structure of
-            arrays. It costs as much as about two training steps of as many rows: take a batch.
-            A stateful model needs its batch size.
+            arrays. A measurement costs about three training steps of as many rows: 16 rows are
+            many. A stateful model needs its batch size.
         y: the targets of the sample, for the gradient norms.
         log_dir: the folder for TensorBoard. None: nothing is written.
         every: measure at the end of each epoch, `"epoch"`; or a number n: then, for TensorBoard,
@@ -121,7 +121,7 @@ class GateMonitor(keras.callbacks.Callback):
                 self._gradients = engine.compiled(self._traced_gradients)
                 self._compiled = (self.model.train_function,)
             self._try("y", self.y, self._gradient_norms, "the model's output and loss")
-        if self.log_dir is not None:
+        if self.log_dir is not None and self._writer is None:
             self._writer = engine.Writer(os.fspath(self.log_dir))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -138,11 +138,6 @@ class GateMonitor(keras.callbacks.Callback):
             found = self._latest
         if self.history and logs is not None:
             logs.update(found)
-
-    def on_train_end(self, logs: Any = None) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
 
     def _try(self, name: str, value: Any, run: Callable[[], Any], wanted: str) -> None:
         try:
@@ -185,8 +180,7 @@ class GateMonitor(keras.callbacks.Callback):
                 for gate, values in kept.items():
                     found = statistics.half_lives(values)
                     numbers[f"{path}/{gate}/half_life"] = float(np.median(found))
-                    if np.isfinite(found).any():
-                        lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
+                    lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
             on = statistics.not_masked(history)
             names = getattr(cell, "state_names", ()) or history
             for name in names:
@@ -253,9 +247,11 @@ def _length(tensors: list[Any]) -> Any:
 
 
 def _some(values: np.ndarray) -> np.ndarray:
-    """Those of the values that are numbers, or some of them."""
-    real = values[np.isfinite(values)]
-    return real[:: max(1, -(-real.size // _VALUES))]
+    """Some of the values, those that are numbers."""
+    values = values.ravel()
+    # An odd step meets all units, whose number is often a power of two.
+    chosen = values[:: -(-values.size // _VALUES) | 1]
+    return chosen[np.isfinite(chosen)]
 
 
 def heat_map(values: np.ndarray, one_sided: bool) -> np.ndarray:
@@ -270,6 +266,5 @@ def heat_map(values: np.ndarray, one_sided: bool) -> np.ndarray:
     at = np.nan_to_num(share) * (len(points) - 1)
     image = np.stack([np.interp(at, range(len(points)), points[:, k]) for k in range(3)], axis=-1)
     image[~np.isfinite(share)] = _NOT_THERE
-    scale = max(1, 512 // max(image.shape[:2], default=1))
-    image = image.round().astype("uint8")
-    return image.repeat(min(scale, 8), axis=0).repeat(min(scale, 8), axis=1)
+    scale = min(8, max(1, _PIXELS // max(image.shape[:2])))
+    return image.round().astype("uint8").repeat(scale, axis=0).repeat(scale, axis=1)

@@ -1,6 +1,7 @@
 """What TensorBoard shows: a folder of numbers, histograms and images by step."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,8 @@ class Writer:
 
     def __init__(self, log_dir: str) -> None:
         self.writer = tf.summary.create_file_writer(log_dir)
+        # By tags: as a graph TensorFlow writes several times as fast as step by step.
+        self.graphs: dict[tuple[str, ...], Any] = {}
 
     def write(
         self,
@@ -19,15 +22,28 @@ class Writer:
         histograms: Mapping[str, np.ndarray],
         images: Mapping[str, np.ndarray],
     ) -> None:
-        """Tag -> a number; numbers of any shape; uint8 (height, width, 3)."""
+        """Tag -> a number; numbers (any,); uint8 (height, width, 3)."""
+        tags = (*scalars, *histograms, *images)
+        if tags not in self.graphs:
+            self.graphs[tags] = tf.function(self._write, autograph=False).get_concrete_function(
+                tf.TensorSpec([], tf.int64),
+                {tag: tf.TensorSpec([], tf.float32) for tag in scalars},
+                {tag: tf.TensorSpec([None], tf.float32) for tag in histograms},
+                {tag: tf.TensorSpec([1, None, None, 3], tf.uint8) for tag in images},
+            )
+        self.graphs[tags](
+            tf.constant(step, tf.int64),
+            {tag: tf.constant(value, tf.float32) for tag, value in scalars.items()},
+            {tag: tf.constant(values, tf.float32) for tag, values in histograms.items()},
+            {tag: tf.constant(image[None]) for tag, image in images.items()},
+        )
+        self.writer.flush()
+
+    def _write(self, step: Any, scalars: Any, histograms: Any, images: Any) -> None:
         with self.writer.as_default(step):
             for tag, value in scalars.items():
                 tf.summary.scalar(tag, value)
             for tag, values in histograms.items():
                 tf.summary.histogram(tag, values)
             for tag, image in images.items():
-                tf.summary.image(tag, image[None])
-        self.writer.flush()
-
-    def close(self) -> None:
-        self.writer.close()
+                tf.summary.image(tag, image)
