@@ -1,0 +1,111 @@
+# %% [markdown]
+# # 5. Long memory: forget bias, chrono, clockwork
+#
+# How does a layer learn what lies 150 steps back? Often by how it starts. Read
+# `03_gates_as_filters.py` first: it shows why the gradient fades.
+
+# %%
+import keras
+import numpy as np
+from common import Tutorial
+
+import keras_lstm_variants as klv
+
+tutorial = Tutorial("5. Long memory")
+
+# %% [markdown]
+# ## The task
+#
+# The first step shows one of four symbols, with a flag. Then comes noise, 149 steps of it. At the
+# end the layer shall name the symbol. Guessing gives 25 %. Fresh sequences are drawn all the
+# time, so nothing can be learned by heart.
+
+# %%
+STEPS, SYMBOLS = (20 if tutorial.tiny else 150), 4
+
+
+def draw(random, size):
+    x = 0.5 * random.normal(size=(size, STEPS, SYMBOLS + 1)).astype("float32")
+    y = random.integers(SYMBOLS, size=size)
+    x[:, 0, :SYMBOLS] = np.eye(SYMBOLS)[y]
+    x[:, :, SYMBOLS] = np.arange(STEPS) == 0
+    return x, y
+
+
+# %% [markdown]
+# ## The starting points
+#
+# - **forget bias 0**: f = 0.5. Half of the memory is gone after a step.
+# - **forget bias 1**, the usual: f = 0.73. Half is gone after 2 steps.
+# - **forget bias 5**: f = 0.993. Half is gone after 103 steps - in every unit.
+# - **chrono**: each unit draws a time scale of its own, up to `max_timesteps`, and its input
+#   gate starts as far shut as its forget gate starts open.
+# - **clockwork**: no start but a structure: units in groups, of which some move at every step,
+#   some at every second, ... , some at every 128th. What does not move keeps what it has.
+
+# %%
+makers = {
+    "LSTM, forget bias 0": lambda: klv.LSTM(32, forget_bias=0.0, name="memory"),
+    "LSTM, forget bias 1": lambda: klv.LSTM(32, forget_bias=1.0, name="memory"),
+    "LSTM, forget bias 5": lambda: klv.LSTM(32, forget_bias=5.0, name="memory"),
+    "LSTM, chrono": lambda: klv.LSTM(32, forget_bias="chrono", max_timesteps=STEPS, name="memory"),
+    "ClockworkLSTM": lambda: klv.ClockworkLSTM(
+        32, periods=(1, 2, 4, 8, 16, 32, 64, 128), name="memory"
+    ),
+}
+
+
+def model_of(name: str) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((STEPS, SYMBOLS + 1)), makers[name](), keras.layers.Dense(SYMBOLS)]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.Adam(3e-3, clipnorm=1.0)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=True)
+    return model
+
+
+def lives(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """In how many steps each unit's memory halves, from the mean of its forget gate."""
+    forget = klv.gate_history(model, x)["memory"]["f"]
+    return np.sort(np.log(0.5) / np.log(np.nanmean(forget, axis=(0, 1))))
+
+
+# %%
+rounds, updates = (2, 2) if tutorial.tiny else (10, 40)
+x_test, y_test = draw(np.random.default_rng(10**6), 32 * (2 if tutorial.tiny else 16))
+curves, spans = {}, {}
+print("accuracy in %, every", updates, "updates")
+for name in makers:
+    model, random = model_of(name), np.random.default_rng(1)
+    before = lives(model, x_test[:8])
+    curves[name] = []
+    for _ in range(rounds):
+        model.fit(*draw(random, 32 * updates), batch_size=32, verbose=0)
+        scores = model.evaluate(x_test, y_test, batch_size=32, verbose=0, return_dict=True)
+        curves[name].append(100 * scores["accuracy"])
+    spans[name] = before, lives(model, x_test[:8])
+    print(f"{name:<20}" + "".join(f"{score:>5.0f}" for score in curves[name]), flush=True)
+
+# %% [markdown]
+# ## How long is the memory, before and after?
+
+# %%
+print("steps until a memory halves   before: median  longest   after: median  longest")
+for name, (before, after) in spans.items():
+    numbers = np.median(before), before[-1], np.median(after), after[-1]
+    print(f"{name:<30}{numbers[0]:>14.1f}{numbers[1]:>9.0f}{numbers[2]:>16.1f}{numbers[3]:>9.0f}")
+
+# %%
+pyplot = tutorial.pyplot()
+if pyplot:
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    for (name, curve), line in zip(curves.items(), ("-", "--", "-.", "-", "--"), strict=True):
+        axes[0].plot(updates * np.arange(1, rounds + 1), curve, line, label=name)
+        axes[1].semilogy(spans[name][0], line, label=name)
+    axes[0].axhline(25, color="0.7")
+    axes[0].set(xlabel="updates", ylabel="accuracy in %", title=f"A symbol {STEPS} steps ago")
+    axes[1].set(xlabel="unit, sorted", ylabel="steps", title="Until a memory halves, at first")
+    axes[1].legend(fontsize=8)
+    tutorial.save(figure, "05_long_memory.png")

@@ -1,0 +1,151 @@
+# %% [markdown]
+# # 6. Many inputs, one output: a forecast, and what moved it
+#
+# Which of my inputs mattered, and when? We make data of which we know the answer, train a
+# forecast, and ask `klv.attribution`. You should have trained a model before.
+
+# %%
+import keras
+import numpy as np
+from common import Tutorial
+
+import keras_lstm_variants as klv
+
+tutorial = Tutorial("6. Forecast and attribution")
+random = np.random.default_rng(0)
+
+# %% [markdown]
+# ## The data: a pot of earth
+#
+# For 30 days six things are measured. Rain makes the earth wet; on sunny days it dries faster:
+#
+#     water = (0.95 - 0.35 sun) * water + 0.3 rain
+#
+# The other four - wind, traffic, a wrong clock, the neighbour's rain gauge - do nothing, though
+# the neighbour's gauge goes with the rain. The forecast is the water at the end. The formula is
+# a small recurrent network itself, with a forget gate that the sun moves; we write it with
+# `keras.ops`, so that we can later ask it the same questions as the model.
+
+# %%
+DAYS, NAMES = 30, ["rain", "sun", "wind", "traffic", "clock", "neighbour"]
+RAIN, SUN, NEIGHBOUR = 0, 1, 5
+
+
+def draw(size: int) -> np.ndarray:
+    x = random.uniform(size=(size, DAYS, len(NAMES))).astype("float32")
+    x[..., RAIN] *= random.uniform(size=(size, DAYS)) < 0.3  # it rains on 3 days of 10
+    x[..., NEIGHBOUR] = 0.7 * x[..., RAIN] + 0.3 * x[..., NEIGHBOUR]
+    return x
+
+
+class Earth(keras.layers.Layer):
+    def call(self, x):
+        water = keras.ops.zeros_like(x[:, 0, 0])
+        for t in range(DAYS):
+            water = (0.95 - 0.35 * x[:, t, SUN]) * water + 0.3 * x[:, t, RAIN]
+        return water[:, None]
+
+
+earth = Earth()
+sizes = (64, 64) if tutorial.tiny else (8000, 1000)
+x_train, x_test = draw(sizes[0]), draw(sizes[1])
+y_train = keras.ops.convert_to_numpy(earth(x_train))
+y_test = keras.ops.convert_to_numpy(earth(x_test))
+
+# %% [markdown]
+# ## The forecast, and what is reached without a memory
+
+# %%
+keras.utils.set_random_seed(0)
+model = keras.Sequential(
+    [keras.Input((DAYS, len(NAMES))), klv.LSTM(24, name="lstm"), keras.layers.Dense(1)]
+)
+epochs = 1 if tutorial.tiny else 15
+updates = epochs * (len(x_train) // 32)
+rate = keras.optimizers.schedules.CosineDecay(1e-2, updates)
+model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), "mse", jit_compile=True)
+model.fit(x_train, y_train, batch_size=32, epochs=epochs, verbose=0)
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    return np.hstack([x.reshape(len(x), -1), np.ones((len(x), 1))])
+
+
+weights = np.linalg.lstsq(flat(x_train), y_train, rcond=None)[0]
+variance = np.var(y_test)
+for name, said in {
+    "always the mean": np.mean(y_train),
+    "linear, all 180 numbers": flat(x_test) @ weights,
+    "LSTM, 24 units": model.predict(x_test, verbose=0),
+}.items():
+    error = np.mean((said - y_test) ** 2)
+    print(f"{name:<24} squared error {error:.5f}, {100 * error / variance:5.1f} % of the variance")
+
+# %% [markdown]
+# ## What moved the output?
+#
+# Integrated gradients compare an input with a baseline, here the mean of the training data: what
+# a usual month would say. They go from the one to the other in small steps, and add up what each
+# number contributes on the way. So the parts sum to the difference of the two outputs; `gap`
+# says how far they miss it.
+
+# %%
+baseline = x_train.mean(axis=(0, 1))
+shown = x_test[:200]
+found = klv.attribution(model, shown, baseline=baseline)
+truth = klv.attribution(earth, shown, baseline=baseline)
+difference = np.abs(found.output - found.baseline_output).mean()
+print(f"mean difference to the baseline {difference:.3f}, mean gap {np.abs(found.gap).mean():.6f}")
+print("\nmean size of the contribution   model   formula")
+for k, name in enumerate(NAMES):
+    parts = [np.abs(a.values[..., k]).sum(axis=1).mean() for a in (found, truth)]
+    print(f"{name:<30}{parts[0]:>7.3f}{parts[1]:>10.3f}")
+for k in (RAIN, SUN):
+    together = np.corrcoef(found.values[..., k].ravel(), truth.values[..., k].ravel())[0, 1]
+    print(f"{NAMES[k]}: correlation of the model's contributions and the formula's {together:.3f}")
+print("\nshare of rain's contribution by days ago:", end="")
+for first, last in ((0, 5), (5, 10), (10, 20), (20, 30)):
+    days = slice(DAYS - last, DAYS - first)
+    share = [np.abs(a.values[:, days, RAIN]).sum() for a in (found, truth)]
+    share = [
+        s / np.abs(a.values[..., RAIN]).sum() for s, a in zip(share, (found, truth), strict=True)
+    ]
+    print(f"  {first}-{last - 1}: {share[0]:.2f} ({share[1]:.2f})", end="")
+print("  (in brackets: the formula)")
+
+# %% [markdown]
+# ## The quick way, and its trap
+#
+# Gradient x input takes a single gradient. It needs no baseline, which means that it has one
+# that you did not choose: zero. And it need not sum to anything.
+
+# %%
+quick = klv.attribution(model, shown, method="gradient_x_input")
+total = quick.values.sum(axis=(1, 2))
+print(f"mean output {quick.output.mean():.3f}, mean sum of gradient x input {total.mean():.3f}")
+
+# %% [markdown]
+# ## Does the gate do what the formula does?
+#
+# In the formula the sun decides what is forgotten. In the model?
+
+# %%
+gates = klv.gate_history(model, shown)["lstm"]["f"][:, 5:]
+sun = shown[:, 5:, SUN]
+per_unit = [np.corrcoef(gates[..., k].ravel(), sun.ravel())[0, 1] for k in range(gates.shape[-1])]
+strongest = int(np.argmin(per_unit))
+print(f"forget gate and sun: mean correlation {np.mean(per_unit):.2f}")
+print(f"strongest: unit {strongest} with {per_unit[strongest]:.2f}")
+
+# %%
+pyplot = tutorial.pyplot()
+if pyplot:
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 3.6), layout="constrained", sharey=True)
+    limit = max(np.abs(a.values[0]).max() for a in (found, truth))
+    for axis, a, title in zip(axes, (found, truth), ("model", "formula"), strict=True):
+        options = {"cmap": "RdBu", "vmin": -limit, "vmax": limit, "aspect": "auto"}
+        image = axis.imshow(a.values[0].T, extent=(DAYS, 0, len(NAMES) - 0.5, -0.5), **options)
+        axis.set_yticks(range(len(NAMES)), NAMES)
+        axis.set(xlabel="days before the forecast", title=f"{title}: says {a.output[0]:.2f}")
+    figure.colorbar(image, ax=axes, label="contribution")
+    tutorial.save(figure, "06_attribution.png")
