@@ -119,17 +119,16 @@ print(f"its forget gate is {at:.2f} at a newline and {off:.2f} elsewhere")
 # %%
 pyplot = tutorial.pyplot()
 if pyplot:
-    shape = {"figsize": (14, 4.5), "layout": "constrained", "width_ratios": (1, 2)}
-    figure, axes = pyplot.subplots(1, 2, **shape)
-    for run, record in records.items():
-        epochs = [point["epoch"] for point in record["curve"]]
-        axes[0].plot(epochs, [p["valid"] for p in record["curve"]], "o-", label=run.name)
-    axes[0].axhline(task.floors["order-4"]["valid"], color="0.5", label="order-4 floor")
-    axes[0].set(xlabel="epoch", ylabel="bits/char (validation)", xticks=epochs)
-    axes[0].legend(fontsize=8)
-    shown = np.s_[0, 100:180]
-    axes[1].imshow(history["f"][shown].T, cmap="viridis", vmin=0, vmax=1, aspect="auto")
-    letters = [{"\n": "\\n", " ": "_"}.get(c, c) for c in last[shown]]
-    axes[1].set_xticks(range(len(letters)), letters, fontsize=7, family="monospace")
-    axes[1].set(title="Forget gates over the text: 0 dark, 1 bright", ylabel="unit")
-    tutorial.save(figure, "04_text.png")
+    curves = {
+        run.name: {
+            "bits": [point["train_loss"] for point in record["curve"]],
+            "val_bits": [point["valid"] for point in record["curve"]],
+        }
+        for run, record in records.items()
+    }
+    figure = klv.plots.learning_curves(curves, "bits")
+    figure.axes[0].axhline(task.floors["order-4"]["valid"], color="0.5", linestyle=":")
+    tutorial.save(figure, "04_curves.png")
+    shown = slice(100, 400)
+    figure = klv.plots.units_over_text("".join(last[0, shown]), history["c"][0, shown, unit])
+    tutorial.save(figure, "04_unit.png")

@@ -140,12 +140,11 @@ print(f"strongest: unit {strongest} with {per_unit[strongest]:.2f}")
 # %%
 pyplot = tutorial.pyplot()
 if pyplot:
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 3.6), layout="constrained", sharey=True)
-    limit = max(np.abs(a.values[0]).max() for a in (found, truth))
-    for axis, a, title in zip(axes, (found, truth), ("model", "formula"), strict=True):
-        options = {"cmap": "RdBu", "vmin": -limit, "vmax": limit, "aspect": "auto"}
-        image = axis.imshow(a.values[0].T, extent=(DAYS, 0, len(NAMES) - 0.5, -0.5), **options)
-        axis.set_yticks(range(len(NAMES)), NAMES)
-        axis.set(xlabel="days before the forecast", title=f"{title}: says {a.output[0]:.2f}")
-    figure.colorbar(image, ax=axes, label="contribution")
-    tutorial.save(figure, "06_attribution.png")
+    days_ago = [str(k) for k in range(DAYS, 0, -1)]
+    for name, a in (("model", found), ("formula", truth)):
+        figure = klv.plots.attribution(a, days_ago, NAMES, row=0)
+        figure.axes[0].set_title(
+            f"{name}: says {a.output[0]:.2f}, usual {a.baseline_output[0]:.2f}"
+        )
+        figure.axes[1].set_xlabel("days before the forecast")
+        tutorial.save(figure, f"06_{name}.png")
