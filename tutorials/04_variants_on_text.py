@@ -132,3 +132,26 @@ if pyplot:
     shown = slice(100, 400)
     figure = klv.plots.units_over_text("".join(last[0, shown]), history["c"][0, shown, unit])
     tutorial.save(figure, "04_unit.png")
+
+# %% [markdown]
+# ## What was seen
+#
+# - After three short epochs (seed 0) the GRU was at 2.55 bits a character, the peephole LSTM at
+#   2.72, Elman's network at 2.73, the coupled LSTM at 2.74, the LSTM at 2.77 and, with the other
+#   seed, 2.80. So 0.03 is chance; the GRU's lead is more than that; among the rest there is no
+#   order to speak of, and two seeds of one variant say little about the others.
+# - All were above the order-4 floor of 2.26: at this size and after this little training *none*
+#   has shown that it needs its memory. Who learns fastest is not who ends best.
+#   `klv compare` trains twelve epochs of 128 units (4 minutes); look there before you choose.
+# - The GRU's lead was inside words (2.17, the others 2.39 to 2.51). After a newline, where
+#   one must know the indentation, Elman's network was the worst (2.61), and all with gates lay
+#   at 2.43 to 2.54.
+# - Half of the LSTM's units had a memory that halves within 4 steps, the longest took 98. Unit 4
+#   kept account of the place in the line (correlation 0.82): its forget gate was 0.01 at a
+#   newline and 0.96 elsewhere. Nobody told it to.
+#
+# The texts differ a little from one Python to the next: these numbers are from 3.11.7.
+# Next: `05_long_memory.py`.
+
+# %%
+tutorial.done()
