@@ -48,7 +48,7 @@ class RatedLSTMCell(klv.GatedCell):
     def build(self, input_shape):
         super().build(input_shape)
         rates = klv.initializers.ChronoBias(50, seed=1)  # from short to long: 2 to 50 steps
-        self.rate = self.add_cell_weight("rate", (self.units,), rates)
+        self.rate = self.add_cell_weight("rate", (self.units,), rates, kind="bias")
 
     def step(self, z, states, training=False):
         h, c = states
