@@ -39,7 +39,10 @@ tutorial = Tutorial("9. Your own cell")
 # %%
 @klv.register(package="mine")
 class RatedLSTMCell(klv.GatedCell):
-    """An LSTM whose units forget at rates of their own, the same at every step."""
+    r"""An LSTM whose units forget at rates of their own, the same at every step.
+
+    $$f = \sigma(r) \quad c_t = f \odot c_{t-1} + i \odot g \quad h_t = o \odot \tanh(c_t)$$
+    """
 
     gates = ("i", "g", "o")
     state_names = ("h", "c")
