@@ -287,7 +287,7 @@ class DRAW(GenerativeModel):
             n: number of images, a positive integer.
             seed: integer or None; the same seed gives the same images.
             noise: the latents instead, standard normal (n, steps, latent units).
-            every_step: return what is on the canvas after each step, too.
+            every_step: return the means after each step, too.
 
         Returns:
             (n, height, width), with `every_step` (n, steps, height, width).
