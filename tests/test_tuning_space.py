@@ -245,8 +245,16 @@ def data_of(head, symbols, rows=24, steps=5):
 
 
 class TestHyperModel:
-    @pytest.mark.parametrize("symbols", [None, 6])
-    @pytest.mark.parametrize("head", ["classification", "labels", "regression", "next_step"])
+    @pytest.mark.parametrize(
+        ("head", "symbols"),
+        [
+            ("classification", None),
+            ("labels", 6),
+            ("regression", None),
+            ("next_step", None),
+            ("next_step", 6),
+        ],
+    )
     def test_every_head_learns(self, head, symbols):
         keras.utils.set_random_seed(0)
         x, y = data_of(head, symbols)
