@@ -73,6 +73,24 @@ def test_tensorflow_is_imported_in_the_engine_only():
     assert found == {"engine"}
 
 
+def test_matplotlib_is_imported_in_one_module_only():
+    pattern = re.compile(r"^\s*(import|from) matplotlib", re.MULTILINE)
+    found = {
+        str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if pattern.search(p.read_text())
+    }
+    assert found == {"plots/_figure.py"}
+
+
+PICTURES = [(klv.plots, name) for name in klv.plots.__all__]
+
+
+@pytest.mark.parametrize(("module", "name"), [*PICTURES, (klv.callbacks, "GateMonitor")], ids=str)
+def test_pictures_and_callbacks_are_documented(module, name):
+    text = getattr(module, name).__doc__
+    for part in ("Args:", "Raises:", "Example:"):
+        assert part in text, part
+
+
 def test_keras_still_has_the_private_class_we_need():
     import keras
 

@@ -1,0 +1,434 @@
+"""Pictures by what is in them: panels, labels, values and colours."""
+
+import io
+import pickle
+import sys
+
+import keras
+import numpy as np
+import pytest
+from cases import LAYERS, make, sequences
+
+import keras_lstm_variants as klv
+from keras_lstm_variants import engine, plots
+from keras_lstm_variants.plots import _layered, _style
+
+BATCH, TIME, UNITS = 2, 6, 4
+
+
+def history(mask=None, **names):
+    """Gates i and f, a candidate and a state, all different."""
+    random = np.random.default_rng(0)
+    shape = (BATCH, TIME, UNITS)
+    found = {name: random.uniform(size=shape) for name in ("i", "f")}
+    found |= {name: 3 * random.normal(size=shape) for name in ("g", "c")} | names
+    if mask is not None:
+        found |= {name: np.where(mask[..., None], found[name], np.nan) for name in ("i", "f", "g")}
+    return found
+
+
+def images(figure):
+    return [np.ma.getdata(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def ticks(axis):
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def png(figure):
+    """Drawn without a warning, as a glyph or a label that is missing or cut would be."""
+    file = io.BytesIO()
+    figure.savefig(file)
+    assert file.getvalue().startswith(b"\x89PNG")
+
+
+class TestGates:
+    def test_values_labels_and_colours(self):
+        mask = np.ones((BATCH, TIME), bool)
+        mask[1, 4:] = False
+        found = history(mask)
+        figure = plots.gates(found, tokens="a \n$b\t", row=1)
+        panels = figure.axes[:4]
+        assert [axes.get_title() for axes in panels] == ["i", "f", "g", "c"]
+        for image, name in zip(images(figure), found, strict=True):
+            real = ~np.isnan(found[name][1].T)
+            np.testing.assert_array_equal(image[real], found[name][1].T[real])
+        norms = [(axes.images[0].norm.vmin, axes.images[0].norm.vmax) for axes in panels]
+        high = np.abs(found["c"][1]).max()
+        assert norms[0] == norms[1] == (0, 1) and norms[3] == (-high, high)
+        maps = [axes.images[0].cmap for axes in panels]
+        assert maps[0].name == "viridis" and maps[3].name == "RdBu_r"
+        grey = maps[0].get_bad()
+        assert grey[0] == grey[1] == grey[2]
+        assert np.ma.getmaskarray(panels[0].images[0].get_array())[:, 4:].all()
+        assert ticks(panels[-1].xaxis) == ["a", "␣", "⏎", r"\$", "b", "⇥"]
+        assert panels[-1].get_xlabel() == "token" and panels[0].get_ylabel() == "unit"
+        png(figure)
+
+    def test_some_of_them(self):
+        found = history()
+        figure = plots.gates(found, names=("c", "f"), units=(3, 0), row=-1)
+        assert [axes.get_title() for axes in figure.axes[:2]] == ["c", "f"]
+        np.testing.assert_array_equal(images(figure)[1], found["f"][-1][:, [3, 0]].T)
+        assert ticks(figure.axes[0].yaxis) == ["3", "0"]
+
+    @pytest.mark.parametrize("name", LAYERS)
+    def test_of_every_layer(self, name):
+        layer = make(name)
+        found = klv.gate_history(layer, sequences())[layer.name]
+        assert len(images(plots.gates(found))) == len(found)
+
+    @pytest.mark.parametrize(("steps", "count"), [(1, 1), (400, 100)])
+    def test_few_and_many_steps(self, steps, count):
+        found = {"f": np.full((1, steps, count), 0.5)}
+        figure = plots.gates(found, tokens="x" * steps)
+        assert len(ticks(figure.axes[0].xaxis)) <= 250
+        png(figure)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"tokens": "abc"}, "`tokens` must be 6.*3"),
+            ({"row": 2}, "row=2"),
+            ({"row": True}, "row=True"),
+            ({"names": ["x"]}, "names="),
+            ({"names": ()}, "names="),
+            ({"units": [9]}, "units=9"),
+            ({"units": []}, "units="),
+        ],
+        ids=str,
+    )
+    def test_bad_arguments(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            plots.gates(history(), **options)
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ({"lstm": history()}, "Choose one of its layers: 'lstm'"),
+            ({}, "one layer"),
+            ({"f": [1.0]}, "one layer"),
+            ({"f": np.ones((1, 2, 3)), "g": np.ones((1, 3, 3))}, "all of one batch and time"),
+        ],
+        ids=range(4),
+    )
+    def test_what_is_no_history(self, value, message):
+        for draw in (plots.gates, plots.saturation, plots.time_constants):
+            with pytest.raises(ValueError, match=message):
+                draw(value)
+
+
+class TestSaturation:
+    def test_shares(self):
+        f = np.full((1, 4, 2), 0.5)
+        f[0, :, 0] = [0.01, 0.02, 0.95, np.nan]
+        f[0, 3, 1] = np.nan
+        figure = plots.saturation({"f": f, "c": np.ones((1, 4, 2))})
+        points, histogram = figure.axes
+        np.testing.assert_allclose(points.collections[0].get_offsets(), [[2 / 3, 1 / 3], [0, 0]])
+        assert points.get_title() == "f" and "below 0.1" in points.get_xlabel()
+        assert "above 0.9" in points.get_ylabel()
+        assert sum(bar.get_height() for bar in histogram.patches) == 6
+        png(figure)
+
+    def test_no_gate_and_bad_limits(self):
+        with pytest.raises(ValueError, match="with gates.*history of c"):
+            plots.saturation({"c": np.ones((1, 2, 3))})
+        for low, high in ((0.9, 0.1), (-1, 0.5), (0.1, 2)):
+            with pytest.raises(ValueError, match="low|high"):
+                plots.saturation(history(), low, high)
+
+    def test_many_gates(self):
+        layer = make("GridLSTM")
+        found = klv.gate_history(layer, sequences())[layer.name]
+        assert sum(bool(axes.get_title()) for axes in plots.saturation(found).axes) == 12
+
+
+class TestTimeConstants:
+    def lives(self, figure):
+        return [line.get_xdata()[0] for axes in figure.axes for line in axes.lines]
+
+    def test_half_of_it_is_left(self):
+        f = np.tile([0.5, 0.5**0.1, 0.5**0.5], (2, 4, 1))
+        f[0, 0] = np.nan
+        figure = plots.time_constants({"f": f})
+        (axes,) = figure.axes
+        np.testing.assert_allclose(self.lives(figure), [2])
+        assert sum(bar.get_height() for bar in axes.patches) == 3
+        assert axes.get_xscale() == "log" and axes.get_title() == "f: median 2"
+        png(figure)
+
+    def test_all_and_nothing_are_counted(self):
+        figure = plots.time_constants({"f": np.tile([0.0, 1.0, 1.0, 0.5], (1, 2, 1))})
+        title = figure.axes[0].get_title()
+        assert "2 of 4 units keep all" in title and "1 of 4 units keep nothing" in title
+        png(figure)
+        png(plots.time_constants({"f": np.ones((1, 2, 3))}))
+        png(plots.time_constants({"f": np.full((1, 2, 3), np.nan)}))
+
+    def test_the_sign(self):
+        z = {"z": np.full((1, 2, 3), 0.25)}
+        np.testing.assert_allclose(self.lives(plots.time_constants(z, layer="GRU")), [0.5])
+        inverted = np.log(0.5) / np.log(0.75)
+        for options in ({"layer": klv.MUT1}, {"layer": klv.MUT1(3)}, {"gate": "z", "sign": -1}):
+            figure = plots.time_constants(z, **options)
+            np.testing.assert_allclose(self.lives(figure), [inverted])
+            assert figure.axes[0].get_title().startswith("1 - z")
+        with pytest.raises(ValueError, match="give `layer`, or `sign`"):
+            plots.time_constants(z, gate="z")
+
+    def test_levels(self):
+        found = {f"f_{k}": np.full((1, 2, 3), 0.5) for k in (1, 2)}
+        titles = [axes.get_title() for axes in plots.time_constants(found).axes]
+        assert titles == ["f_1: median 1", "f_2: median 1"]
+
+    @pytest.mark.parametrize(
+        ("found", "options", "message"),
+        [
+            ({"c": np.ones((1, 2, 3))}, {}, "gate that keeps"),
+            (history(), {"gate": "x"}, "gate='x'"),
+            (history(), {"sign": 2}, "sign=2"),
+            (history(), {"layer": "Elman"}, "this cell has none"),
+            (history(), {"layer": 5}, "layer=5"),
+        ],
+        ids=range(5),
+    )
+    def test_bad_arguments(self, found, options, message):
+        with pytest.raises(ValueError, match=message):
+            plots.time_constants(found, **options)
+
+
+class TestText:
+    def test_lines_and_colours(self):
+        text, values = "ab cd\nef", np.array([-2.0, 0, 1, np.nan, 2, 0, 1, 2])
+        figure = plots.units_over_text(text, values, columns=4)
+        axes = figure.axes[0]
+        written = {t.get_position(): t.get_text() for t in axes.texts}
+        assert written[(2, 0)] == "␣" and written[(0, 1)] == "d" and written[(0, 2)] == "e"
+        assert len(written) == len(text)
+        (grid,) = images(figure)[:1]
+        np.testing.assert_array_equal(grid[2, :2], [1, 2])
+        assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (-2, 2)
+        assert axes.images[0].get_alpha()[2].tolist() == [1, 1, 0, 0]
+        png(figure)
+
+    def test_limits(self):
+        def norm(*arguments, **options):
+            image = plots.units_over_text(*arguments, **options).axes[0].images[0]
+            return image.norm.vmin, image.norm.vmax
+
+        assert norm("ab", [0.2, 0.4]) == (0, 1)
+        assert norm("ab", [0.2, 0.4], limits=(-1, 1)) == (-1, 1)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("", []), "`text`"),
+            (("ab", [1]), "2 characters"),
+            (("ab", [[1, 2]]), "`values`"),
+            (("ab", ["x", "y"]), "`values`"),
+            (("ab", [1, 2], 0), "columns=0"),
+            (("ab", [1, 2], 4, (1, 0)), "limits="),
+        ],
+        ids=range(6),
+    )
+    def test_bad_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            plots.units_over_text(*arguments)
+
+
+def test_attention():
+    shares = np.array([[0.1, 0.9], [0.5, 0.5], [np.nan, np.nan]])
+    figure = plots.attention(shares, read=["longer", "words"], said="abc")
+    axes = figure.axes[0]
+    assert ticks(axes.xaxis) == ["longer", "words"] and ticks(axes.yaxis) == ["a", "b", "c"]
+    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (0, 0.9)
+    assert figure.axes[1].get_ylabel() == "attention"
+    png(figure)
+    png(plots.attention(np.zeros((1, 1))))
+    for arguments, message in (
+        ((np.ones(3),), "`map`"),
+        ((-np.ones((2, 2)),), "`map`"),
+        ((shares, "abc"), "`read`"),
+        ((shares, "ab", "ab"), "`said`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plots.attention(*arguments)
+
+
+def test_attribution():
+    layer = make("LSTM")
+    found = klv.attribution(layer, sequences(), 0, steps=2)
+    figure = plots.attribution(found, tokens="abcdef", feature_names=["p", "q", "r"], row=1)
+    bars, axes = figure.axes[:2]
+    np.testing.assert_allclose(images(figure)[0], found.values[1].T)
+    heights = [bar.get_height() for bar in bars.patches]
+    np.testing.assert_allclose(heights, found.values[1].sum(-1), rtol=1e-5)
+    shown = {bar.get_facecolor() for bar in bars.patches if bar.get_height() > 0}
+    assert len(shown) <= 1 and ticks(axes.yaxis) == ["p", "q", "r"]
+    assert ticks(axes.xaxis) == list("abcdef")
+    png(figure)
+    png(plots.attribution(np.zeros((1, 1))))
+    for arguments, message in (
+        ((np.ones(3),), "`values`"),
+        ((found, "abc"), "`tokens`"),
+        ((found, None, "ab"), "`feature_names`"),
+        ((found, None, None, 9), "row=9"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plots.attribution(*arguments)
+
+
+class TestCurves:
+    def test_one_and_several(self):
+        one = {"loss": [3, 2, 1], "val_loss": [3.5, 2.5, 1.5], "accuracy": [0, 0.5, 1]}
+        trained = keras.callbacks.History()
+        trained.history, trained.epoch = {"loss": [5.0, 4.0]}, [3, 4]
+        figure = plots.learning_curves({"first": one, "second": trained})
+        (axes,) = figure.axes
+        assert [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines] == [
+            ([1, 2, 3], [3, 2, 1]),
+            ([1, 2, 3], [3.5, 2.5, 1.5]),
+            ([4, 5], [5, 4]),
+        ]
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert labels == ["first, training", "first, validation", "second, training"]
+        assert axes.lines[0].get_color() == axes.lines[1].get_color() == _style.COLOURS[0]
+        assert axes.lines[2].get_color() != axes.lines[0].get_color()
+        assert axes.get_xlabel() == "epoch" and axes.get_ylabel() == "loss"
+        png(figure)
+        assert plots.learning_curves([one], "accuracy").axes[0].get_ylabel() == "accuracy"
+
+    def test_many_have_their_legend_beside_them(self):
+        figure = plots.learning_curves([{"loss": [2.0, 1.0]}] * 9)
+        looks = {(i.get_color(), i.get_linestyle(), i.get_marker()) for i in figure.axes[0].lines}
+        assert len(looks) == 9 and len(figure.legends[0].get_texts()) == 9
+        png(figure)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (({"loss": [1.0]}, "los"), "metric='los'.*Did you mean 'loss'"),
+            (({"loss": [1.0]}, 5), "metric=5"),
+            (({},), "`histories`"),
+            (([],), "`histories`"),
+            ((5,), "Received: 5"),
+            (({"a": {"loss": ["x"]}},), "`histories`"),
+        ],
+        ids=range(6),
+    )
+    def test_bad_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            plots.learning_curves(*arguments)
+
+
+class TestCell:
+    def parts(self, name, **options):
+        cell = klv.get_variant(name).cell_class(4, **options)
+        cell.build((None, 3))
+        found = engine.wiring(cell, 3, [w.name for w in cell.trainable_weights])
+        return {(part.kind, part.name): part for part in found}
+
+    def test_what_a_step_is_made_of(self):
+        parts = self.parts("PeepholeLSTM")
+        assert parts["gate", "i"].sources == {
+            ("x", ""): {"kernel": True},
+            ("old", "h"): {"recurrent_kernel": True},
+            ("old", "c"): {"peephole_kernel": False},
+        }
+        assert parts["gate", "o"].sources["new", "c"] == {"peephole_kernel": False}
+        assert ("old", "c") not in parts["gate", "g"].sources
+        new_c = {("old", "c"), ("gate", "i"), ("gate", "f"), ("gate", "g")}
+        assert set(parts["new", "c"].sources) == new_c
+        assert parts["gate", "g"].function == "tanh" and parts["gate", "o"].function == "σ"
+        assert set(self.parts("LSTM", activation="relu")["new", "h"].sources) == {
+            ("gate", "o"),
+            ("new", "c"),
+        }
+
+    def test_columns_that_were_joined_and_cut_apart(self):
+        parts = self.parts("MUT1")
+        assert parts["gate", "z"].sources == {("x", ""): {"kernel": True}}
+        assert parts["gate", "g"].sources["x", ""] == {"input_projection": True}
+        assert "h" not in {name for _, name in parts["gate", "z"].sources}
+
+    def test_gates_that_are_states_and_an_output_of_its_own(self):
+        assert ("gate", "i") not in self.parts("FGRLSTM")
+        assert ("output", "output") in self.parts("GridLSTM")
+        assert self.parts("Elman")["new", "h"].sources == {("gate", "g"): {}}
+
+    @pytest.mark.parametrize("name", LAYERS)
+    def test_of_every_variant(self, name):
+        figure = plots.cell_diagram(name, input_dim=5, units=4)
+        facts = klv.describe(name, 5, 4, format="dict")
+        diagram, below = figure.axes
+        nodes = {text.get_text() for text in diagram.texts}
+        known = {name.split("_")[0].split("[")[0] for name in nodes}
+        assert set(facts["gates"]) <= known
+        assert "x[t]" in nodes and {f"{state}[t]" for state in facts["states"]} <= nodes
+        lines = "\n".join(text.get_text() for text in below.texts)
+        for weight, found in facts["weights"].items():
+            assert weight in lines and str(tuple(found["shape"])) in lines
+        assert f"{facts['parameters']:,} weights" in figure.get_suptitle()
+        png(figure)
+        # No two boxes overlap, and every line ends at a box or dot.
+        boxes = [p.get_bbox() for p in diagram.patches if type(p).__name__ == "FancyBboxPatch"]
+        for k, a in enumerate(boxes):
+            assert not any(a.overlaps(b) for b in boxes[:k])
+
+    def test_of_layers_and_own_cells(self):
+        layer = make("PeepholeLSTM", {"peepholes": ("o",)})
+        below = plots.cell_diagram(layer).axes[1]
+        lines = "\n".join(text.get_text() for text in below.texts)
+        assert "(1, 5)" in lines and "(3, 20)" in lines and "c[t] -> o" in lines
+
+        class LeakyCell(klv.AffineCell):
+            gates = ("g",)
+
+            def step(self, z, states, training=False):
+                return (0.5 * states[0] + self.activation(self.recur(states[0], onto=z)),)
+
+        assert len(plots.cell_diagram(LeakyCell, 3, 2).axes[0].texts) == 3
+
+    @pytest.mark.parametrize(
+        ("variant", "options", "message"),
+        [
+            ("LTSM", {}, "Did you mean"),
+            (5, {}, "`variant`"),
+            (keras.layers.LSTMCell, {}, "klv.Cell"),
+            (keras.layers.Dense(2), {}, "`variant`"),
+            ("LSTM", {"peepholes": ()}, "passed to LSTMCell: {'peepholes'"),
+            ("LSTM", {"input_dim": 0}, "input_dim=0"),
+        ],
+        ids=range(6),
+    )
+    def test_bad_arguments(self, variant, options, message):
+        with pytest.raises(ValueError, match=message):
+            plots.cell_diagram(variant, **options)
+        with pytest.raises(ValueError, match="its arguments already"):
+            plots.cell_diagram(klv.LSTM(2), activation="relu")
+
+    def test_lines_pass_between_boxes(self):
+        layered = _layered.Layered({"a": [], "b": ["a"], "c": ["b"], "d": ["a", "c"]}, set())
+        assert [layered.column[n] for n in "abcd"] == [0, 1, 2, 3]
+        way = layered.way("a", "d")
+        assert way[0] == "a" and way[-1] == "d" and len(way) == 4
+        for point, box in zip(way[1:3], "bc", strict=True):
+            assert layered.at[point][0] == layered.at[box][0]
+            assert abs(layered.at[point][1] - layered.at[box][1]) > 0.6
+
+
+def test_figures_are_shown_kept_and_changed():
+    figure = plots.learning_curves({"loss": [2.0, 1.0]})
+    figure.axes[0].set_title("mine")
+    assert pickle.loads(pickle.dumps(figure)).axes[0].get_title() == "mine"
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert not hasattr(figure, "number")  # pyplot, which would keep it, does not know it
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, "keras_lstm_variants.plots._figure", raising=False)
+    monkeypatch.delattr(plots, "_figure", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match=r"keras_lstm_variants\[plot\]"):
+        plots.learning_curves({"loss": [1.0]})
