@@ -112,3 +112,25 @@ if pyplot:
             [symbols.get(s, "?") for s in answers[row, :steps]],
         )
         tutorial.save(figure, f"07_{name}.png")
+
+# %% [markdown]
+# ## What was seen
+#
+# With seed 0, 300 rows that training never saw:
+#
+# - For 20,000 rows it got nothing right, then all at once: 82 % at 25,000 and 100 % at 30,000.
+# - When it reversed, it looked most at the letter that it said in 99.5 % of the steps. When it
+#   copied, only in 75.5 %; in the others at the neighbour - and yet every answer was right. The
+#   encoder runs both ways: a letter can be read from the place beside it. "It looked there" is
+#   not "it used what stands there".
+# - The experiment says what the map cannot: another letter at a place changed the letter said
+#   for it in 100 % of the rows, and nothing else in 99.3 %.
+# - Blinded, with the same mean of all places at each step, it got 0.3 % of the rows and 15 % of
+#   the letters (guessing: 5 %): nearly all that it knew came through attention.
+# - A little over half of the weight was on the place (0.53 and 0.62): the bright spots of the
+#   pictures are not all there is.
+#
+# Next: `08_tune_save_serve.py`.
+
+# %%
+tutorial.done()
