@@ -154,7 +154,7 @@ if pyplot:
 #
 # With seed 0:
 #
-# - A linear model of all 180 numbers left 2.8 % of the variance, the LSTM L.LL %: the product of
+# - A linear model of all 180 numbers left 2.8 % of the variance, the LSTM 0.02 %: the product of
 #   sun and water is what the linear model cannot say.
 # - The model's contributions were those of the formula: rain 0.29 (0.29 in the formula), sun 0.08
 #   (0.08), and 0.001 for each of the four that do nothing - for the neighbour's gauge,

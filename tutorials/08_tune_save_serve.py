@@ -149,3 +149,23 @@ each = (time.perf_counter() - start) * 10
 print(f"served; largest difference {gap:.0e}; {each:.1f} ms for a tone of 45 steps")
 """
 in_another_process(SERVE, folder, tutorial.output / "08_asked.npz")
+
+# %% [markdown]
+# ## What was seen
+#
+# With seed 0:
+#
+# - Six trials of four epochs. The best was a GRU of 16 units with a learning rate of 0.019
+#   (validation loss 0.038), the worst an LSTM of 32 (0.275). Among the three GRUs the order was
+#   that of the learning rates, 0.019, 0.003, 0.001: at four epochs the search found first of all
+#   who learns fast. Give it more epochs before you believe the rest.
+# - Trained for 15 epochs, the best was right on all 1,000 tones of the test data, and on 95.3 % of
+#   tones of 90 steps, which rise as far as the others but more slowly. It had heard none of those.
+# - Loaded in another process it said the same to the last digit; so did the SavedModel,
+#   in a process without this package, in 1.4 ms a tone.
+#
+# The same search without Python, on the package's own data or arrays of yours: `klv tune --help`.
+# What a forget bias does to such a search: `tune_forget_bias.py`. Next: `09_your_own_cell.py`.
+
+# %%
+tutorial.done()

@@ -160,8 +160,9 @@ print("saved, loaded, and says the same")
 # - Forgetting at a fixed rate was better than never forgetting: 0.0031 and 0.0208 for LSTM1997.
 # - Training moved the rates hardly at all (the middle ones from 16.3 to 16.5 steps): where they
 #   start is what they are. A learned rate is not worth the name if nothing teaches it.
-# - Two seeds and one task decide nothing for good. Put the two classes into a module `mine.py`,
-#   and `klv compare --import mine --variants RatedLSTM,LSTM,GRU --seeds 5` asks on real text.
+# - Two seeds and one task decide nothing for good. Put the two classes, and their imports, into
+#   a file `mine.py`, and on real text
+#   `klv compare --import mine --variants RatedLSTM,LSTM,GRU --seeds 5` tells more.
 
 # %%
 tutorial.done()
