@@ -10,10 +10,14 @@ from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import DropoutRNNCell, get_keras_mask
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.registry import register
-
-# Added to an integer seed for the layer that goes backwards: under `Bidirectional` both
-# directions get the same seed, and would share one dropout mask.
-_BACKWARD_SEED = 0x9E3779B9
+from keras_lstm_variants.stacks import (
+    InitialStateOf,
+    draw_dropout_masks,
+    fits,
+    flat_cells,
+    is_cell,
+    shift_seed,
+)
 
 
 @register
@@ -107,7 +111,7 @@ class RecurrentLayer(keras.layers.RNN):
         flags = {name: _checks.flag(name, value) for name, value in flags.items()}
         return_all_states = flags.pop("return_all_states")
         cells = list(cell) if isinstance(cell, list | tuple) else [cell]
-        if not cells or not all(map(_is_cell, cells)):
+        if not cells or not all(map(is_cell, cells)):
             raise ValueError(
                 "`cell` must be a cell (a keras.layers.Layer with `call(inputs, states)` and "
                 f"`state_size`) or a list of cells. Received: cell={cell!r}"
@@ -139,11 +143,11 @@ class RecurrentLayer(keras.layers.RNN):
         # For `gate_history`: called with the layer, the mask, all gates and all states of a call.
         self.recorder: Any = None
         self._set_fresh(None)
-        if all(isinstance(c, Cell) for c in _flat_cells(self.cell)):
+        if all(isinstance(c, Cell) for c in flat_cells(self.cell)):
             self.input_spec = keras.layers.InputSpec(ndim=3)
         if go_backwards:
-            for inner in _flat_cells(self.cell):
-                _shift_seed(inner)
+            for inner in flat_cells(self.cell):
+                shift_seed(inner)
 
     def __call__(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
         # Before Keras looks at the input: it would fail on these with an obscure error.
@@ -169,7 +173,7 @@ class RecurrentLayer(keras.layers.RNN):
         names = getattr(self.cell, "state_names", None)
         counts = [
             name in getattr(cell, "counters", ())
-            for cell in _flat_cells(self.cell)
+            for cell in flat_cells(self.cell)
             for name in getattr(cell, "state_names", keras.tree.flatten(cell.state_size))
         ]
         for k, zeros in enumerate(keras.tree.flatten(super().get_initial_state(1))):
@@ -177,7 +181,7 @@ class RecurrentLayer(keras.layers.RNN):
                 self.add_weight(
                     shape=tuple(zeros.shape),
                     name=f"initial_{names[k] if names else k}",
-                    initializer=_InitialStateOf(self, k),
+                    initializer=InitialStateOf(self, k),
                     trainable=not counts[k],
                 )
             )
@@ -262,7 +266,7 @@ class RecurrentLayer(keras.layers.RNN):
         """Run the cell with the options of this layer."""
         try:
             if training:
-                _draw_dropout_masks(self.cell, sequences.shape[2:], states)
+                draw_dropout_masks(self.cell, sequences.shape[2:], states)
             return engine.run(
                 self.cell,
                 sequences,
@@ -282,7 +286,7 @@ class RecurrentLayer(keras.layers.RNN):
                 recorder=self.recorder and functools.partial(self.recorder, self, mask),
             )
         finally:
-            for cell in _flat_cells(self.cell):
+            for cell in flat_cells(self.cell):
                 if isinstance(cell, DropoutRNNCell):
                     cell.reset_dropout_mask()
                     cell.reset_recurrent_dropout_mask()
@@ -316,7 +320,7 @@ class RecurrentLayer(keras.layers.RNN):
                     f"{self.name} is stateful with a batch size of {expected}. "
                     f"Received: input shape {tuple(sequences.shape)}"
                 )
-        if mask is not None and not _fits(tuple(mask.shape), (batch, time)):
+        if mask is not None and not fits(tuple(mask.shape), (batch, time)):
             raise ValueError(
                 f"`mask` must have the shape (batch, time), here {(batch, time)}. "
                 f"Received: {tuple(mask.shape)}"
@@ -326,7 +330,7 @@ class RecurrentLayer(keras.layers.RNN):
         shapes = [tuple(v.shape) for v in keras.tree.flatten(initial_state)]
         start = keras.tree.flatten(super().get_initial_state(1))
         wanted = [(batch, *v.shape[1:]) for v in start]
-        if len(shapes) != len(wanted) or not all(map(_fits, shapes, wanted)):
+        if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
             raise ValueError(
                 f"`initial_state` of {self.name} must be {len(wanted)} tensor(s) of the shapes "
                 f"{wanted} (None is any size). Received: {len(shapes)} of the shapes {shapes}"
@@ -398,61 +402,3 @@ class RecurrentLayer(keras.layers.RNN):
             "stop_gradient_every": self.stop_gradient_every,
             "clip_state_gradients": self.clip_state_gradients,
         }
-
-
-class _InitialStateOf:
-    """Initializer of a learned state: row 0 of what the cell starts from, zeros as a rule."""
-
-    def __init__(self, layer: RecurrentLayer, index: int) -> None:
-        self.layer, self.index = layer, index
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        states = keras.tree.flatten(keras.layers.RNN.get_initial_state(self.layer, 1))
-        return ops.cast(states[self.index], dtype)
-
-
-def _is_cell(value: Any) -> bool:
-    return (
-        isinstance(value, keras.layers.Layer)
-        and hasattr(value, "state_size")
-        and not (isinstance(value, keras.layers.RNN))
-    )
-
-
-def _fits(shape: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
-    """Whether two shapes agree as far as they are known (None or a tensor: unknown)."""
-    return len(shape) == len(wanted) and all(
-        s == w
-        for s, w in zip(shape, wanted, strict=True)
-        if isinstance(s, int) and isinstance(w, int)
-    )
-
-
-def _flat_cells(cell: Any) -> list[Any]:
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        return [inner for c in cell.cells for inner in _flat_cells(c)]
-    return [cell]
-
-
-def _shift_seed(cell: Any) -> None:
-    generator = getattr(cell, "seed_generator", None)
-    if generator is not None and isinstance(getattr(cell, "seed", None), int):
-        generator.state.assign([(cell.seed + _BACKWARD_SEED) % 2**32, 0])
-
-
-def _draw_dropout_masks(cell: Any, features: tuple[int, ...], states: Any) -> None:
-    """Draw the masks of a whole sequence before the loop, which must draw nothing.
-
-    Keras does so at inference too, where no mask is used: its seeds then advance, and
-    exported models contain random operations.
-    """
-    batch = ops.shape(keras.tree.flatten(states)[0])[0]
-    stacked = isinstance(cell, keras.layers.StackedRNNCells)
-    cells = zip(cell.cells, states, strict=True) if stacked else [(cell, states)]
-    for inner, inner_states in cells:
-        if isinstance(inner, keras.layers.StackedRNNCells):
-            _draw_dropout_masks(inner, features, inner_states)
-        elif isinstance(inner, DropoutRNNCell):
-            inner.get_dropout_mask(ops.zeros((batch, *features), dtype=inner.compute_dtype))
-            inner.get_recurrent_dropout_mask(keras.tree.flatten(inner_states)[0])
-        features = (engine.output_size(inner),)
