@@ -13,6 +13,7 @@ from keras_lstm_variants import _checks, engine
 from keras_lstm_variants import _statistics as statistics
 from keras_lstm_variants.introspect import History, Recorder
 from keras_lstm_variants.layer import RecurrentLayer
+from keras_lstm_variants.states import walk
 
 # Of a sequence, at most so many steps and units are in an image: packing it takes time.
 _PIXELS = 128
@@ -111,6 +112,8 @@ class GateMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         if self._recorder is None or self._recorder.model is not self.model:
+            if not self.model.built:
+                self._build()
             self._recorder, self._compiled = Recorder(self.model), None
         # Builds the graphs, too.
         shape = getattr(self.model, "input_shape", None)
@@ -138,6 +141,20 @@ class GateMonitor(keras.callbacks.Callback):
             found = self._latest
         if self.history and logs is not None:
             logs.update(found)
+
+    def _build(self) -> None:
+        """Build a model whose first batch would do so, without computing anything."""
+        layers = [layer for _, layer in walk(self.model, "", set())]
+        fixed = any(getattr(layer, "stateful", False) for layer in layers)
+
+        def symbol(value: Any) -> Any:
+            value = ops.convert_to_tensor(value)
+            batch = value.shape[0] if fixed else None
+            dtype = keras.backend.standardize_dtype(value.dtype)
+            return keras.KerasTensor((batch, *value.shape[1:]), dtype)
+
+        sample = keras.tree.map_structure(symbol, self.x)
+        self._try("x", self.x, lambda: self.model(sample), "the model's input")
 
     def _try(self, name: str, value: Any, run: Callable[[], Any], wanted: str) -> None:
         try:
