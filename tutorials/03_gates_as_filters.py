@@ -213,7 +213,7 @@ if pyplot:
     axes[1].set_xticks(np.flatnonzero(marked[0]), ["mark", "mark"])
     for (name, curve), line in zip(curves.items(), ("-", "-", "-", "-", "-", "--"), strict=True):
         axes[2].semilogy(np.maximum(curve, 1e-30), line, label=name)
-    axes[2].set(title="Gradient", xlabel="steps back", ylim=(1e-16, 10))
+    axes[2].set(title="How far the gradient reaches", xlabel="steps back", ylim=(1e-16, 10))
     axes[2].legend(fontsize=8)
     tutorial.save(figure, "03_filters.png")
 
