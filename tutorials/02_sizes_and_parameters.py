@@ -7,6 +7,8 @@
 # Our example has 80 inputs, say the loudness of 80 tones in a recording, and 12 units.
 
 # %%
+from bisect import bisect_left
+
 import keras
 from common import Tutorial
 
@@ -122,7 +124,8 @@ if not tutorial.tiny:
 sizes = {name: weights_of(name, UNITS) for name in names}
 lstm = sizes["LSTM"]
 for name, size in sorted(sizes.items(), key=lambda item: item[1]):
-    units = min(range(1, 45), key=lambda n: abs(weights_of(name, n) - lstm))
+    enough = bisect_left(range(60), lstm, lo=1, key=lambda n: weights_of(name, n))
+    units = min((enough - 1 or 1, enough), key=lambda n: abs(weights_of(name, n) - lstm))
     print(f"{name:<16} {size:>6,} weights at {UNITS} units; {units:>2} units for {lstm:,} weights")
 
 # %% [markdown]
