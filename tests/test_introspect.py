@@ -243,7 +243,6 @@ class TestAttribution:
             ({"target": 0, "steps": 0}, "steps=0"),
             ({"target": 0, "method": "gradient_x_input", "baseline": 1.0}, "baseline"),
         ],
-        ids=str,
     )
     def test_bad_arguments(self, options, message):
         with pytest.raises(ValueError, match=message):
