@@ -145,7 +145,7 @@ if pyplot:
 #   arrives, nothing changes, least of all the forget gate.
 # - With a forget bias of 5 it was at 98 %, with chrono at 98 %, after a slower start: few of
 #   chrono's units reach that far, and its input gates start nearly shut. Chrono had to be told
-#   the number of steps; a bias of 5 happens to fit it (102 steps until a memory halves).
+#   the number of steps; a bias of 5 happens to fit it (101 steps until a memory halves).
 # - The clockwork was the fastest, 100 % after 80 updates, *while the symbol came at step 0*,
 #   when all clocks tick. At step 5 it learned nothing (22 %), where chrono had 99 %: the slow
 #   clocks slept, and the fast ones cannot tell them.
