@@ -162,7 +162,7 @@ in_another_process(SERVE, folder, tutorial.output / "08_asked.npz")
 # - Trained for 15 epochs, the best was right on all 1,000 tones of the test data, and on 95.3 % of
 #   tones of 90 steps, which rise as far as the others but more slowly. It had heard none of those.
 # - Loaded in another process it said the same to the last digit; so did the SavedModel,
-#   in a process without this package, in 1.4 ms a tone.
+#   in a process without this package, in 1 to 3 ms a tone.
 #
 # The same search without Python, on the package's own data or arrays of yours: `klv tune --help`.
 # What a forget bias does to such a search: `tune_forget_bias.py`. Next: `09_your_own_cell.py`.
