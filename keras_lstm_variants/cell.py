@@ -266,6 +266,12 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
             initializer = initializer.with_units(block)
         if kind is None:
             kind = name if name == "kernel" else re.sub("_(kernel|projection)$", "", name)
+        if not hasattr(self, f"{kind}_regularizer") or not hasattr(self, f"{kind}_constraint"):
+            raise ValueError(
+                f"{type(self).__name__} has no `{kind}_regularizer` and `{kind}_constraint` for "
+                f"the weight {name!r}. Set them, or say with `kind` whose it takes: "
+                f'add_cell_weight({name!r}, ..., kind="bias"), or "kernel", or "recurrent".'
+            )
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import keras_lstm_variants as klv
+
 PACKAGE = '''
 """Leaky units whose leak is learned: h' = l h + (1 - l) tanh(x W + h U + b)."""
 
@@ -143,3 +145,13 @@ def test_is_listed_described_and_compared_by_the_command(folder):
     assert "Leaky " in table and "Elman " in table
     results = json.loads((folder / "klv_compare" / "results.json").read_text())
     assert {r["variant"] for r in results["runs"]} == {"Leaky", "Elman"}
+
+
+def test_a_weight_whose_kind_is_not_known():
+    class RatedCell(klv.ElmanCell):
+        def build(self, shape):
+            super().build(shape)
+            self.rate = self.add_cell_weight("rate", (self.units,), "zeros")
+
+    with pytest.raises(ValueError, match=r"no `rate_regularizer`.*kind=\"bias\""):
+        klv.RecurrentLayer(RatedCell(2)).build((None, None, 3))
