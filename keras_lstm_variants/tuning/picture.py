@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_lstm_variants.plots import _style
 from keras_lstm_variants.registry import list_variants
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, each with a marker.
-LOOKS = [
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#CC79A7", "D"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-    ("#000000", "X"),
-]
 BIAS, RULE = "forget_bias", "forget_bias_rule"
 
 
@@ -56,10 +47,6 @@ def draw(records: list[dict[str, Any]], objective: Any, path: Path, title: str) 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    # Not pyplot: no display, no global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     records = [{**r, "settings": _with_places(r["settings"])} for r in records]
     scores = [r["score"] for r in records]
     better = [-s if objective.direction == "max" else s for s in scores]
@@ -73,8 +60,7 @@ def draw(records: list[dict[str, Any]], objective: Any, path: Path, title: str) 
     with_bias = any(BIAS in r["settings"] for r in records)
     panels = [BIAS, *others] if with_bias else others
     panels = panels or names[:1]
-    figure = Figure(figsize=(4.2 * len(panels) + 1.5, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _style.new_figure(4.2 * len(panels) + 1.5, 4.4)
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     log = min(scores) > 0 and max(scores) > 20 * min(scores)
     for axes, name in zip(all_axes, panels, strict=True):
@@ -97,8 +83,6 @@ def _with_places(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | None) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     values = [r["settings"].get(name) for r in records]
     numbers = [v for v in values if _is_number(v)]
     words = sorted({str(v) for v in values if v is not None and not _is_number(v)})
@@ -115,14 +99,16 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
     places = {word: start + k * step for k, word in enumerate(words)}
     known = {v: k for k, v in enumerate(list_variants())}
     for variant in dict.fromkeys(r["settings"].get("variant", "") for r in records):
-        colour, marker = LOOKS[known.get(variant, 0) % len(LOOKS)]
+        look = _style.look(known.get(variant, 0))
         mine = [
             (v if _is_number(v) else places["none" if v is None else str(v)], r["score"])
             for v, r in zip(values, records, strict=True)
             if r["settings"].get("variant", "") == variant
         ]
         x, y = zip(*mine, strict=True)
-        axes.scatter(x, y, color=colour, marker=marker, s=38, alpha=0.8, label=variant)
+        axes.scatter(
+            x, y, color=look["color"], marker=look["marker"], s=38, alpha=0.8, label=variant
+        )
     if words:
         for place in places.values():
             axes.axvline(place, color="0.85", linewidth=1, zorder=0)
@@ -132,7 +118,8 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
             axes.tick_params(axis="x", rotation=60)
     elif not log:
         whole = all(isinstance(v, int) for v in numbers)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=whole, min_n_ticks=1))
+        ticks = _style.drawing().MaxNLocator(5, integer=whole, min_n_ticks=1)
+        axes.xaxis.set_major_locator(ticks)
     if log:
         axes.set_xscale("log")
     label = name.replace("_", " ")
