@@ -40,9 +40,9 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess:
 def test_importing_adds_nothing_heavy_to_keras():
     done = run(
         "import sys, time, keras\n"
-        "before, start = set(sys.modules), time.perf_counter()\n"
+        "before, start = set(sys.modules), time.process_time()\n"
         "import keras_lstm_variants\n"
-        "seconds = time.perf_counter() - start\n"
+        "seconds = time.process_time() - start\n"
         "added = {m.split('.')[0] for m in set(sys.modules) - before}\n"
         "print(sorted(added & {'matplotlib', 'keras_tuner', 'sklearn', 'tensorboard'}), seconds)"
     )

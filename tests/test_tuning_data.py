@@ -194,6 +194,27 @@ class TestSearches:
         first, same, other = (run_through(t.oracle, limit=2) for t in tuners)
         assert first == same != other
 
+    def test_a_folder_keeps_to_its_search(self, tmp_path):
+        x, y = np.zeros((8, 4, 2), "float32"), np.zeros((8, 1), "float32")
+
+        def tuner(epochs=1, **space):
+            space = {"variants": ["LSTM"], "layers": 1, "units": [2, 3], **space}
+            hypermodel = RecurrentHyperModel((4, 2), "regression", jit_compile=False, **space)
+            options = {"directory": tmp_path, "max_trials": 1, "epochs": epochs}
+            return make_tuner("random", hypermodel, **options)
+
+        with pytest.raises(ValueError, match="'val_loss' needs `validation_data"):
+            tuner().search(x, y)
+        tuner().search(x, y, validation_data=(x, y))
+        tuner().search(x, y, validation_data=(x, y))
+        with pytest.raises(ValueError, match="holds another search: another data"):
+            tuner().search(x + 1, y, validation_data=(x, y))
+        for other in ({"variants": ["Elman"]}, {"units": [2, 4]}):
+            with pytest.raises(ValueError, match="holds another search: another space"):
+                tuner(**other)
+        with pytest.raises(ValueError, match="epochs 1, not 2"):
+            tuner(2)
+
     def test_no_score_is_no_best(self, tmp_path):
         tuner = grid(tmp_path, 2)
         with warnings.catch_warnings():

@@ -75,7 +75,8 @@ class Search:
 
 def in_options(message: str) -> str:
     """A message about arguments of Python in the words of the command line."""
-    for name, option in (("task name=", "--task "), ("text_file=", "--text "), ("...", " FILE")):
+    names = (("task name=", "--task "), ("text_file=...", "--text FILE"), ("text_file=", "--text "))
+    for name, option in names:
         message = message.replace(name, option)
     return re.sub(r"`(\w+)`", lambda found: "--" + found[1].replace("_", "-"), message)
 

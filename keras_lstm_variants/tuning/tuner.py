@@ -17,7 +17,7 @@ import keras_tuner
 from keras_tuner.src import config
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.tuning import oracles
+from keras_lstm_variants.tuning import identity, oracles
 from keras_lstm_variants.tuning.oracles import COMPLETED, ERROR_FILE, FAILED
 
 ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
@@ -117,7 +117,12 @@ class _Watched:
 
         Raises:
             SearchError: no trial completed; with the cause of the first one.
+            ValueError: the objective needs validation data, or the folder holds a search on
+                other data.
         """
+        if not self._is_worker():
+            self.check_objective(kwargs)
+            identity.check(Path(self.project_dir), data=identity.fingerprint(args, kwargs))
         # It prints a traceback of every failure, which it also keeps in the trial.
         before, config.DEBUG = config.DEBUG, False
         try:
@@ -126,6 +131,16 @@ class _Watched:
             config.DEBUG = before
         if not self._is_worker():
             self.check_completed()
+
+    def check_objective(self, given: dict[str, Any]) -> None:
+        """A `ValueError` where no score can be had, before a trial finds out."""
+        name = getattr(self.oracle.objective, "name", "")
+        data, split = given.get("validation_data"), given.get("validation_split")
+        if name.startswith("val_") and data is None and not split:
+            raise ValueError(
+                f"The objective {name!r} needs `validation_data=(x, y)` or `validation_split=...` "
+                "in `search`. Received: neither"
+            )
 
     def serve(self) -> None:
         """Be the chief of other processes, until they have run all trials."""
@@ -194,7 +209,9 @@ def make_tuner(
         algorithm: `"random"`, `"hyperband"`, `"bayesian"` (needs scikit-learn: the extra
             `bayesian`) or `"grid"`.
         hypermodel: a `keras_tuner.HyperModel`, or a function of `hp` that returns a model.
-        directory: folder of the search; what is there already is resumed.
+        directory: folder of the search; what is there already is resumed, if it is a search
+            with the same space, objective, epochs and seed, on the same data. (A space is that
+            of a model of default settings, data are known if they are arrays.)
         objective: a name, or a `keras_tuner.Objective` with its direction.
         max_trials: settings to try at most. None with a grid: all; with Hyperband: as many
             as one round has.
@@ -210,7 +227,7 @@ def make_tuner(
         `get_best_hyperparameters()`, `oracle.completed`, ...
 
     Raises:
-        ValueError: an argument is not as above.
+        ValueError: an argument is not as above, or the folder holds another search.
         ImportError: scikit-learn is missing.
 
     Example:
@@ -249,6 +266,16 @@ def make_tuner(
         kind = oracles.GridOracle if algorithm == "grid" else oracles.RandomOracle
         oracle = kind(max_trials=max_trials, **common)
     project = Path(directory) / project_name
+    if "KERASTUNER_TUNER_ID" not in os.environ:
+        identity.check(
+            project,
+            algorithm=algorithm,
+            objective=str(getattr(objective, "name", objective)),
+            epochs=epochs,
+            executions_per_trial=executions_per_trial,
+            seed=seed,
+            space=identity.space_of(hypermodel),
+        )
     if (project / "oracle.json").exists():
         # Keras Tuner resumes only where it finds a file of this name, and else starts anew
         # over what is there: a search may go on as a group and back.
