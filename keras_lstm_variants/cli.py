@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,17 @@ from keras_lstm_variants.compare import command as compare
 from keras_lstm_variants.describe import describe
 from keras_lstm_variants.registry import find_variant, get_variant, list_variants
 from keras_lstm_variants.tuning import command as tune
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--forget-bias -1:5` as `--forget-bias=-1:5`: argparse takes the value for an option."""
+    found: list[str] = []
+    for argument in argv:
+        if found and found[-1].startswith("--") and re.match(r"-[\d.]+[:,]", argument):
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             metavar="MODULE",
             help="import your module first, for the variants that it registers",
         )
-    arguments, unknown = parser.parse_known_args(argv)
+    arguments, unknown = parser.parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
     if unknown:
         arguments.parser.error(f"unknown arguments: {' '.join(unknown)}")
     try:

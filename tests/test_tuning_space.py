@@ -358,3 +358,10 @@ def test_tuning_is_imported_when_it_is_used():
     assert klv.tuning.RecurrentHyperModel is RecurrentHyperModel
     with pytest.raises(AttributeError, match="no attribute 'tunning'"):
         _ = klv.tunning
+
+
+def test_a_negative_range_after_a_blank():
+    from keras_lstm_variants.cli import _joined
+
+    given = ["tune", "--forget-bias", "-1:5,chrono", "--seed", "3", "--tiny", "-x"]
+    assert _joined(given) == ["tune", "--forget-bias=-1:5,chrono", *given[3:]]

@@ -1,0 +1,66 @@
+"""What a folder of trials is about, so that no other search goes on in it unnoticed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_lstm_variants._folder import write_json
+
+FILE = "search.json"
+# What `search` gets that decides a score.
+_DATA = ("x", "y", "sample_weight", "class_weight", "validation_data", "validation_split")
+
+
+def space_of(hypermodel: Any) -> Any:
+    """The parameters that a model of default settings has, with their ranges; None if unknown."""
+    hp = keras_tuner.HyperParameters()
+    try:
+        getattr(hypermodel, "build", hypermodel)(hp)
+    except Exception:
+        return None  # A trial will say what is wrong.
+    finally:
+        keras.backend.clear_session()
+    return json.loads(json.dumps(hp.get_config()["space"], default=str))
+
+
+def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """A hash of the arrays of a search; None where they are datasets or generators."""
+    digest = hashlib.sha256()
+    for part in keras.tree.flatten([list(args), [kwargs.get(name) for name in _DATA]]):
+        if part is None or isinstance(part, bool | int | float | str):
+            digest.update(repr(part).encode())
+        elif hasattr(part, "__array__"):
+            array = np.ascontiguousarray(part)
+            digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
+        else:
+            return None
+    return digest.hexdigest()
+
+
+def check(project: Path, **identity: Any) -> None:
+    """Add what this search is about to the folder's file, or raise if that says otherwise.
+
+    Raises:
+        ValueError: the folder holds another search; the message says what differs.
+    """
+    path = project / FILE
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    identity = {name: value for name, value in identity.items() if value is not None}
+    different = [name for name in identity if known.get(name, identity[name]) != identity[name]]
+    if different:
+        long = ("space", "data")
+        said = ", ".join(
+            f"another {name}" if name in long else f"{name} {known[name]!r}, not {identity[name]!r}"
+            for name in different
+        )
+        raise ValueError(
+            f"{project} holds another search: {said}. Give another `directory` or `project_name`, "
+            "or remove the folder."
+        )
+    project.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**known, **identity})
