@@ -84,10 +84,10 @@ class HardAttentionModel(keras.Model):
     def compile(
         self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, **kwargs: Any
     ) -> None:
-        if engine.replicas() > 1:
+        if engine.replica_count() > 1:
             raise ValueError(
                 f"{self.name} trains on one device: the running mean of the losses is its own. "
-                f"Received: a strategy of {engine.replicas()} replicas"
+                f"Received: a strategy of {engine.replica_count()} replicas"
             )
         if loss_weights is not None:
             raise ValueError(

@@ -5,7 +5,7 @@ from keras_lstm_variants.engine.graphs import compiled, gradient, weight_gradien
 from keras_lstm_variants.engine.loop import Result, is_ragged
 from keras_lstm_variants.engine.summary import Writer
 from keras_lstm_variants.engine.wiring import Part, wiring
-from keras_lstm_variants.engine.xla import replicas
+from keras_lstm_variants.engine.xla import replica_count
 
 __all__ = [
     "Part",
@@ -15,7 +15,7 @@ __all__ = [
     "gradient",
     "is_ragged",
     "output_size",
-    "replicas",
+    "replica_count",
     "run",
     "weight_gradients",
     "wiring",

@@ -13,7 +13,7 @@ def compiled_by_xla() -> bool:
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
-def replicas() -> int:
+def replica_count() -> int:
     """Among how many devices the strategy divides a batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
