@@ -1,5 +1,6 @@
 """What TensorBoard shows: a folder of numbers, histograms and images by step."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,3 +48,13 @@ class Writer:
                 tf.summary.histogram(tag, values)
             for tag, image in images.items():
                 tf.summary.image(tag, image)
+
+
+def write_hparams_config(folder: str | os.PathLike[str], hparams: Any, metrics: Any) -> None:
+    """Tell TensorBoard's HParams view which settings and scores there are."""
+    from tensorboard.plugins.hparams import api
+
+    writer = tf.summary.create_file_writer(str(folder))
+    with writer.as_default():
+        api.hparams_config(hparams=hparams, metrics=metrics)
+    writer.close()
