@@ -64,7 +64,8 @@ def draw(records: list[dict[str, Any]], objective: Any, path: Path, title: str) 
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     log = min(scores) > 0 and max(scores) > 20 * min(scores)
     for axes, name in zip(all_axes, panels, strict=True):
-        _panel(axes, name, records, weights.get(name))
+        # Of a few trials no share can be told.
+        _panel(axes, name, records, weights.get(name) if len(records) >= 8 else None)
         if log:
             axes.set_yscale("log")
     best = "higher" if objective.direction == "max" else "lower"
