@@ -10,7 +10,7 @@ take them over. Everything else (loops, masks, saving) is somebody else's work.
 import re
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import keras
@@ -205,9 +205,14 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         """
 
         def missing() -> Any:
-            raise ValueError(f"{type(self).__name__} was called without {name}.")
+            raise ValueError(f"{type(self).__name__} was called without `{name}`.")
 
-        return self.derive(missing, by_row=True)
+        self.derived_weights.append(DerivedWeight(missing, by_row=True, constant=name))
+        return self.derived_weights[-1]
+
+    def trial(self) -> AbstractContextManager[Any]:
+        """While active, the built cell has constants for two rows, for tools that try a step."""
+        return nullcontext()
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         if training and self.dropout:

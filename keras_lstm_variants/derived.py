@@ -11,9 +11,12 @@ _running = threading.local()
 class DerivedWeight:
     """What a cell computes from its weights, once for all steps of a loop. See `Cell.derive`."""
 
-    def __init__(self, compute: Callable[[], Any], by_row: bool = False) -> None:
+    def __init__(
+        self, compute: Callable[[], Any], by_row: bool = False, constant: str | None = None
+    ) -> None:
         self.compute = compute
         self.by_row = by_row
+        self.constant = constant  # its name, if it is given instead of computed
 
     @property
     def value(self) -> Any:

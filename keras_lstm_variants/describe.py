@@ -20,7 +20,10 @@ _PLAIN = [
     (r"\\leftarrow", "<-"),
     (r"\\dots", "..."),
     (r"\\ge\b", ">="),
-    (r"\\(sigma|tanh|log)", r"\1"),
+    (r"\\top", "T"),
+    (r"\\cdot", "."),
+    (r"\\sqrt\{(\w+)\}", r"sqrt(\1)"),
+    (r"\\(sigma|tanh|log|alpha|beta|sum)", r"\1"),
     (r"_\{t-1\}", "[t-1]"),
     (r"_t\b", "[t]"),
     (r"_\{(\w+)\}", r"_\1"),
@@ -90,8 +93,11 @@ def facts_of_layer(layer: Any, inputs: int) -> tuple[Any, dict[str, Any]]:
         )
     cell = type(inner).from_config(inner.get_config())
     if inner.built:
-        inputs = (inner.get_build_config() or {}).get("input_shape", (inputs,))[-1]
-    cell.build((None, inputs))
+        config = inner.get_build_config()
+        inputs = config.get("shapes_dict", config)["input_shape"][-1]
+        cell.build_from_config(config)
+    else:
+        cell.build((None, inputs))
     found = _facts(type(layer), type(inner), cell, inputs, inner.units, {})
     return cell, found | {"formula": ""}  # it is that of the default arguments
 

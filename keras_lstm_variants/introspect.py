@@ -261,9 +261,11 @@ def attribution(
     total = ops.zeros_like(x)
     for k in range(steps):
         total = total + gradient(start + (k + 0.5) / steps * (x - start))[1]
-    values, first = (x - start) * total / steps, gradient(start)[0]
-    added = ops.sum(values, axis=tuple(range(1, len(values.shape))))
-    return Attribution(*map(_array, (values, output, first, added - (output - first))))
+    values, first = _array((x - start) * total / steps), _array(gradient(start)[0])
+    output = _array(output)
+    # In NumPy, for x may be of another precision than the output.
+    gap = values.sum(axis=tuple(range(1, values.ndim))) - (output - first)
+    return Attribution(values, output, first, gap)
 
 
 def _chooser(target: Any) -> Callable[[Any], Any]:

@@ -91,6 +91,11 @@ def get_variant(name: str) -> type:
     """
     if name not in _layers:
         known = list_variants()
+        if getattr(_registered.get(name), "needs_memory", False):
+            raise ValueError(
+                f"{name!r} reads a memory, too, and is no variant that can replace another. Its "
+                f"class is known: `klv.{name}`."
+            )
         raise ValueError(
             f"Unknown variant {name!r}. Known: {', '.join(known)}{_checks.nearest(name, known)}"
         )

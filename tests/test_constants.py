@@ -19,7 +19,7 @@ class LookingCell(klv.ElmanCell):
 
     def build(self, shape):
         super().build(shape)
-        self.memory = self.constant("a memory")
+        self.memory = self.constant("memory")
         self.keys = self.derive(self.projected, by_row=True)
 
     def projected(self):
@@ -85,9 +85,9 @@ def test_compiled_by_itself(fast):
 
 def test_without_it(fast):
     layer = klv.RecurrentLayer(LookingCell(UNITS))
-    with pytest.raises(ValueError, match="LookingCell was called without a memory"):
+    with pytest.raises(ValueError, match="LookingCell was called without `memory`"):
         layer(sequences())
-    with pytest.raises(ValueError, match="LookingCell was called without a memory"):
+    with pytest.raises(ValueError, match="LookingCell was called without `memory`"):
         tf.function(layer)(sequences())
     assert not fast
 

@@ -82,6 +82,13 @@ def test_no_latex_is_left_in_text(name, options):
     assert not re.search(r"[\\{}$]", text)
 
 
+def test_a_cell_with_a_memory():
+    text = klv.describe(klv.AttentionLSTM, 3, 4, memory_features=6)
+    assert "\\" not in text and "alpha = softmax(e)" in text and "(6, 16)" in text
+    with pytest.raises(ValueError, match=r"klv\.AttentionLSTM`"):
+        klv.describe("AttentionLSTM")
+
+
 def test_cells_of_others():
     class OwnCell(klv.Cell):
         """A leaky integrator."""

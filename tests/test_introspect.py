@@ -179,6 +179,16 @@ class TestModels:
         assert fast
 
 
+def test_many_models_bring_no_warnings(caplog):
+    # TensorFlow warns of a function that is traced again and again; these are of other models.
+    with caplog.at_level("WARNING"):
+        for _ in range(6):
+            layer = make("Elman")
+            klv.gate_history(layer, sequences())
+            klv.attribution(layer, sequences(), 0, method="gradient_x_input")
+    assert "retracing" not in caplog.text
+
+
 class TestAttribution:
     def model(self):
         inputs = keras.Input((None, FEATURES))
@@ -204,6 +214,12 @@ class TestAttribution:
         assert np.max(np.abs(fine.gap)) < 1e-4 < np.max(np.abs(coarse.gap))
         assert_close(fine.output, model(x)[:, 0], 1e-6)
         assert_close(fine.values.sum((1, 2)), fine.output - fine.baseline_output, 1e-3)
+
+    def test_numbers_of_python_are_as_good(self):
+        model, x = self.model(), sequences("float64")
+        found = klv.attribution(model, x, 0, steps=256)
+        assert_close(found.values, klv.attribution(model, sequences(), 0, steps=256).values, 1e-5)
+        assert np.max(np.abs(found.gap)) < 1e-4
 
     def test_gradient_x_input_against_differences(self):
         layer, x = make("LSTM", dtype="float64"), sequences("float64")

@@ -390,6 +390,19 @@ class TestCell:
 
         assert len(plots.cell_diagram(LeakyCell, 3, 2).axes[0].texts) == 3
 
+    def test_of_a_cell_with_a_memory(self):
+        layer = klv.AttentionLSTM(4)
+        layer(np.ones((2, 5, 3)), memory=np.ones((2, 7, 6)))
+        diagram, below = plots.cell_diagram(layer).axes
+        assert {"memory", "alpha", "beta", "context"} <= {t.get_text() for t in diagram.texts}
+        lines = [" ".join(text.get_text().split()) for text in below.texts]
+        assert "memory_kernel (6, 4) 24 memory -> alpha" in lines
+        assert "query_kernel (4, 4) 16 h[t-1] -> alpha" in lines
+        assert "context_kernel (6, 16) 96 context -> i f g o" in lines
+        assert plots.cell_diagram(klv.AttentionLSTMCell(4, memory_features=6), 3).axes
+        with pytest.raises(ValueError, match="memory_features="):
+            plots.cell_diagram(klv.AttentionLSTM(4))
+
     @pytest.mark.parametrize(
         ("variant", "options", "message"),
         [

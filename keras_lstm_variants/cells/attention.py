@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import keras
@@ -104,8 +104,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
         self.attention_constraint = keras.constraints.get(attention_constraint)
         self.show(())
         self._attended: tuple[int | None, ...] | None = None
-        self.memory = self.constant("`memory`")
-        self.seen = self.constant("`memory`")
+        self.memory = self.constant("memory")
+        self.seen = self.constant("memory")
         self.keys = self.derive(self.projected_memory, by_row=True)
 
     def build(
@@ -177,6 +177,11 @@ class AttentionLSTMCell(LSTMFamilyCell):
                 yield
         finally:
             self._attended = before
+
+    def trial(self) -> AbstractContextManager[Any]:
+        features = self.context_kernel.shape[0]
+        # Places that differ: with equal ones no score would matter.
+        return self.attending(keras.random.normal((2, 3, features), seed=1))
 
     def projected_memory(self) -> Any:
         keys = ops.matmul(self.memory.value, ops.cast(self.memory_kernel, self.compute_dtype))

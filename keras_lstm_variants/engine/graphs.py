@@ -1,6 +1,7 @@
 """Functions as graphs, and their gradients, for tools that are no part of a model."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -8,7 +9,9 @@ import tensorflow as tf
 
 def compiled(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
     """The function as a graph, compiled by XLA if wanted."""
-    return tf.function(function, jit_compile=jit_compile, autograph=False)
+    # TensorFlow counts the tracings of a piece of code, whatever model it is for, and warns of too
+    # many. A partial has no code of its own: each function is counted apart.
+    return tf.function(partial(function), jit_compile=jit_compile, autograph=False)
 
 
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:

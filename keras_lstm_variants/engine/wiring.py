@@ -20,8 +20,8 @@ class Part(NamedTuple):
         name: as the cell names it.
         function: the function that made it, as `"σ"`; empty where it is no known one.
         sources: where it comes from, without what lies behind another part: `("x", "")`,
-            `("old", state)`, `("gate", name)` or `("new", state)`, each with the weights in
-            between, name -> whether it is a matrix.
+            `("constant", name)`, `("old", state)`, `("gate", name)` or `("new", state)`, each
+            with the weights in between, name -> whether it is a matrix.
     """
 
     kind: str
@@ -40,6 +40,7 @@ def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
     """
     trace = _Trace(cell, inputs)
     found = {trace.x.ref(): ("x", "")}
+    found |= {tensor.ref(): ("constant", name) for name, tensor in trace.constants}
     found |= {t.ref(): ("old", n) for t, n in zip(trace.states, cell.state_names, strict=True)}
     for kind, name, tensor in trace.parts:
         found.setdefault(tensor.ref(), (kind, name))
@@ -78,7 +79,11 @@ class _Trace:
         with (
             keras.StatelessScope(state_mapping=list(zip(self.weights, values, strict=True))),
             self.cell.listening(heard.update),
+            self.cell.trial(),
         ):
+            self.constants = [
+                (d.constant, d.value) for d in self.cell.derived_weights if d.constant
+            ]
             projected = self.cell.project_inputs(x, training=False)
             output, new = self.cell.advance(projected, tuple(states), False)
         self.x, self.states, self.values = x, states, values

@@ -73,7 +73,7 @@ class DRAWCell(Cell):
         seen = self.read_size**2 if self.attention else self.pixels
         self.encoder.build((None, 2 * seen + n))
         self.decoder.build((None, k))
-        self.image = self.constant("an image")
+        self.image = self.constant("image")
 
     def affine(self, h: Any, weights: tuple[Any, Any]) -> Any:
         kernel, bias = weights

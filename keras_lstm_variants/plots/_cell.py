@@ -105,7 +105,9 @@ class _Diagram:
         self.parts = {(part.kind, part.name): part for part in parts}
         order = {name: k for k, name in enumerate(cell.gates)}
         nodes = sorted(self.parts, key=lambda node: order.get(node[1].split("_")[0], len(order)))
-        starts = [("x", ""), *(("old", name) for name in cell.state_names)]
+        given = dict.fromkeys(d.constant for d in cell.derived_weights if d.constant)
+        starts = [("x", ""), *(("constant", name) for name in given)]
+        starts += [("old", name) for name in cell.state_names]
         read = {source for part in parts for source in part.sources}
         self.starts = [node for node in starts if node in read or node[0] == "x"]
         # target -> source -> the weights between, name -> whether it is a matrix
@@ -122,7 +124,7 @@ class _Diagram:
         sources = {node: [] for node in self.starts}
         sources |= {node: list(links) for node, links in self.links.items()}
         self.layered = Layered(sources, set(self.joints))
-        kinds = [node for node in self.starts if node[0] == "old"]
+        kinds = [node for node in self.starts if node[0] != "x"]
         self.colours = {("x", ""): _style.COLOURS[0]}
         for k, node in enumerate(kinds):
             self.colours[node] = _style.COLOURS[1:6][k % 5]
