@@ -82,8 +82,21 @@ def _add_list(commands: Any) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     width = max(map(len, list_variants()))
-    for name in list_variants():
-        print(f"{name:<{width}}  {get_variant(name).cell_class.reference or '-'}")
+    return _show(
+        "\n".join(
+            f"{name:<{width}}  {get_variant(name).cell_class.reference or '-'}"
+            for name in list_variants()
+        )
+    )
+
+
+def _show(text: str) -> int:
+    """Print it, to a reader who may stop early, as `head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python would complain once more when it closes the output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -107,5 +120,4 @@ def _describe(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"klv describe: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(found, indent=1) if form == "dict" else found.rstrip("\n"))
-    return 0
+    return _show(json.dumps(found, indent=1) if form == "dict" else found.rstrip("\n"))

@@ -300,8 +300,9 @@ def _picked(output: Any, target: Any) -> Any:
     if target is None:
         if any(size != 1 for size in output.shape[1:]):
             raise ValueError(
-                "`target` must say which number of the output is meant. Received: target=None, "
-                f"with an output of the shape {tuple(output.shape)}"
+                "`target` must say which number of the output is meant: `target=0` is the first of "
+                "the last axis, `target=(-1, 0)` has an index for every axis. Received: "
+                f"target=None, with an output of the shape {tuple(output.shape)}"
             )
         return ops.reshape(output, (-1,))
     axes = output.shape[1:]

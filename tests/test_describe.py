@@ -1,7 +1,10 @@
 """`klv.describe`, `klv list` and the kept states of whole models."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -248,6 +251,15 @@ def test_commands(capsys):
     assert capsys.readouterr().err.startswith("klv describe: Unknown variant 'MUT9'")
     assert main(["list", "--import", "no_such_module"]) == 2
     assert "klv: --import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_a_reader_may_stop_early():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "keras_lstm_variants", "list"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(write)
+    assert done.returncode == 0 and "Error" not in done.stderr
 
 
 class TestStatesOfModels:

@@ -174,7 +174,7 @@ class TestTimeConstants:
             figure = plots.time_constants(z, **options)
             np.testing.assert_allclose(self.lives(figure), [inverted])
             assert figure.axes[0].get_title().startswith("1 - z")
-        with pytest.raises(ValueError, match="give `layer`, or `sign`"):
+        with pytest.raises(ValueError, match="give `layer=.*, or `sign`"):
             plots.time_constants(z, gate="z")
 
     def test_levels(self):
@@ -217,20 +217,22 @@ class TestText:
             image = plots.units_over_text(*arguments, **options).axes[0].images[0]
             return image.norm.vmin, image.norm.vmax
 
-        assert norm("ab", [0.2, 0.4]) == (0, 1)
+        assert norm("ab", [0.2, 0.4]) == norm(np.array(["a", "b"]), [0.2, 0.4]) == (0, 1)
         assert norm("ab", [0.2, 0.4], limits=(-1, 1)) == (-1, 1)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (("", []), "`text`"),
+            ((5, [1]), "text=5"),
+            ((["to", "be"], [1, 2]), "longer tokens"),
             (("ab", [1]), "2 characters"),
             (("ab", [[1, 2]]), "`values`"),
             (("ab", ["x", "y"]), "`values`"),
             (("ab", [1, 2], 0), "columns=0"),
             (("ab", [1, 2], 4, (1, 0)), "limits="),
         ],
-        ids=range(6),
+        ids=range(8),
     )
     def test_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):

@@ -82,6 +82,12 @@ class TestFiles:
         with pytest.raises(data.DataError, match="negative integer -1"):
             load(tmp_path, y=y)
 
+    def test_labels_that_begin_with_one_are_noticed(self, tmp_path):
+        hint = "if yours begin with 1, subtract it"
+        assert hint in load(tmp_path, y=np.arange(ROWS) % 2 + 1).about
+        assert hint in load(tmp_path, y=np.where(MASK, SYMBOLS % 2 + 1, 0), mask=MASK).about
+        assert "subtract" not in load(tmp_path, y=np.arange(ROWS) % 2).about
+
     @pytest.mark.parametrize(
         ("arrays", "head", "message"),
         [
@@ -91,7 +97,10 @@ class TestFiles:
             ({"x": X.astype(str)}, None, "x must be numbers"),
             ({"x": X[:, :0]}, None, "x is empty"),
             ({"x": SYMBOLS - 1}, None, "x has the negative integer -1"),
-            ({"y": np.arange(ROWS - 1)}, None, r"y must be integers \(40,\).*\(39,\)"),
+            ({"x": X[..., 0]}, None, r"one number a step \(`x\[\.\.\., None\]`\)"),
+            ({"y": np.arange(ROWS - 1)}, None, "x and y must have as many rows.*40 and 39"),
+            ({"y": np.arange(ROWS)[:, None]}, None, r"\(40,\) to classify.*`y\[:, 0\]`"),
+            ({"y": np.full(ROWS, 3)}, None, "one class only"),
             ({"y": SYMBOLS[:, :3]}, None, r"y must be integers.*\(40, 3\)"),
             ({"y": np.zeros(ROWS, int)}, None, "one class only"),
             ({"y": X}, None, "y must be"),
@@ -193,6 +202,15 @@ class TestSearches:
         ]
         first, same, other = (run_through(t.oracle, limit=2) for t in tuners)
         assert first == same != other
+
+    def test_an_objective_that_is_not_reported_is_said(self, tmp_path):
+        hypermodel = RecurrentHyperModel((4, 2), "classification", 3)
+        options = {"directory": tmp_path, "max_trials": 1}
+        with pytest.raises(ValueError, match="Did you mean 'val_accuracy'"):
+            make_tuner("random", hypermodel, objective="val_acuracy", **options)
+        assert not list(tmp_path.iterdir())
+        tuner = make_tuner("random", hypermodel, objective="val_accuracy", **options)
+        assert tuner.oracle.objective.direction == "max"
 
     def test_a_folder_keeps_to_its_search(self, tmp_path):
         x, y = np.zeros((8, 4, 2), "float32"), np.zeros((8, 1), "float32")

@@ -248,7 +248,8 @@ def keeping_gate(
     if sign is None and name.split("_")[0] != "f":
         raise ValueError(
             f"Whether the open gate {name!r} keeps the memory or overwrites it, the history does "
-            f"not say: give `layer`, or `sign` (1 or -1). Received: gate={gate!r}"
+            f"not say: give `layer=model.get_layer(...)`, or `sign` (1 or -1). "
+            f"Received: gate={gate!r}"
         )
     return name, sign or 1
 

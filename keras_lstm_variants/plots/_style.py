@@ -54,10 +54,10 @@ def whole_numbers(axis: Any) -> None:
     axis.set_major_locator(drawing().MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def plain_log(axis: Any) -> None:
+def plain_log(axis: Any, subs: tuple[int, ...] = (1, 2, 5)) -> None:
     """Numbers along a logarithmic axis as people write them, also where it is short."""
     parts = drawing()
-    axis.set_major_locator(parts.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_locator(parts.LogLocator(subs=subs))
     axis.set_major_formatter(parts.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(parts.NullLocator())
 

@@ -12,7 +12,7 @@ from keras_lstm_variants.plots._history import _index
 
 
 def units_over_text(
-    text: str,
+    text: Sequence[str],
     values: Any,
     columns: int = 64,
     limits: tuple[float, float] | None = None,
@@ -20,7 +20,7 @@ def units_over_text(
     """A text whose characters are coloured by one unit's value at each of them.
 
     Args:
-        text: what was read, a character a step.
+        text: what was read, a character a step: a text, or characters one by one.
         values: (time,), as `history["c"][0, :, 17]`. NaN is grey.
         columns: how many characters a line has at most. Lines end where the text's do, too.
         limits: what the ends of the colours stand for. Default: 0 and 1 where all values are in
@@ -39,8 +39,7 @@ def units_over_text(
         >>> [t.get_text() for t in figure.axes[0].texts[:5]]
         ['t', 'o', '␣', 'b', 'e']
     """
-    if not isinstance(text, str) or not text:
-        raise ValueError(f"`text` must be a text of at least one character. Received: {text!r}")
+    text = _characters(text)
     columns = _checks.positive_integer("columns", columns)
     values = _numbers("values", values, (1,))
     if len(values) != len(text):
@@ -176,6 +175,16 @@ def attribution(
     _style.label_axis(axes.yaxis, beside, "feature", height)
     figure.colorbar(image, ax=axes, pad=0.01, label="contribution")
     return figure
+
+
+def _characters(text: Any) -> str:
+    given = list(text) if np.iterable(text) else []
+    if not given or any(not isinstance(c, str) or len(c) != 1 for c in given):
+        raise ValueError(
+            "`text` must be a text of at least one character, or a list of single characters; "
+            f"longer tokens are for `klv.plots.gates(..., tokens=...)`. Received: text={text!r}"
+        )
+    return "".join(given)
 
 
 def _numbers(name: str, values: Any, dimensions: tuple[int, ...]) -> np.ndarray:

@@ -154,7 +154,8 @@ class _Reader:
         whole = np.issubdtype(x.dtype, np.integer)
         if not (x.ndim == 2 and whole) and not (x.ndim == 3 and _real(x)):
             raise DataError(
-                f"x must be numbers (N, T, F) or integers (N, T). Received: {x.dtype} {x.shape}"
+                "x must be numbers (N, T, F), with F = 1 for one number a step (`x[..., None]`), "
+                f"or integers (N, T). Received: {x.dtype} {x.shape}"
             )
         if 0 in x.shape:
             raise DataError(f"x is empty: {x.shape}")
@@ -184,12 +185,16 @@ class _Reader:
             raise DataError("has no array y, which only --head next_step does without")
         rows, steps = self.x.shape[:2]
         whole = np.issubdtype(y.dtype, np.integer)
+        if y.ndim and len(y) != rows:
+            raise DataError(f"x and y must have as many rows. Received: {rows} and {len(y)}")
         wanted = (
             f"y must be integers ({rows},) to classify or ({rows}, {steps}) to label, or numbers "
             f"({rows},) or ({rows}, K) to regress. Received: {y.dtype} {y.shape}"
         )
-        if y.ndim not in (1, 2) or len(y) != rows or not _real(y):
+        if y.ndim not in (1, 2) or not _real(y):
             raise DataError(wanted)
+        if whole and y.shape == (rows, 1) and steps > 1 and head in (None, "classification"):
+            raise DataError(f"{wanted}; to classify, leave out the last axis: `y[:, 0]`")
         if head is None:
             head = "regression" if not whole else "classification" if y.ndim == 1 else "labels"
         if head == "regression":
@@ -201,9 +206,17 @@ class _Reader:
             y = np.where(self.mask, y, 0)
         if y.min() < 0:
             raise DataError(f"y has the negative integer {y.min()}: classes are 0, 1, ...")
-        if y.max() < 1:
+        if len(np.unique(y if head == "classification" or self.mask is None else y[self.mask])) < 2:
             raise DataError("y has one class only")
         return head, y.astype("int32")
+
+    def _first_class(self) -> str:
+        if self.head not in ("classification", "labels"):
+            return ""
+        first = int((self.y if self.mask is None or self.y.ndim == 1 else self.y[self.mask]).min())
+        if not first:
+            return ""
+        return f" No label is 0: if yours begin with {first}, subtract it, or a class stays empty."
 
     def _next_step(self) -> np.ndarray:
         if "y" in self.arrays:
@@ -257,7 +270,7 @@ class _Reader:
             name=Path(self.path).name,
             about=(
                 f"{self.head} of sequences {self.x.shape[1:]}: {len(train.x):,} to train on, "
-                f"{len(valid.x):,} valid, {len(test.x):,} test."
+                f"{len(valid.x):,} valid, {len(test.x):,} test.{self._first_class()}"
             ),
             head=self.head,
             outputs=None if self.head == "next_step" else outputs,

@@ -123,6 +123,7 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
         axes.xaxis.set_major_locator(ticks)
     if log:
         axes.set_xscale("log")
+        _style.plain_log(axes.xaxis, (1, 3) if max(numbers) > 30 * min(numbers) else (1, 2, 5))
     label = name.replace("_", " ")
     axes.set_xlabel(label if weight is None else f"{label} (explains {weight:.0%} of the order)")
     axes.grid(alpha=0.25)

@@ -18,6 +18,7 @@ from keras_tuner.src import config
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants.tuning import identity, oracles
+from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.oracles import COMPLETED, ERROR_FILE, FAILED
 
 ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
@@ -254,6 +255,8 @@ def make_tuner(
     _checks.positive_integer("epochs", epochs)
     _checks.positive_integer("executions_per_trial", executions_per_trial)
     seed = _checks.seed("seed", seed) or 0
+    if isinstance(objective, str) and isinstance(hypermodel, RecurrentHyperModel):
+        objective = hypermodel.objective(objective)
     common = {"objective": objective, "seed": seed}
     if algorithm == "hyperband":
         oracle = oracles.HyperbandOracle(max_epochs=epochs, factor=HYPERBAND_FACTOR, **common)
