@@ -16,7 +16,8 @@ from typing import Any
 
 from keras_lstm_variants import callbacks, initializers, plots
 from keras_lstm_variants._version import __version__
-from keras_lstm_variants.cell import AffineCell, Cell
+from keras_lstm_variants.affine import AffineCell
+from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells import *  # noqa: F403
 from keras_lstm_variants.cells import __all__ as _cells

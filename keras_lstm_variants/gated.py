@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import AffineCell
+from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.initializers import ChronoBias, check_max_timesteps
 
 

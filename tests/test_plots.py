@@ -10,8 +10,8 @@ import pytest
 from cases import LAYERS, make, sequences
 
 import keras_lstm_variants as klv
-from keras_lstm_variants import engine, plots
-from keras_lstm_variants.plots import _layered, _style
+from keras_lstm_variants import plots
+from keras_lstm_variants.plots import _style
 
 BATCH, TIME, UNITS = 2, 6, 4
 
@@ -322,115 +322,6 @@ class TestCurves:
     def test_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             plots.learning_curves(*arguments)
-
-
-class TestCell:
-    def parts(self, name, **options):
-        cell = klv.get_variant(name).cell_class(4, **options)
-        cell.build((None, 3))
-        found = engine.wiring(cell, 3, [w.name for w in cell.trainable_weights])
-        return {(part.kind, part.name): part for part in found}
-
-    def test_what_a_step_is_made_of(self):
-        parts = self.parts("PeepholeLSTM")
-        assert parts["gate", "i"].sources == {
-            ("x", ""): {"kernel": True},
-            ("old", "h"): {"recurrent_kernel": True},
-            ("old", "c"): {"peephole_kernel": False},
-        }
-        assert parts["gate", "o"].sources["new", "c"] == {"peephole_kernel": False}
-        assert ("old", "c") not in parts["gate", "g"].sources
-        new_c = {("old", "c"), ("gate", "i"), ("gate", "f"), ("gate", "g")}
-        assert set(parts["new", "c"].sources) == new_c
-        assert parts["gate", "g"].function == "tanh" and parts["gate", "o"].function == "σ"
-        assert set(self.parts("LSTM", activation="relu")["new", "h"].sources) == {
-            ("gate", "o"),
-            ("new", "c"),
-        }
-
-    def test_columns_that_were_joined_and_cut_apart(self):
-        parts = self.parts("MUT1")
-        assert parts["gate", "z"].sources == {("x", ""): {"kernel": True}}
-        assert parts["gate", "g"].sources["x", ""] == {"input_projection": True}
-        assert "h" not in {name for _, name in parts["gate", "z"].sources}
-
-    def test_gates_that_are_states_and_an_output_of_its_own(self):
-        assert ("gate", "i") not in self.parts("FGRLSTM")
-        assert ("output", "output") in self.parts("GridLSTM")
-        assert self.parts("Elman")["new", "h"].sources == {("gate", "g"): {}}
-
-    @pytest.mark.parametrize("name", LAYERS)
-    def test_of_every_variant(self, name):
-        figure = plots.cell_diagram(name, input_dim=5, units=4)
-        facts = klv.describe(name, 5, 4, format="dict")
-        diagram, below = figure.axes
-        nodes = {text.get_text() for text in diagram.texts}
-        known = {name.split("_")[0].split("[")[0] for name in nodes}
-        assert set(facts["gates"]) <= known
-        assert "x[t]" in nodes and {f"{state}[t]" for state in facts["states"]} <= nodes
-        lines = "\n".join(text.get_text() for text in below.texts)
-        for weight, found in facts["weights"].items():
-            assert weight in lines and str(tuple(found["shape"])) in lines
-        assert f"{facts['parameters']:,} weights" in figure.get_suptitle()
-        png(figure)
-        # No two boxes overlap, and every line ends at a box or dot.
-        boxes = [p.get_bbox() for p in diagram.patches if type(p).__name__ == "FancyBboxPatch"]
-        for k, a in enumerate(boxes):
-            assert not any(a.overlaps(b) for b in boxes[:k])
-
-    def test_of_layers_and_own_cells(self):
-        layer = make("PeepholeLSTM", {"peepholes": ("o",)})
-        below = plots.cell_diagram(layer).axes[1]
-        lines = "\n".join(text.get_text() for text in below.texts)
-        assert "(1, 5)" in lines and "(3, 20)" in lines and "c[t] -> o" in lines
-
-        class LeakyCell(klv.AffineCell):
-            gates = ("g",)
-
-            def step(self, z, states, training=False):
-                return (0.5 * states[0] + self.activation(self.recur(states[0], onto=z)),)
-
-        assert len(plots.cell_diagram(LeakyCell, 3, 2).axes[0].texts) == 3
-
-    def test_of_a_cell_with_a_memory(self):
-        layer = klv.AttentionLSTM(4)
-        layer(np.ones((2, 5, 3)), memory=np.ones((2, 7, 6)))
-        diagram, below = plots.cell_diagram(layer).axes
-        assert {"memory", "alpha", "beta", "context"} <= {t.get_text() for t in diagram.texts}
-        lines = [" ".join(text.get_text().split()) for text in below.texts]
-        assert "memory_kernel (6, 4) 24 memory -> alpha" in lines
-        assert "query_kernel (4, 4) 16 h[t-1] -> alpha" in lines
-        assert "context_kernel (6, 16) 96 context -> i f g o" in lines
-        assert plots.cell_diagram(klv.AttentionLSTMCell(4, memory_features=6), 3).axes
-        with pytest.raises(ValueError, match="memory_features="):
-            plots.cell_diagram(klv.AttentionLSTM(4))
-
-    @pytest.mark.parametrize(
-        ("variant", "options", "message"),
-        [
-            ("LTSM", {}, "Did you mean"),
-            (5, {}, "`variant`"),
-            (keras.layers.LSTMCell, {}, "klv.Cell"),
-            (keras.layers.Dense(2), {}, "`variant`"),
-            ("LSTM", {"peepholes": ()}, "passed to LSTMCell: {'peepholes'"),
-            ("LSTM", {"input_dim": 0}, "input_dim=0"),
-        ],
-        ids=range(6),
-    )
-    def test_bad_arguments(self, variant, options, message):
-        with pytest.raises(ValueError, match=message):
-            plots.cell_diagram(variant, **options)
-        with pytest.raises(ValueError, match="its arguments already"):
-            plots.cell_diagram(klv.LSTM(2), activation="relu")
-
-    def test_lines_pass_between_boxes(self):
-        layered = _layered.Layered({"a": [], "b": ["a"], "c": ["b"], "d": ["a", "c"]}, set())
-        assert [layered.column[n] for n in "abcd"] == [0, 1, 2, 3]
-        way = layered.way("a", "d")
-        assert way[0] == "a" and way[-1] == "d" and len(way) == 4
-        for point, box in zip(way[1:3], "bc", strict=True):
-            assert layered.at[point][0] == layered.at[box][0]
-            assert abs(layered.at[point][1] - layered.at[box][1]) > 0.6
 
 
 def test_figures_are_shown_kept_and_changed():

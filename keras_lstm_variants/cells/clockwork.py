@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import AffineCell
+from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register

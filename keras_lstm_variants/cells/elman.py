@@ -1,6 +1,6 @@
 from typing import Any
 
-from keras_lstm_variants.cell import AffineCell
+from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.registry import register
 

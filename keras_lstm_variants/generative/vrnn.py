@@ -5,7 +5,8 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import AffineCell, Cell
+from keras_lstm_variants.affine import AffineCell
+from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.generative import gaussian
 from keras_lstm_variants.generative.model import Inference
 from keras_lstm_variants.generative.sequences import SequenceModel, cell_class_of

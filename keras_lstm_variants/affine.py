@@ -1,0 +1,132 @@
+"""The part that most cells share: an affine input, and one recurrent matrix for all gates."""
+
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_lstm_variants import _checks
+from keras_lstm_variants.cell import Cell
+
+
+class AffineCell(Cell):
+    """A cell whose step begins with `x W + h U + b`, a block of columns for each gate.
+
+    A cell in which not every gate sees the input, or the state, names those that do in
+    `kernel_gates` or `recurrent_gates`; the others have no columns there. None means all,
+    and with none there is no such weight.
+
+    Args:
+        units: positive integer, the size of the states and of the output.
+        activation: the function of the candidate. Default `"tanh"`; None is linear.
+        use_bias: whether there is a bias.
+        kernel_initializer: for `kernel` (inputs, gates x units).
+        recurrent_initializer: for `recurrent_kernel` (units, gates x units).
+        bias_initializer: for `bias` (gates x units,).
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties.
+        kernel_constraint, recurrent_constraint, bias_constraint: constraints.
+        dropout, recurrent_dropout, seed: see `Cell`.
+        implementation: 1 or 2, accepted as in Keras; it has no effect here.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    kernel_gates: ClassVar[tuple[str, ...] | None] = None
+    recurrent_gates: ClassVar[tuple[str, ...] | None] = None
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        if not self.gates:
+            raise TypeError(f"{type(self).__name__} must name its blocks of columns in `gates`.")
+        self.activation = keras.activations.get(activation)
+        self.use_bias = _checks.flag("use_bias", use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.implementation = _checks.one_of("implementation", implementation, (1, 2))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        inputs, n = _checks.features(type(self).__name__, input_shape), self.units
+
+        def kernel(name: str, rows: int, initializer: Any) -> Any:
+            columns = len(self.columns_of(name)) * n
+            return self.add_cell_weight(name, (rows, columns), initializer) if columns else None
+
+        self.kernel = kernel("kernel", inputs, self.kernel_initializer)
+        self.recurrent_kernel = kernel("recurrent_kernel", n, self.recurrent_initializer)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
+
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        """Gates in the order of a weight's columns; none for a weight without such columns."""
+        own = {
+            "kernel": self.kernel_gates,
+            "recurrent_kernel": self.recurrent_gates,
+            "bias": self.gates,
+        }
+        if weight not in own:
+            return ()
+        return tuple(self.gates if own[weight] is None else own[weight])
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        return (len(self.gates) * self.units,)
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
+        return self.add_bias(ops.matmul(inputs, self.kernel))
+
+    def add_bias(self, z: Any) -> Any:
+        return z if self.bias is None else z + self.input_bias
+
+    @property
+    def input_bias(self) -> Any:
+        return self.bias
+
+    def recur(self, h: Any, *gates: str, onto: Any = None, training: bool = False) -> Any:
+        """`h U`, for the columns of `gates` (neighbours, in column order) or of all gates.
+
+        `recur(h, onto=z)` is `z + h U`; where z is used for nothing else, training then
+        keeps the sum alone. The one place where a cell uses its recurrent kernel.
+        """
+        h = self.drop_state(h, training)
+        if not gates:
+            return self.product(h, self.recurrent_kernel, onto=onto)
+        known = self.columns_of("recurrent_kernel")
+        first = known.index(gates[0]) if gates[0] in known else 0
+        if known[first : first + len(gates)] != gates:
+            raise ValueError(f"recur: {gates} are not neighbours in {known}.")
+        columns = slice(first * self.units, (first + len(gates)) * self.units)
+        return self.product(h, self.recurrent_kernel, columns, onto)
+
+    def split(self, z: Any) -> list[Any]:
+        """The blocks of `z`, one for each gate, in the order of `gates`."""
+        return ops.split(z, len(self.gates), axis=-1)
