@@ -20,18 +20,13 @@ TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs
 
 
 @pytest.fixture(scope="module")
-def text_file(tmp_path_factory):
+def text_task(tmp_path_factory):
     """Words drawn at random: every third letter follows from the two before it."""
     random = np.random.default_rng(0)
     words = ["".join(random.choice(list("abcdefgh"), 3)) for _ in range(12)]
     path = tmp_path_factory.mktemp("text") / "words.txt"
     path.write_text(" ".join(random.choice(words, 7000)), "utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def text_task(text_file):
-    return tasks.load("text", text_file=text_file)
+    return tasks.load("text", text_file=path)
 
 
 class TestTraining:

@@ -108,6 +108,10 @@ def test_arguments(monkeypatch, tmp_path, capsys):
     tutorial = common.Tutorial("A title")
     assert tutorial.tiny and tutorial.output == tmp_path / "new" and tutorial.output.is_dir()
     assert "tiny" in capsys.readouterr().out
+    figure = tutorial.figure(3, 2)
+    assert tutorial.pictures and tuple(figure.get_size_inches()) == (3, 2)
+    tutorial.save(figure, "picture.png")
+    assert (tutorial.output / "picture.png").read_bytes().startswith(b"\x89PNG")
     # A notebook's own arguments are none of ours.
     monkeypatch.setitem(sys.modules, "ipykernel", common)
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher", "-f", "kernel.json"])
@@ -115,5 +119,5 @@ def test_arguments(monkeypatch, tmp_path, capsys):
     tutorial = common.Tutorial("A title")
     assert not tutorial.tiny and tutorial.notebook and tutorial.output.is_dir()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert tutorial.pyplot() is None
+    assert not tutorial.pictures
     tutorial.done()

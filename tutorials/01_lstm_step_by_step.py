@@ -171,9 +171,9 @@ print("latch, never forgetting:      ", by_hand["c"][:, LATCH])
 print("latch, forgetting half a step:", leaking["c"][:, LATCH])
 
 # %%
-pyplot = tutorial.pyplot()
-if pyplot:
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
+if tutorial.pictures:
+    figure = tutorial.figure(10, 3.2)
+    axes = figure.subplots(1, 2)
     for axis, unit, what in zip(axes, (LATCH, COUNTER), ("latch", "counter"), strict=True):
         table = np.stack([by_hand[name][:, unit] for name in "ifgoch"])
         axis.imshow(table, cmap="RdBu_r", vmin=-3, vmax=3, aspect="auto")

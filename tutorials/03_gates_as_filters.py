@@ -199,9 +199,9 @@ print("sigmoid(0), (1), (3):       ", *(f"{1 / (1 + np.exp(-b)):.3f}" for b in (
 # learned.
 
 # %%
-pyplot = tutorial.pyplot()
-if pyplot:
-    figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
+if tutorial.pictures:
+    figure = tutorial.figure(15, 4)
+    axes = figure.subplots(1, 3)
     near = np.arange(-100, 150)
     axes[0].plot(near, noisy[jump + near], color="0.8", label="input")
     for f, values in smoothed.items():

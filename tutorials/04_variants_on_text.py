@@ -117,8 +117,7 @@ print(f"unit {unit}'s memory and the place in the line: correlation {follows[uni
 print(f"its forget gate is {at:.2f} at a newline and {off:.2f} elsewhere")
 
 # %%
-pyplot = tutorial.pyplot()
-if pyplot:
+if tutorial.pictures:
     curves = {
         run.name: {
             "bits": [point["train_loss"] for point in record["curve"]],

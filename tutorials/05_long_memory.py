@@ -118,9 +118,9 @@ print("the symbol at step 5: accuracy in %")
 later = {name: train(name, at=5)[0] for name in ("LSTM, chrono", "ClockworkLSTM")}
 
 # %%
-pyplot = tutorial.pyplot()
-if pyplot:
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4), layout="constrained")
+if tutorial.pictures:
+    figure = tutorial.figure(12, 4)
+    axes = figure.subplots(1, 2)
     lines = ("-", "--", "-.", "-", "--")
     for (name, (curve, (first, _))), line in zip(results.items(), lines, strict=False):
         axes[0].plot(updates * np.arange(1, rounds + 1), curve, line, label=name)

@@ -138,8 +138,7 @@ print(f"forget gate and sun: mean correlation {np.mean(per_unit):.2f}")
 print(f"strongest: unit {strongest} with {per_unit[strongest]:.2f}")
 
 # %%
-pyplot = tutorial.pyplot()
-if pyplot:
+if tutorial.pictures:
     days_ago = [str(k) for k in range(DAYS, 0, -1)]
     for name, a in (("model", found), ("formula", truth)):
         figure = klv.plots.attribution(a, days_ago, NAMES, row=0)

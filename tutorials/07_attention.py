@@ -99,8 +99,7 @@ for name, found in (("looking", answers), ("blind", blind_answers)):
     print(f"{name:<8} rows right {right(found, said):.1%}, letters right {letters_right:.1%}")
 
 # %%
-pyplot = tutorial.pyplot()
-if pyplot:
+if tutorial.pictures:
     symbols = {0: "", 2: "end", COPY: "copy", REVERSE: "reverse"}
     symbols |= {FIRST + k: letter for k, letter in enumerate(LETTERS)}
     for command, name in ((COPY, "copy"), (REVERSE, "reverse")):

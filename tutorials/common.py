@@ -1,6 +1,7 @@
 """What the numbered tutorials share: their two arguments, the clock and the pictures."""
 
 import argparse
+import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -26,22 +27,26 @@ class Tutorial:
         self.output.mkdir(parents=True, exist_ok=True)
         print(title + (" (tiny: the numbers mean nothing)" if self.tiny else ""))
 
-    def pyplot(self) -> Any:
-        """matplotlib's pyplot, or None where it is not installed: then there are no pictures."""
-        try:
-            import matplotlib
-        except ModuleNotFoundError:
-            return None
-        if not self.notebook:
-            matplotlib.use("Agg")
-        from matplotlib import pyplot
+    @property
+    def pictures(self) -> bool:
+        """Whether there are pictures: matplotlib is installed."""
+        return importlib.util.find_spec("matplotlib") is not None
 
-        return pyplot
+    def figure(self, width: float, height: float) -> Any:
+        """An empty figure of this size in inches."""
+        from matplotlib.figure import Figure
+
+        return Figure(figsize=(width, height), layout="constrained")
 
     def save(self, figure: Any, name: str) -> None:
         """Write a picture; a notebook shows it, too."""
-        figure.savefig(self.output / name, dpi=100, bbox_inches="tight")
-        print(f"Picture: {self.output / name}")
+        path = self.output / name
+        figure.savefig(path, dpi=100, bbox_inches="tight")
+        print(f"Picture: {path}")
+        if self.notebook:
+            from IPython.display import Image, display
+
+            display(Image(path))
 
     def done(self) -> None:
         wall, processor = self.begun
