@@ -212,7 +212,7 @@ class TestSearches:
         tuner = make_tuner("random", hypermodel, objective="val_accuracy", **options)
         assert tuner.oracle.objective.direction == "max"
 
-    def test_a_folder_keeps_to_its_search(self, tmp_path):
+    def test_a_folder_keeps_to_its_search(self, tmp_path, capsys):
         x, y = np.zeros((8, 4, 2), "float32"), np.zeros((8, 1), "float32")
 
         def tuner(epochs=1, **space):
@@ -223,8 +223,14 @@ class TestSearches:
 
         with pytest.raises(ValueError, match="'val_loss' needs `validation_data"):
             tuner().search(x, y)
+        with pytest.raises(ValueError, match="verbose=3"):
+            tuner().search(x, y, validation_data=(x, y), verbose=3)
+        capsys.readouterr()
         tuner().search(x, y, validation_data=(x, y))
+        (said,) = capsys.readouterr().out.splitlines()
+        assert re.match(r"trial 0: val_loss [\d.e-]+, best so far .* \(.*units \d", said)
         tuner().search(x, y, validation_data=(x, y))
+        assert not capsys.readouterr().out  # nothing was left to do
         with pytest.raises(ValueError, match="holds another search: another data"):
             tuner().search(x + 1, y, validation_data=(x, y))
         for other in ({"variants": ["Elman"]}, {"units": [2, 4]}):

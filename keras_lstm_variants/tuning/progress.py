@@ -6,16 +6,7 @@ from typing import Any, TextIO
 from keras_lstm_variants._lines import LiveLines
 from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.tuner import COMPLETED, reason
-
-
-def shown(values: dict[str, Any]) -> str:
-    """Settings in one line."""
-    kept = {k: v for k, v in values.items() if not k.startswith("tuner/")}
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in kept.items()
-    )
+from keras_lstm_variants.tuning.words import best_so_far, chosen, ended
 
 
 def duration(seconds: float) -> str:
@@ -41,8 +32,6 @@ class Progress(LiveLines):
         super().__init__(stream)
         self.search, self.oracle = search, oracle
         self.trials, self.epochs = search.plan(settings)
-        # A fixed parameter says nothing.
-        self.searched = {p.name for p in oracle.get_space().space if len(list(p.values)) > 1}
         self.began = time.monotonic()
         self.done_before = sum(map(search.epochs_of, oracle.ended))
         self.done_here = 0
@@ -53,13 +42,14 @@ class Progress(LiveLines):
         label = f"trial {trial.trial_id}"
         if kind == "start":
             self.running[label] = 0
-            self.start(label, f"{label}: starting ({self._values(trial)})")
+            self.start(label, f"{label}: starting ({chosen(self.oracle, trial)})")
         elif kind == "lost":
             self.end(label, f"{label}: its process died; it runs once more")
         else:
             self.running.pop(label, None)
             self.done_here += self.search.epochs_of(trial)
-            self.end(label, f"[{len(self.oracle.ended)}/{self.trials}] {label}: {self._end(trial)}")
+            said = ended(self.oracle, trial, self._left())
+            self.end(label, f"[{len(self.oracle.ended)}/{self.trials}] {label}: {said}")
 
     def epoch(self, trial: Any, epoch: int, logs: dict[str, float]) -> None:
         """After an epoch of a trial in this process."""
@@ -69,21 +59,8 @@ class Progress(LiveLines):
         total = self.search.epochs_of(trial)
         value = number(float(logs[name])) if name in logs else "-"
         line = f"{label}: epoch {self.running[label]}/{total}, {name} {value}"
-        self.update(label, f"{line}, {self._best()}{self._left()} ({self._values(trial)})")
-
-    def _values(self, trial: Any) -> str:
-        values = trial.hyperparameters.values
-        return shown({name: value for name, value in values.items() if name in self.searched})
-
-    def _end(self, trial: Any) -> str:
-        if trial.status != COMPLETED:
-            return f"FAILED: {reason(trial)} ({self._values(trial)})"
-        score = f"{self.oracle.objective.name} {number(trial.score)}"
-        return f"{score}, {self._best()}{self._left()} ({self._values(trial)})"
-
-    def _best(self) -> str:
-        best = self.oracle.completed[:1]
-        return f"best so far {number(best[0].score)}" if best else "no score so far"
+        line += f", {best_so_far(self.oracle)}{self._left()}"
+        self.update(label, f"{line} ({chosen(self.oracle, trial)})")
 
     def _left(self) -> str:
         here = self.done_here + sum(self.running.values())

@@ -13,8 +13,10 @@ import keras
 
 from keras_lstm_variants._folder import LOG, PARTIAL, WorkFolder, write_atomically, write_json
 from keras_lstm_variants.tuning.data import Data, Split
+from keras_lstm_variants.tuning.oracles import COMPLETED
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.tuner import COMPLETED, SearchError, cause, reason
+from keras_lstm_variants.tuning.tuner import SearchError
+from keras_lstm_variants.tuning.words import cause, reason
 
 LOCK = "search.lock"
 BEST, MODEL, SAVED_MODEL, TRIALS = "best.json", "best.keras", "best_model", "trials.csv"

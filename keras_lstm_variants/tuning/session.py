@@ -14,7 +14,7 @@ from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning import group, tensorboard
 from keras_lstm_variants.tuning.assemble import tuner_of
 from keras_lstm_variants.tuning.picture import draw
-from keras_lstm_variants.tuning.progress import Progress, shown
+from keras_lstm_variants.tuning.progress import Progress
 from keras_lstm_variants.tuning.results import (
     BEST,
     LOCK,
@@ -30,6 +30,7 @@ from keras_lstm_variants.tuning.results import (
 )
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import SearchError
+from keras_lstm_variants.tuning.words import searched, shown
 
 PICTURE = "search.png"
 
@@ -97,7 +98,7 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
         else:
             callbacks = tensorboard.callbacks(search)
             with contextlib.suppress(SearchError):  # said below, with the trials
-                tuner.search(**fit_arguments(search.data), callbacks=callbacks)
+                tuner.search(**fit_arguments(search.data), callbacks=callbacks, verbose=0)
         save_trials(store.folder, oracle)
         tuner.check_completed()
         best = store.best()
@@ -129,7 +130,7 @@ def _introduce(search: Search, progress: Progress, settings: int | None) -> None
             tried += ", drawn without repeats"
     print(
         f"Search: {arguments.tuner}, {tried}, up to {search.epochs} epoch(s) each, for the best "
-        f"{arguments.objective}; over {', '.join(sorted(progress.searched)) or 'nothing'}."
+        f"{arguments.objective}; over {', '.join(sorted(searched(progress.oracle))) or 'nothing'}."
     )
     for name, floor in search.data.floors.items():
         print(f"  floor {name}: test {search.data.metric} {number(floor)}")

@@ -4,7 +4,6 @@ import contextlib
 import io
 import math
 import os
-import re
 import shutil
 import time
 import zlib
@@ -17,9 +16,9 @@ import keras_tuner
 from keras_tuner.src import config
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.tuning import identity, oracles
+from keras_lstm_variants.tuning import identity, oracles, words
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
-from keras_lstm_variants.tuning.oracles import COMPLETED, ERROR_FILE, FAILED
+from keras_lstm_variants.tuning.oracles import ERROR_FILE
 
 ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
 HYPERBAND_FACTOR = 3
@@ -27,29 +26,6 @@ HYPERBAND_FACTOR = 3
 
 class SearchError(RuntimeError):
     """The search has no result; the message is one line that says why."""
-
-
-def cause(error: BaseException) -> str:
-    """One line on what happened, without TensorFlow's traces of graphs."""
-    if isinstance(error, keras_tuner.errors.FailedTrialError):
-        return str(error).strip().splitlines()[0]
-    # Keras prints it in bold.
-    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
-    # What Keras and TensorFlow put around the sentence that matters.
-    around = ("Graph execution error", "Detected at", "<stack traces", "Hint:", "File ", "[[")
-    around += ("Exception encountered when calling", "Arguments received by")
-    said = [line for line in lines if line and not line.startswith(around)]
-    name = type(error).__name__
-    return f"{name}: {said[0]}" if said else name
-
-
-def reason(trial: Any) -> str:
-    """Why a trial failed, in one line."""
-    lines = [line for line in (trial.message or "").splitlines() if line.strip()]
-    marked = [
-        line.split("FailedTrialError: ", 1)[1] for line in lines if "FailedTrialError: " in line
-    ]
-    return (marked or lines or ["no reason was given"])[-1].strip()
 
 
 class _Watched:
@@ -105,33 +81,43 @@ class _Watched:
         except keras_tuner.errors.FatalError:
             raise
         except Exception as error:
-            said = cause(error)
+            said = words.cause(error)
             path = Path(self.get_trial_dir(trial.trial_id)) / ERROR_FILE
             path.write_text(f"FailedTrialError: {said}\n", "utf-8")
             raise keras_tuner.errors.FailedTrialError(said) from error
 
-    def search(self, *args: Any, **kwargs: Any) -> None:
+    def search(self, *args: Any, verbose: int = 1, **kwargs: Any) -> None:
         """Run the search, or what is missing of it.
 
         Args:
             *args, **kwargs: for `fit`. `epochs` is that of the tuner.
+            verbose: 1 prints a line for each trial that ends, 0 nothing. With 2, Keras Tuner's
+                own tables and Keras's epochs are shown.
 
         Raises:
             SearchError: no trial completed; with the cause of the first one.
             ValueError: the objective needs validation data, or the folder holds a search on
                 other data.
         """
+        _checks.one_of("verbose", verbose, (0, 1, 2))
         if not self._is_worker():
             self.check_objective(kwargs)
             identity.check(Path(self.project_dir), data=identity.fingerprint(args, kwargs))
         # It prints a traceback of every failure, which it also keeps in the trial.
         before, config.DEBUG = config.DEBUG, False
+        if verbose == 1 and not self._is_worker():
+            self.oracle.listener = self.say
         try:
-            super().search(*args, **{"epochs": self.epochs, "verbose": 0, **kwargs})
+            own = 2 if verbose == 2 else 0
+            super().search(*args, **{"epochs": self.epochs, "verbose": own, **kwargs})
         finally:
             config.DEBUG = before
         if not self._is_worker():
             self.check_completed()
+
+    def say(self, kind: str, trial: Any) -> None:
+        if kind == "end":
+            print(f"trial {trial.trial_id}: {words.ended(self.oracle, trial)}", flush=True)
 
     def check_objective(self, given: dict[str, Any]) -> None:
         """A `ValueError` where no score can be had, before a trial finds out."""
@@ -157,7 +143,7 @@ class _Watched:
     def check_completed(self) -> None:
         if not self.oracle.completed:
             failed = sorted(self.oracle.ended, key=lambda t: t.trial_id)
-            why = f" The first one: {reason(failed[0])}" if failed else ""
+            why = f" The first one: {words.reason(failed[0])}" if failed else ""
             raise SearchError(f"No trial completed, {len(failed)} failed.{why}")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[Any]:
@@ -241,7 +227,7 @@ def make_tuner(
         ...     tuner = klv.tuning.make_tuner(
         ...         "random", hypermodel, directory=folder, max_trials=2, epochs=1
         ...     )
-        ...     tuner.search(x, y, validation_data=(x, y))
+        ...     tuner.search(x, y, validation_data=(x, y), verbose=0)
         ...     sorted(tuner.get_best_hyperparameters()[0].values)[:3]
         ['batch_size', 'clipnorm', 'dropout']
     """
@@ -301,6 +287,3 @@ def make_tuner(
     if algorithm == "grid" and not tuner._is_worker():
         tuner.oracle.settings()
     return tuner
-
-
-__all__ = ["ALGORITHMS", "COMPLETED", "FAILED", "SearchError", "cause", "make_tuner", "reason"]

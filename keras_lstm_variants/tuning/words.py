@@ -1,0 +1,65 @@
+"""What is said of a trial, in one line."""
+
+import re
+from typing import Any
+
+import keras_tuner
+
+from keras_lstm_variants.compare.report import number
+from keras_lstm_variants.tuning.oracles import COMPLETED
+
+
+def shown(values: dict[str, Any]) -> str:
+    """Settings."""
+    kept = {k: v for k, v in values.items() if not k.startswith("tuner/")}
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in kept.items()
+    )
+
+
+def searched(oracle: Any) -> set[str]:
+    """Names of the settings that the search chooses: a fixed one says nothing."""
+    return {p.name for p in oracle.get_space().space if len(list(p.values)) > 1}
+
+
+def chosen(oracle: Any, trial: Any) -> str:
+    """The searched settings of a trial."""
+    free, values = searched(oracle), trial.hyperparameters.values
+    return shown({name: value for name, value in values.items() if name in free})
+
+
+def ended(oracle: Any, trial: Any, left: str = "") -> str:
+    """How a trial ended; `left` stands before the settings."""
+    if trial.status != COMPLETED:
+        return f"FAILED: {reason(trial)} ({chosen(oracle, trial)})"
+    score = f"{oracle.objective.name} {number(trial.score)}, {best_so_far(oracle)}"
+    return f"{score}{left} ({chosen(oracle, trial)})"
+
+
+def best_so_far(oracle: Any) -> str:
+    best = oracle.completed[:1]
+    return f"best so far {number(best[0].score)}" if best else "no score so far"
+
+
+def cause(error: BaseException) -> str:
+    """One line on what happened, without TensorFlow's traces of graphs."""
+    if isinstance(error, keras_tuner.errors.FailedTrialError):
+        return str(error).strip().splitlines()[0]
+    # Keras prints it in bold.
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    # What Keras and TensorFlow put around the sentence that matters.
+    around = ("Graph execution error", "Detected at", "<stack traces", "Hint:", "File ", "[[")
+    around += ("Exception encountered when calling", "Arguments received by")
+    said = [line for line in lines if line and not line.startswith(around)]
+    name = type(error).__name__
+    return f"{name}: {said[0]}" if said else name
+
+
+def reason(trial: Any) -> str:
+    """Why a trial failed, in one line."""
+    lines = [line for line in (trial.message or "").splitlines() if line.strip()]
+    marked = [
+        line.split("FailedTrialError: ", 1)[1] for line in lines if "FailedTrialError: " in line
+    ]
+    return (marked or lines or ["no reason was given"])[-1].strip()
