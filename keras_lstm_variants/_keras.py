@@ -5,6 +5,7 @@ from typing import Any
 
 # What a layer's `__call__` does for mixed precision. A gradient runs after the call.
 from keras.src.backend import AutocastScope, get_keras_mask
+from keras.src.backend.common.masking import set_keras_mask
 
 # `keras.layers.RNN` prepares dropout masks before its loop only for instances of
 # this class, and Keras does not export it.
@@ -21,6 +22,7 @@ __all__ = [
     "dropout_masks_as",
     "get_keras_mask",
     "layers_of",
+    "set_keras_mask",
 ]
 
 

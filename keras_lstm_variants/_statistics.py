@@ -1,5 +1,6 @@
 """What a history of gates says in numbers, for pictures and for monitors."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,14 +15,15 @@ def check_history(history: Any) -> dict[str, np.ndarray]:
     """One layer's part of what `gate_history` returns, or a `ValueError`."""
     if isinstance(history, Mapping) and history and all(map(_is_array, history.values())):
         found = {name: np.asarray(value, float) for name, value in history.items()}
-        if len({value.shape[:2] for value in found.values()}) == 1:
+        shapes = {value.shape[:2] for value in found.values()}
+        if len(shapes) == 1 and 0 not in shapes.pop():
             return found
     inner = ""
     if isinstance(history, Mapping) and any(isinstance(v, Mapping) for v in history.values()):
         inner = f" Choose one of its layers: {', '.join(map(repr, history))}."
     raise ValueError(
         "`history` must be what `klv.gate_history` returns for one layer: name -> array (batch, "
-        f"time, ...), all of one batch and time.{inner} Received: {_short(history)}"
+        f"time, ...), all of one batch and time, and some.{inner} Received: {_short(history)}"
     )
 
 
@@ -52,12 +54,14 @@ def kept_shares(
 ) -> dict[str, np.ndarray]:
     """What each step keeps of the memory, (batch, time, units), by the gate's name.
 
-    `gate` may be there for each level of a cell, as `f_1` and `f_2`.
+    `gate` may be there for each level of a cell, as `f_1` and `f_2`; in a grid `f_time_1` is
+    meant, and not `f_depth_1`, which acts on what goes from level to level.
     """
+    wanted = re.compile(rf"{re.escape(gate)}(_time)?(_\d+)?")
     return {
         name: values if sign > 0 else 1 - values
         for name, values in history.items()
-        if name == gate or name.startswith(f"{gate}_")
+        if wanted.fullmatch(name)
     }
 
 
@@ -90,10 +94,4 @@ def saturated(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, 
 
 def norms(values: np.ndarray, on: np.ndarray) -> np.ndarray:
     """The length of a state at the steps (batch, time) that are on."""
-    return np.linalg.norm(values[on].reshape(int(on.sum()), -1), axis=-1)
-
-
-def not_masked(history: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(batch, time): the steps at which every value is a number."""
-    axes = [np.isfinite(v).all(axis=tuple(range(2, v.ndim))) for v in history.values()]
-    return np.logical_and.reduce(axes)
+    return np.linalg.norm(values.reshape(*on.shape, -1)[on], axis=-1)

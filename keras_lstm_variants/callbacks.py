@@ -1,8 +1,7 @@
 """Callbacks for `fit`: what the gates do while a model learns."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,8 +11,7 @@ from keras import ops
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants import _statistics as statistics
 from keras_lstm_variants.introspect import History, Recorder
-from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.states import walk
+from keras_lstm_variants.states import unchanged, walk
 
 # Of a sequence, at most so many steps and units are in an image: packing it takes time.
 _PIXELS = 128
@@ -42,8 +40,8 @@ class GateMonitor(keras.callbacks.Callback):
     TensorBoard also gets histograms, `lstm/f/values` and `lstm/f/half_lives`, and heat maps of the
     sample's first row, units down and steps across: `lstm/f/map`. Grey is masked.
 
-    Training is as it would be without: no random number is drawn, and kept states and metrics
-    stay as they are. Masked steps do not count.
+    Training is as it would be without: kept states, statistics, metrics and the random numbers of
+    the model's layers stay as they are. Masked steps do not count.
 
     Args:
         x: the sample, as the model is called with it: an array (rows, ...), or a structure of
@@ -52,7 +50,8 @@ class GateMonitor(keras.callbacks.Callback):
         y: the targets of the sample, for the gradient norms.
         log_dir: the folder for TensorBoard. None: nothing is written.
         every: measure at the end of each epoch, `"epoch"`; or a number n: then, for TensorBoard,
-            also after each n batches. Its steps are epochs from 0, or batches.
+            also after each n batches, or as soon after as Keras says so (`steps_per_execution`).
+            Its steps are epochs from 0; or batches, as the optimizer counts them.
         low: a gate is shut below it, in [0, 1].
         high: a gate is open above it, in [low, 1].
         images: whether to write heat maps.
@@ -106,39 +105,53 @@ class GateMonitor(keras.callbacks.Callback):
         # Keras then need not wait for each batch, where nothing is done after one.
         self.async_safe = every == "epoch"
         self.batches = 0
+        self._before = 0  # batches before this epoch
         self._recorder: Recorder | None = None
-        self._compiled: tuple[Any] | None = None
+        self._compiled: tuple[Any, Any] | None = None
+        # Of each layer, whether a name is that of a gate: as found at first, so that no list of
+        # the History begins later than the others.
+        self._gates: dict[str, list[str]] = {}
         self._writer: engine.Writer | None = None
+        self._latest: dict[str, float] = {}
+        self._measured = -1
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._recorder is None or self._recorder.model is not self.model:
+        # Compiled anew, the model may have other layers, another loss, and train other weights.
+        if self._compiled != (self.model, self.model.train_function):
             if not self.model.built:
                 self._build()
-            self._recorder, self._compiled = Recorder(self.model), None
+            self._recorder = Recorder(self.model)
+            self._gradients = self._traced_gradients
+            if not self.model.run_eagerly:
+                self._gradients = engine.compiled(self._traced_gradients)
+            self._compiled, self._gates = (self.model, self.model.train_function), {}
         # Builds the graphs, too.
         shape = getattr(self.model, "input_shape", None)
         self._try("x", self.x, self._histories, f"the model's input, {shape}")
         if self.y is not None:
-            # Compiled anew, the model may have another loss, and train other weights.
-            if self._compiled is None or self._compiled[0] is not self.model.train_function:
-                self._gradients = engine.compiled(self._traced_gradients)
-                self._compiled = (self.model.train_function,)
             self._try("y", self.y, self._gradient_norms, "the model's output and loss")
+        # A run that goes on from a file goes on with its steps, too.
+        done = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
+        self.batches = max(self.batches, int(done))
         if self.log_dir is not None and self._writer is None:
             self._writer = engine.Writer(os.fspath(self.log_dir))
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._before = self.batches
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.batches += 1
-        if self.every != "epoch" and self.batches % self.every == 0 and self._writer is not None:
+        # `batch` is the last one of those that Keras ran at once.
+        last, self.batches = self.batches, self._before + batch + 1
+        if self.every == "epoch" or self._writer is None:
+            return
+        if self.batches // self.every > last // self.every:
             self._measure(self.batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.every == "epoch":
-            found = self._measure(epoch)
-        elif self._writer is None or self.batches % self.every:
-            found = self._measure(self.batches)
-        else:
-            found = self._latest
+        step = epoch if self.every == "epoch" else self.batches
+        if self.every == "epoch" or self._measured != step:
+            self._measure(step)
+        found = self._latest
         if self.history and logs is not None:
             logs.update(found)
 
@@ -147,14 +160,26 @@ class GateMonitor(keras.callbacks.Callback):
         layers = [layer for _, layer in walk(self.model, "", set())]
         fixed = any(getattr(layer, "stateful", False) for layer in layers)
 
-        def symbol(value: Any) -> Any:
+        def symbol(value: Any, any_time: bool) -> Any:
             value = ops.convert_to_tensor(value)
-            batch = value.shape[0] if fixed else None
+            batch, *sizes = value.shape
+            if any_time and sizes:
+                sizes[0] = None
             dtype = keras.backend.standardize_dtype(value.dtype)
-            return keras.KerasTensor((batch, *value.shape[1:]), dtype)
+            return keras.KerasTensor((batch if fixed else None, *sizes), dtype)
 
-        sample = keras.tree.map_structure(symbol, self.x)
-        self._try("x", self.x, lambda: self.model(sample), "the model's input")
+        def build(model: Any, any_time: bool) -> None:
+            model(keras.tree.map_structure(lambda v: symbol(v, any_time), self.x))
+
+        # A Sequential keeps the length with which it is built, and `fit` may get others. Where a
+        # length must be known, it is that of the sample.
+        any_time = isinstance(self.model, keras.Sequential)
+        if any_time:
+            try:
+                build(keras.models.clone_model(self.model), True)
+            except Exception:
+                any_time = False
+        self._try("x", self.x, lambda: build(self.model, any_time), "the model's input")
 
     def _try(self, name: str, value: Any, run: Callable[[], Any], wanted: str) -> None:
         try:
@@ -179,7 +204,7 @@ class GateMonitor(keras.callbacks.Callback):
                 for name, v in history.items()
             }
             self._writer.write(step, numbers, values | lives, self._maps(histories))
-        self._latest = numbers
+        self._latest, self._measured = numbers, step
         return numbers
 
     def _numbers(self, histories: History) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -187,7 +212,8 @@ class GateMonitor(keras.callbacks.Callback):
         lives: dict[str, np.ndarray] = {}
         for path, history in histories.items():
             cell = self._recorder.cells[path]
-            gates = statistics.gates_of(history)
+            names = [n for n in getattr(cell, "state_names", None) or history if n in history]
+            gates = self._gates_of(path, cell, history)
             for gate in gates:
                 shut, opened = statistics.saturated(history[gate], self.low, self.high)
                 numbers[f"{path}/{gate}/saturated_low"] = float(np.mean(shut))
@@ -198,13 +224,21 @@ class GateMonitor(keras.callbacks.Callback):
                     found = statistics.half_lives(values)
                     numbers[f"{path}/{gate}/half_life"] = float(np.median(found))
                     lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
-            on = statistics.not_masked(history)
-            names = getattr(cell, "state_names", ()) or history
+            mask = self._recorder.masks[path]
             for name in names:
-                if name in history and name not in (*gates, *getattr(cell, "counters", ())):
-                    found = statistics.norms(history[name], on)
+                if name not in (*gates, *getattr(cell, "counters", ())):
+                    values = history[name]
+                    on = np.ones(values.shape[:2], bool) if mask is None else mask
+                    found = statistics.norms(values, on)
                     numbers[f"{path}/{name}/norm"] = float(found.mean()) if found.size else np.nan
         return numbers, lives
+
+    def _gates_of(self, path: str, cell: Any, history: dict[str, np.ndarray]) -> list[str]:
+        """Those of a cell, by its own word as far as it has one, and else by their values."""
+        if path not in self._gates:
+            states = set(getattr(cell, "state_names", ())) - set(getattr(cell, "gates", ()))
+            self._gates[path] = [n for n in statistics.gates_of(history) if n not in states]
+        return self._gates[path]
 
     def _maps(self, histories: History) -> dict[str, np.ndarray]:
         if not self.images:
@@ -216,31 +250,16 @@ class GateMonitor(keras.callbacks.Callback):
         }
 
     def _histories(self) -> History:
-        with self._unchanged():
-            return self._recorder(self.x)
+        return self._recorder(self.x)
 
     def _gradient_norms(self) -> dict[str, float]:
         sample = keras.tree.map_structure(ops.convert_to_tensor, (self.x, self.y))
-        with self._unchanged(), self._recorder.states_kept():
+        with unchanged(self.model):
             found = self._gradients(*sample)
         return {name: float(value) for name, value in found.items()}
 
-    @contextmanager
-    def _unchanged(self) -> Iterator[None]:
-        """Leaves metrics and random numbers as they are: a call of Keras's LSTM draws some."""
-        seeds = [v for v in self.model.variables if v.name == "seed_generator_state"]
-        kept = [(v, ops.copy(v)) for v in (*seeds, *self.model.metrics_variables)]
-        try:
-            yield
-        finally:
-            for variable, value in kept:
-                variable.assign(value)
-
     def _traced_gradients(self, x: Any, y: Any) -> dict[str, Any]:
-        layers = {}
-        for layer, path in self._recorder.paths.items():
-            if layer.trainable_weights:
-                layers[_unused(path, layers)] = layer
+        layers = {p: la for la, p in self._recorder.paths.items() if la.trainable_weights}
 
         def loss() -> Any:
             y_pred = self.model(x, training=False)
@@ -252,11 +271,6 @@ class GateMonitor(keras.callbacks.Callback):
             f"{path}/gradient_norm": _length([next(slopes) for _ in layer.trainable_weights])
             for path, layer in layers.items()
         }
-
-
-def _unused(path: str, taken: dict[str, RecurrentLayer]) -> str:
-    count = sum(p == path or p.startswith(f"{path}#") for p in taken)
-    return f"{path}#{count + 1}" if count else path
 
 
 def _length(tensors: list[Any]) -> Any:

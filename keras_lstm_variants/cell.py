@@ -39,6 +39,10 @@ def products_by(handler: Callable[..., Any]):
         _running.products = before
 
 
+def _listeners() -> dict[int, Callable[[dict[str, Any]], None]]:
+    return getattr(_running, "listeners", {})
+
+
 class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     """One time step of a recurrent layer: subclass it and define `step`.
 
@@ -111,7 +115,6 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         self.recurrent_dropout = recurrent_dropout
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._listener: Callable[[dict[str, Any]], None] | None = None
         self.derived_weights: list[DerivedWeight] = []
         self._initializers_used: list[Any] = []
 
@@ -230,23 +233,25 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 
     def tap(self, **values: Any) -> None:
         """Name the gates of a step as it computes them; costs nothing when nobody listens."""
-        if self._listener is not None:
+        listener = _listeners().get(id(self))
+        if listener is not None:
             # A gate that the cell lacks is the number 1, and nothing to listen to.
-            self._listener({k: v for k, v in values.items() if not isinstance(v, float)})
+            listener({k: v for k, v in values.items() if not isinstance(v, float)})
 
     @property
     def listened_to(self) -> bool:
         """Whether somebody listens to the gates of each step."""
-        return self._listener is not None
+        return id(self) in _listeners()
 
     @contextmanager
     def listening(self, listener: Callable[[dict[str, Any]], None]):
-        """While active, `listener` receives a dict of the gates of each step."""
-        self._listener = listener
+        """While active, in this thread, `listener` receives a dict of the gates of each step."""
+        before = _listeners()
+        _running.listeners = {**before, id(self): listener}
         try:
             yield
         finally:
-            self._listener = None
+            _running.listeners = before
 
     def add_cell_weight(
         self,

@@ -1,16 +1,22 @@
-"""What a trained layer does at each step, and which inputs moved an output."""
+"""What a trained layer does at each step."""
 
-from collections.abc import Callable, Iterator
+import functools
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_lstm_variants import _checks, engine
+from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
+from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.states import walk
+from keras_lstm_variants.stacks import flat_cells
+from keras_lstm_variants.states import unchanged, walk
 
 History = dict[str, dict[str, np.ndarray]]
 
@@ -26,8 +32,10 @@ def gate_history(
     """Every gate, candidate and state of every recurrent layer of ours, at every step.
 
     Args:
-        model: a built layer, or a model with such layers in it, at any depth.
-        x: what the model is called with.
+        model: a built layer, or a model with such layers in it, at any depth: layers of ours, and
+            `keras.layers.RNN` with our cells. Left out are Keras's own layers, and those without
+            a time axis, `GridLSTMBlock` and `GridLSTM2D`.
+        x: what the model is called with. A mask that it carries is used.
         training: whether to drop out.
         jit_compile: whether to compile it by XLA.
         **call_arguments: what else the call takes, as `mask` or `initial_state`.
@@ -35,15 +43,17 @@ def gate_history(
     Returns:
         Layer path -> name -> array (batch, time, ...), in the order of the input also for
         layers that go backwards. A path is as `lstm`, `bidirectional/forward` and `.../backward`,
-        or `layer/lstm_cell` for each cell of a stack; a layer called again, or another one of
-        the same path, gets `#2`, ... Names are those of the equations: gates and candidates as
-        `i`, `f`, `g`, `o`, and the states as `h`, `c`. A masked step has NaN for gates, which it
-        did not use, and the states that it left as they were. Half precision is given as float32.
+        or `layer/lstm_cell` for each cell of a stack and for a cell inside a cell; a layer called
+        again, or another one of the same path, gets `#2`, ... Names are those of the equations:
+        gates and candidates as `i`, `f`, `g`, `o`, and the states as `h`, `c`. A masked step has
+        NaN for gates, which it did not use, and the states that it left as they were. Half
+        precision is given as float32.
 
-    The states of stateful layers are used, and left as they were.
+    The states of stateful layers are used, and left as they were; so are statistics and seeds.
 
     Raises:
-        ValueError: there is no built layer of ours in the model.
+        ValueError: there is no built layer of ours in the model, an argument is none of its
+            call, or a layer is called inside a loop of the model, as `keras.ops.fori_loop`.
 
     Example:
         >>> import keras, keras_lstm_variants as klv
@@ -56,96 +66,211 @@ def gate_history(
 
 
 class Recorder:
-    """`gate_history` of one model, again and again, without building its graph anew."""
+    """`gate_history` of one model, again and again, without building its graph anew.
+
+    Attributes:
+        paths: layer -> its path.
+        cells: path of a history -> its cell; after a call.
+        masks: path -> the mask (batch, time) of the layer's call, or None; after a call.
+    """
 
     def __init__(self, model: keras.layers.Layer, jit_compile: bool = False) -> None:
+        if not isinstance(model, keras.layers.Layer):
+            raise ValueError(f"`model` must be a layer or a model. Received: model={model!r}")
+        _checks.flag("jit_compile", jit_compile)
         self.model = model
         self.paths = _paths(model)
-        # The cell of each path of a history, once it has been called.
         self.cells: dict[str, Any] = {}
+        self.masks: dict[str, np.ndarray | None] = {}
         if not any(layer.built for layer in self.paths):
             raise ValueError(
                 f"{model.name} has no built recurrent layer of keras_lstm_variants: call or build "
-                "it first. Layers of Keras do not show their gates."
+                "it first. Layers of Keras do not show their gates, and layers without a time axis "
+                "(GridLSTMBlock, GridLSTM2D) have none to show."
             )
-        self.function = engine.compiled(self._traced, jit_compile)
+        eager = getattr(model, "run_eagerly", False) and not jit_compile
+        self.function = self._traced if eager else engine.compiled(self._traced, jit_compile)
 
     def __call__(self, x: Any, **call_arguments: Any) -> History:
-        x = keras.tree.map_structure(ops.convert_to_tensor, x)
-        with self.states_kept():
-            found = self.function(x, **call_arguments)
+        check_arguments(self.model, call_arguments)
+        x = as_tensors(x)
+        masks = [get_keras_mask(tensor) for tensor in keras.tree.flatten(x)]
+        with unchanged(self.model):
+            found, masks = self.function(x, masks, **call_arguments)
+        self.masks = {path: None if m is None else as_array(m) for path, m in masks.items()}
         return {
-            path: {name: _array(value) for name, value in values.items()}
+            path: {name: as_array(value) for name, value in values.items()}
             for path, values in found.items()
         }
 
-    @contextmanager
-    def states_kept(self) -> Iterator[None]:
-        """Leaves the states of stateful layers as they were before."""
-        stateful = [la for la in self.paths if la.stateful and la.states is not None]
-        kept = [
-            None if la.is_fresh else [ops.copy(v) for v in keras.tree.flatten(la.states)]
-            for la in stateful
-        ]
-        try:
-            yield
-        finally:
-            for layer, values in zip(stateful, kept, strict=True):
-                if values is None:
-                    layer.reset_state()
-                else:
-                    layer.keep_states(keras.tree.pack_sequence_as(layer.states, values))
+    def _traced(self, x: Any, masks: list[Any], **call_arguments: Any) -> Any:
+        # A graph's arguments come without the masks that they carried.
+        for tensor, mask in zip(keras.tree.flatten(x), masks, strict=True):
+            if mask is not None:
+                set_keras_mask(tensor, mask)
+        call = _Call(self.paths)
+        with engine.recorded(call.listen), _in_layers_of_keras(self.paths):
+            self.model(x, **call_arguments)
+        self.cells = call.cells
+        return call.found, call.masks
 
-    def _traced(self, x: Any, **call_arguments: Any) -> Any:
-        found: dict[str, dict[str, Any]] = {}
 
-        def record(layer: Any, mask: Any, heard: dict[Any, Any], states: list[Any]) -> None:
-            cells = getattr(layer.cell, "cells", [layer.cell])
-            path = _another(self.paths[layer], found)
+class _Call:
+    """What is heard during one call of a model."""
+
+    def __init__(self, paths: dict[Any, str]) -> None:
+        self.paths = paths
+        self.graph = engine.current_graph()
+        self.taken = set(paths.values())
+        self.called: set[Any] = set()
+        self.cells: dict[str, Any] = {}
+        self.found: dict[str, dict[str, Any]] = {}
+        self.masks: dict[str, Any] = {}
+
+    def listen(self, layer: Any, mask: Any) -> tuple[list[Any], Any] | None:
+        if layer not in self.paths:
+            return None
+        path = self.paths[layer]
+        if engine.current_graph() is not self.graph:
+            raise ValueError(
+                f"{path} is called inside a loop or a compiled function of the model: its gates "
+                "cannot be had. Give `gate_history` the layer itself, with its input."
+            )
+        if layer in self.called:
+            path = _unused(path, self.taken)
+            self.taken.add(path)
+        self.called.add(layer)
+        cells = _cells_of(layer.cell)
+
+        def record(heard: dict[Any, Any], states: list[Any]) -> None:
             states = list(states)
-            for k, cell in enumerate(cells):
-                own = path if len(cells) == 1 else _another(f"{path}/{cell.name}", found)
-                self.cells[own] = cell
-                names = _state_names(cell)
+            for k, (below, cell, has_states) in enumerate(cells):
+                gates = {name: value for (c, name), value in heard.items() if c == k}
+                names = _state_names(cell) if has_states else []
                 values = dict(zip(names, states, strict=False))
                 states = states[len(names) :]
-                gates = {name: value for (c, name), value in heard.items() if c == k}
-                if mask is not None:
-                    on = ops.flip(mask, 1) if layer.go_backwards else mask
-                    gates = {name: _where(on, value) for name, value in gates.items()}
-                # A gate may be a state, too (FGR): then it is kept at a masked step.
-                values = gates | values
-                if layer.go_backwards:
-                    values = {name: ops.flip(value, axis=1) for name, value in values.items()}
-                found[own] = values
+                if gates or values:
+                    own = f"{path}/{below}" if below else path
+                    self.keep(own, layer, cell, mask, gates, values)
 
-        for layer in self.paths:
-            layer.recorder = record
-        try:
-            self.model(x, **call_arguments)
-        finally:
-            for layer in self.paths:
-                layer.recorder = None
-        return found
+        return [cell for _, cell, _ in cells], record
+
+    def keep(
+        self, path: str, layer: Any, cell: Any, mask: Any, gates: dict[str, Any], values: Any
+    ) -> None:
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            on = ops.flip(mask, 1) if layer.go_backwards else mask
+            gates = {name: _where(on, value) for name, value in gates.items()}
+        # A gate may be a state, too (FGR): then it is kept at a masked step.
+        values = gates | values
+        if layer.go_backwards:
+            values = {name: ops.flip(value, axis=1) for name, value in values.items()}
+        path = _unused(path, set(self.found))
+        self.found[path], self.masks[path], self.cells[path] = values, mask, cell
 
 
-def _paths(model: keras.layers.Layer) -> dict[RecurrentLayer, str]:
-    """The layers of ours, and the names that lead to them."""
+def _paths(model: keras.layers.Layer) -> dict[Any, str]:
+    """The recurrent layers with cells of ours, each with the names that lead to it."""
     found, names = {}, {}
     for path, layer in walk(model, "", set()):
         path = names.get(id(layer), path)
         if isinstance(layer, keras.layers.Bidirectional):
             names[id(layer.forward_layer)] = f"{path}/forward"
             names[id(layer.backward_layer)] = f"{path}/backward"
-        if isinstance(layer, RecurrentLayer):
-            found[layer] = path
+        if isinstance(layer, RecurrentLayer) or _is_keras_with_ours(layer):
+            found[layer] = _unused(path, set(found.values()))
     return found
 
 
-def _another(path: str, found: dict[str, Any]) -> str:
+def _is_keras_with_ours(layer: Any) -> bool:
+    """Whether it is `keras.layers.RNN` with a cell of ours."""
+    if isinstance(layer, RecurrentLayer) or not isinstance(layer, keras.layers.RNN):
+        return False
+    return any(isinstance(cell, Cell) for cell in flat_cells(layer.cell))
+
+
+def _unused(path: str, taken: set[str]) -> str:
     """The path, or the path with a number if it is taken."""
-    count = sum(p == path or p.startswith((f"{path}#", f"{path}/")) for p in found)
-    return f"{path}#{count + 1}" if count else path
+    numbered = (f"{path}#{k}" for k in itertools.count(2))
+    return path if path not in taken else next(p for p in numbered if p not in taken)
+
+
+def _cells_of(cell: Any) -> list[tuple[str, Any, bool]]:
+    """Each cell of a stack, and those inside a cell: path, cell, whether it has own states."""
+    found = []
+    flat = flat_cells(cell)
+    for outer in flat:
+        own = outer.name if len(flat) > 1 else ""
+        found.append((own, outer, True))
+        for path, inner in walk(outer, "", set()):
+            if inner is not outer and isinstance(inner, Cell):
+                found.append((f"{own}/{path}" if own else path, inner, False))
+    return found
+
+
+@contextmanager
+def _in_layers_of_keras(layers: Iterable[Any]) -> Iterator[None]:
+    """While active, `keras.layers.RNN` with cells of ours runs them by our loop."""
+    ours = [layer for layer in layers if not isinstance(layer, RecurrentLayer)]
+    for layer in ours:
+        object.__setattr__(layer, "inner_loop", functools.partial(_inner_loop, layer))
+    try:
+        yield
+    finally:
+        for layer in ours:
+            object.__delattr__(layer, "inner_loop")
+
+
+def _inner_loop(
+    layer: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+) -> tuple[Any, Any, Any]:
+    """What `RNN.inner_loop` does, recorded."""
+    result = engine.run(
+        layer.cell,
+        sequences,
+        initial_state,
+        layer.compute_dtype,
+        training=training,
+        mask=mask,
+        go_backwards=layer.go_backwards,
+        unroll=layer.unroll,
+        zero_output_for_mask=layer.zero_output_for_mask,
+        recorder=engine.recording_of(layer, mask),
+    )
+    return result.last_output, result.outputs, result.states
+
+
+def check_arguments(model: Any, call_arguments: dict[str, Any]) -> None:
+    """A `ValueError` for what the model's call would ignore, or fail at."""
+    _checks.flag("training", call_arguments.get("training", False))
+    # Their signatures take any name, and do nothing with it.
+    if isinstance(model, keras.Sequential) or type(model) is keras.Model:
+        known: list[str] | None = ["mask", "training"]
+    else:
+        parameters = inspect.signature(model.call).parameters.values()
+        any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        known = None if any_name else [p.name for p in parameters][1:]
+    for name in call_arguments:
+        if known is not None and name not in (*known, "training"):
+            raise ValueError(
+                f"`{name}` is no argument of the call of {model.name}, which takes {known}. "
+                f"Received: {name}={type(call_arguments[name]).__name__}"
+            )
+
+
+def as_tensors(x: Any) -> Any:
+    """x as tensors, or a `ValueError`."""
+    try:
+        found = keras.tree.map_structure(ops.convert_to_tensor, x)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`x` must be arrays, as the model takes them: {error}") from error
+    if not all(hasattr(t, "shape") and len(t.shape) for t in keras.tree.flatten(found)):
+        raise ValueError(
+            "`x` must be an array, or a structure of arrays, as the model takes them. "
+            f"Received: x={type(x).__name__}"
+        )
+    return found
 
 
 def _state_names(cell: Any) -> list[str]:
@@ -159,164 +284,7 @@ def _where(mask: Any, values: Any) -> Any:
     return ops.where(on, values, ops.cast(float("nan"), values.dtype))
 
 
-def _array(value: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     if keras.backend.standardize_dtype(value.dtype) in ("float16", "bfloat16"):
         value = ops.cast(value, "float32")
     return ops.convert_to_numpy(value)
-
-
-class Attribution(NamedTuple):
-    """What `attribution` found.
-
-    Attributes:
-        values: what each input number contributed, of the shape of the input.
-        output: what was explained, (batch,).
-        baseline_output: the same of the baseline, (batch,); None without one.
-        gap: how far the sum of `values` misses the difference of the two, (batch,), or None.
-
-    Example: see `attribution`.
-    """
-
-    values: np.ndarray
-    output: np.ndarray
-    baseline_output: np.ndarray | None
-    gap: np.ndarray | None
-
-
-def attribution(
-    model: keras.layers.Layer,
-    x: Any,
-    target: int | tuple[int, ...] | Callable[[Any], Any] | None = None,
-    *,
-    method: str = "integrated_gradients",
-    baseline: Any = None,
-    steps: int = 64,
-    **call_arguments: Any,
-) -> Attribution:
-    r"""Which steps and features of the input moved the output.
-
-    $$\text{gradient x input:}\quad a = x \odot \nabla F(x) \qquad
-      \text{integrated gradients:}\quad
-      a = (x - b) \odot \int_0^1 \nabla F(b + s (x - b))\, ds$$
-
-    Integrated gradients are complete: they sum to $F(x) - F(b)$. How far they miss it, for the
-    integral is a sum of `steps` values at the middles of equal parts, is `gap`; if it is large,
-    take more steps.
-
-    Reference: Sundararajan, Taly & Yan 2017, Axiomatic attribution for deep networks,
-    arXiv 1703.01365; Shrikumar et al. 2016, arXiv 1605.01713.
-
-    Args:
-        model: a built model or layer with one floating input, the first axis of which, and of
-            its output, is the batch.
-        x: the input (batch, ...). Integers have no gradient: for tokens, cut the model behind
-            its embedding, and attribute to what comes out of it.
-        target: which number of the output is F. An index of its last axis, or a tuple of
-            indices of its axes behind the batch; a function of the output (batch, ...) that
-            gives (batch,); None for an output with one number a row.
-        method: `"integrated_gradients"` or `"gradient_x_input"`.
-        baseline: b, of the shape of x or one that is broadcast to it. Default zeros.
-        steps: how many gradients are taken on the way from b to x.
-        **call_arguments: what else the call takes, as `mask`.
-
-    Returns:
-        `Attribution(values, output, baseline_output, gap)`: `values` of the shape of x, the others
-        (batch,); for `"gradient_x_input"` the last two are None.
-
-    Raises:
-        ValueError: an argument is out of its range, or does not fit the output.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> model = keras.Sequential([keras.Input((5, 3)), klv.LSTM(4), keras.layers.Dense(1)])
-        >>> found = klv.attribution(model, keras.ops.ones((2, 5, 3)))
-        >>> found.values.shape, bool(abs(found.gap).max() < 1e-3)
-        ((2, 5, 3), True)
-    """
-    _checks.one_of("method", method, ("integrated_gradients", "gradient_x_input"))
-    steps = _checks.positive_integer("steps", steps)
-    if keras.tree.is_nested(x) and not np.ndim(x):
-        raise ValueError(f"`x` must be one array. Received: {type(x).__name__}")
-    x = ops.convert_to_tensor(x)
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
-        raise ValueError(
-            "`x` must be floating: integers have no gradient. For tokens, cut the model behind its "
-            "embedding and give what comes out of it: "
-            "`klv.attribution(keras.Model(embedding.output, model.output), embedding(tokens))`. "
-            f"Received: x of the type {x.dtype}"
-        )
-    if method == "gradient_x_input" and baseline is not None:
-        raise ValueError('`baseline` belongs to method="integrated_gradients".')
-    chosen = _chooser(target)
-
-    def value(x: Any) -> Any:
-        return chosen(model(x, training=False, **call_arguments))
-
-    gradient = engine.compiled(lambda x: engine.gradient(value, x))
-    output, slope = gradient(x)
-    if method == "gradient_x_input":
-        return Attribution(_array(x * slope), _array(output), None, None)
-    start = ops.zeros_like(x) if baseline is None else ops.convert_to_tensor(baseline, x.dtype)
-    start = ops.broadcast_to(start, ops.shape(x))
-    total = ops.zeros_like(x)
-    for k in range(steps):
-        total = total + gradient(start + (k + 0.5) / steps * (x - start))[1]
-    values, first = _array((x - start) * total / steps), _array(gradient(start)[0])
-    output = _array(output)
-    # In NumPy, for x may be of another precision than the output.
-    gap = values.sum(axis=tuple(range(1, values.ndim))) - (output - first)
-    return Attribution(values, output, first, gap)
-
-
-def _chooser(target: Any) -> Callable[[Any], Any]:
-    """A function from the output (batch, ...) to the number (batch,) that is explained."""
-    if target is not None and not callable(target):
-        index = target if isinstance(target, tuple) else (target,)
-        for part in index:
-            if isinstance(part, bool) or not isinstance(part, int | np.integer):
-                raise ValueError(
-                    "`target` must be None, an index, a tuple of indices or a function. "
-                    f"Received: target={target!r}"
-                )
-
-    def chosen(output: Any) -> Any:
-        if keras.tree.is_nested(output) and not callable(target):
-            raise ValueError(
-                "The model has several outputs: `target` must be a function that makes (batch,) of "
-                f"them. Received: target={target!r}"
-            )
-        value = target(output) if callable(target) else _picked(output, target)
-        if len(value.shape) != 1:
-            raise ValueError(
-                "`target` must choose one number for each row, (batch,). Received: "
-                f"target={target!r}, which gives the shape {tuple(value.shape)}"
-            )
-        return value
-
-    return chosen
-
-
-def _picked(output: Any, target: Any) -> Any:
-    if target is None:
-        if any(size != 1 for size in output.shape[1:]):
-            raise ValueError(
-                "`target` must say which number of the output is meant: `target=0` is the first of "
-                "the last axis, `target=(-1, 0)` has an index for every axis. Received: "
-                f"target=None, with an output of the shape {tuple(output.shape)}"
-            )
-        return ops.reshape(output, (-1,))
-    axes = output.shape[1:]
-    if isinstance(target, tuple):
-        index = target
-    else:
-        index = (target,)
-        axes = axes[-1:]
-    fits = len(index) == len(axes) and all(
-        size is None or -size <= i < size for i, size in zip(index, axes, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"`target` must be an index into {tuple(axes)}, the output without the batch. "
-            f"Received: target={target!r}, with an output of the shape {tuple(output.shape)}"
-        )
-    return output[(slice(None), *index)] if isinstance(target, tuple) else output[..., target]

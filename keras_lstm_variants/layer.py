@@ -1,6 +1,5 @@
 """Any cell run over a sequence, with everything that Keras's LSTM layer offers."""
 
-import functools
 from typing import Any, ClassVar
 
 import keras
@@ -140,8 +139,6 @@ class RecurrentLayer(keras.layers.RNN):
         self.stop_gradient_every = stop_gradient_every
         self.clip_state_gradients = clip_state_gradients
         self.learned_states = []
-        # For `gate_history`: called with the layer, the mask, all gates and all states of a call.
-        self.recorder: Any = None
         self._set_fresh(None)
         if all(isinstance(c, Cell) for c in flat_cells(self.cell)):
             self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -226,6 +223,13 @@ class RecurrentLayer(keras.layers.RNN):
             return self.get_initial_state(keras.tree.flatten(self.states)[0].shape[0])
         return self.states
 
+    @property
+    def state_variables(self) -> list[Any]:
+        """What a call of a stateful layer changes."""
+        if not self.stateful or self.states is None:
+            return []
+        return [*keras.tree.flatten(self.states), *([] if self._fresh is None else [self._fresh])]
+
     def keep_states(self, values: Any) -> None:
         """Let a stateful layer's next call start from these states."""
         for variable, value in self._kept_and(values):
@@ -283,7 +287,7 @@ class RecurrentLayer(keras.layers.RNN):
                 recompute=self.recompute,
                 stop_gradient_every=self.stop_gradient_every,
                 clip_state_gradients=self.clip_state_gradients,
-                recorder=self.recorder and functools.partial(self.recorder, self, mask),
+                recorder=engine.recording_of(self, mask),
             )
         finally:
             for cell in flat_cells(self.cell):

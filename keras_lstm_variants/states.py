@@ -1,6 +1,7 @@
 """The kept states of all stateful layers of a model at once: reset, read, write."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -101,6 +102,23 @@ def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> No
         else:
             for variable, value in zip(keras.tree.flatten(layer.states), values, strict=True):
                 variable.assign(value)
+
+
+@contextmanager
+def unchanged(model: keras.layers.Layer) -> Iterator[None]:
+    """Leaves kept states, metrics, statistics and random numbers of a model as they were."""
+    variables = {id(v): v for v in model.variables if not v.trainable}
+    variables |= {id(v): v for v in getattr(model, "metrics_variables", [])}
+    for _, layer in walk(model, "", set()):
+        if isinstance(layer, keras.layers.RNN) and layer.stateful:
+            found = getattr(layer, "state_variables", keras.tree.flatten(layer.states or []))
+            variables |= {id(v): v for v in found}
+    kept = [(v, keras.ops.copy(v)) for v in variables.values()]
+    try:
+        yield
+    finally:
+        for variable, value in kept:
+            variable.assign(value)
 
 
 def _stateful(model: keras.layers.Layer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from graphs import JIT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -118,8 +119,6 @@ class TestTensorBoard:
         maps = {f"lstm/{name}/map" for name in "ifgohc"}
         assert set(tags) == numbers | histograms | maps
         assert all(steps == [0, 1, 2] for steps in tags.values())
-        import tensorflow as tf
-
         for k, event in enumerate(events.Tensors("lstm/f/half_life")[:2]):
             value = tf.make_ndarray(event.tensor_proto)
             np.testing.assert_allclose(value, found["lstm/f/half_life"][k], rtol=1e-6)
@@ -133,6 +132,16 @@ class TestTensorBoard:
         assert tags["lstm/c/norm"] == [2, 3, 4, 6]
         assert not any(tag.endswith(("map", "gradient_norm")) for tag in tags)
         assert len(found["lstm/c/norm"]) == 2
+
+    def test_batches_that_are_run_at_once_and_a_run_that_goes_on(self, tmp_path):
+        x, y = data(48)
+        model = model_of()
+        model.compile("adam", "mse", steps_per_execution=4)
+        for _ in range(2):  # as from a file, with a monitor of its own
+            monitor = callbacks.GateMonitor(x[:2], log_dir=tmp_path, every=4)
+            options = {"batch_size": 4, "verbose": 0, "callbacks": [monitor]}
+            model.fit(x, y, **options)
+        assert self.tags(tmp_path)[0]["lstm/c/norm"] == [4, 8, 12, 16, 20, 24]
 
     def test_not_into_the_history(self, tmp_path):
         found = fit(model_of(), callbacks.GateMonitor(data(4)[0], log_dir=tmp_path, history=False))
@@ -178,6 +187,135 @@ def test_a_model_that_fit_builds_and_one_compiled_anew():
     assert norms[0] == pytest.approx(
         1000 * fit(model, monitor, epochs=1)["lstm/gradient_norm"][0], rel=1e-3
     )
+
+
+def test_training_that_diverges_is_not_stopped_by_it():
+    x, y = data()
+    model = model_of()
+    model.compile(keras.optimizers.SGD(1e38), "mse")
+    stop = keras.callbacks.TerminateOnNaN()
+    found = model.fit(
+        1e3 * x, 1e30 * y, epochs=2, verbose=0, callbacks=[stop, callbacks.GateMonitor(x[:2])]
+    ).history
+    assert np.isnan(found["lstm/h/norm"]).all()
+
+
+def test_a_sample_of_padding_alone():
+    tokens = keras.Input((4,), dtype="int32")
+    x = keras.layers.Embedding(9, FEATURES, mask_zero=True)(tokens)
+    model = keras.Model(tokens, keras.layers.Dense(1)(klv.LSTM(UNITS, name="lstm")(x)))
+    model.compile("adam", "mse")
+    monitor = callbacks.GateMonitor(np.zeros((2, 4), "int32"))
+    options = {"verbose": 0, "callbacks": [monitor]}
+    found = model.fit(np.ones((4, 4), "int32"), np.ones((4, 1)), **options).history
+    assert np.isnan(found["lstm/f/saturated_low"]).all() and np.isnan(found["lstm/c/norm"]).all()
+
+
+def test_masked_steps_do_not_count_where_a_cell_has_no_gates():
+    layer = klv.RecurrentLayer(keras.layers.SimpleRNNCell(UNITS), name="simple")
+    tokens = keras.Input((TIME,), dtype="int32")
+    x = keras.layers.Embedding(9, FEATURES, mask_zero=True)(tokens)
+    model = keras.Model(tokens, keras.layers.Dense(1)(layer(x)))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    sample = np.array([[1, 2, 0, 0, 0, 0], [3, 4, 5, 0, 0, 0]])
+    monitor = callbacks.GateMonitor(sample)
+    found = model.fit(sample, np.ones((2, 1)), verbose=0, callbacks=[monitor]).history
+    states = klv.gate_history(model, sample)["simple"]["state_0"]
+    expected = np.linalg.norm(states, axis=-1)[sample > 0].mean()
+    np.testing.assert_allclose(found["simple/state_0/norm"], expected, rtol=1e-5)
+
+
+def test_layers_that_are_changed_between_trainings():
+    x, _ = data(4)
+    monitor, model = callbacks.GateMonitor(x), model_of()
+    assert "lstm/h/norm" in fit(model, monitor)
+    model.pop()
+    model.pop()
+    model.add(klv.GRU(3, name="gru"))
+    model.add(keras.layers.Dense(1))
+    model.compile("adam", "mse")
+    found = fit(model, monitor)
+    assert "gru/h/norm" in found and "lstm/h/norm" not in found
+
+
+def test_states_of_layers_of_keras_are_left():
+    def losses(*monitors):
+        keras.utils.set_random_seed(0)
+        theirs = keras.layers.LSTM(UNITS, stateful=True, return_sequences=True)
+        model = keras.Sequential(
+            [
+                keras.Input((TIME, FEATURES), batch_size=4),
+                theirs,
+                klv.LSTM(3),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile("adam", "mse")
+        return fit(model, *monitors)["loss"]
+
+    assert losses(callbacks.GateMonitor(data(4, seed=1)[0])) == losses()
+
+
+def test_every_list_has_as_many_numbers_as_epochs():
+    class Sharper(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            scale = 30.0 if epoch else 1e-3
+            layer = self.model.get_layer("look")
+            layer.cell.query_kernel.assign(scale * np.ones(layer.cell.query_kernel.shape))
+
+    inputs = {"x": keras.Input((TIME, FEATURES), name="x"), "a": keras.Input((4, 2), name="a")}
+    layer = klv.AttentionLSTM(UNITS, name="look", hard=True)
+    y = keras.layers.Dense(1)(layer(inputs["x"], memory=inputs["a"]))
+    model = klv.HardAttentionModel(inputs, y)
+    model.compile("adam", "mse")
+    random = np.random.default_rng(0)
+    sample = {"x": data(4)[0], "a": random.normal(size=(4, 4, 2)).astype("float32")}
+    monitors = [Sharper(), callbacks.GateMonitor(sample)]
+    options = {"epochs": 3, "verbose": 0, "callbacks": monitors}
+    found = model.fit(sample, np.ones((4, 1), "float32"), **options).history
+    assert {len(values) for values in found.values()} == {3}
+    assert "look/entropy/norm" in found and "look/entropy/saturated_low" not in found
+
+
+def test_gradients_and_gates_of_one_name_are_of_one_layer():
+    class Crossed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.second = klv.LSTM(7, name="lstm")
+            self.first = klv.LSTM(2, return_sequences=True, name="lstm")
+            self.head = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.head(self.second(self.first(x)))
+
+    (x, y), model = data(4), Crossed()
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    found = fit(model, callbacks.GateMonitor(x, y), epochs=1)
+    with tf.GradientTape() as tape:
+        loss = keras.ops.mean((model(x) - y) ** 2)
+    slopes = tape.gradient(loss, [w.value for w in model.second.trainable_weights])
+    expected = np.sqrt(sum(float(tf.reduce_sum(s**2)) for s in slopes))
+    np.testing.assert_allclose(found["lstm/gradient_norm"], [expected], rtol=1e-4)
+
+
+def test_a_model_that_fit_builds_takes_any_length():
+    model = keras.Sequential([klv.LSTM(UNITS), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    fit(model, callbacks.GateMonitor(data(2)[0][:, :4]))
+    assert model.input_shape == (None, None, FEATURES)
+    # Where a length must be known, it is that of the sample.
+    model = keras.Sequential(
+        [klv.LSTM(UNITS, return_sequences=True), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    model.compile("adam", "mse")
+    fit(model, callbacks.GateMonitor(data(2)[0]))
+    assert model.output_shape == (None, 1)
+
+
+def test_time_constants_of_a_grid_are_those_along_time():
+    found = fit(model_of(klv.GridLSTM(3, depth=2, name="grid")), callbacks.GateMonitor(data(4)[0]))
+    lives = [name for name in found if name.endswith("half_life")]
+    assert lives and all("f_time" in name for name in lives)
 
 
 class TestErrors:

@@ -1,5 +1,7 @@
 """Gates of every step, against the equations, and what moved an output."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -179,6 +181,168 @@ class TestModels:
         assert fast
 
 
+def test_a_mask_that_the_input_carries():
+    embedded = keras.layers.Embedding(9, FEATURES, mask_zero=True)(
+        np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
+    )
+    layer = make("LSTM", return_sequences=True)
+    found = klv.gate_history(layer, embedded)[layer.name]
+    assert_close(found["h"], layer(embedded), 1e-6)
+    assert np.isnan(found["f"][0, 2:]).all() and not np.isnan(found["f"][0, :2]).any()
+
+
+def test_states_and_statistics_of_other_layers_are_left():
+    model = keras.Sequential([
+        keras.Input((TIME, FEATURES), batch_size=BATCH),
+        keras.layers.LSTM(UNITS, stateful=True, return_sequences=True),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5),
+        klv.LSTM(UNITS),
+    ])  # fmt: skip
+    model(sequences())
+    variables = [*model.variables, *model.layers[0].states]
+    before = [v.numpy() for v in variables]
+    klv.gate_history(model, sequences(), training=True)
+    for value, variable in zip(before, variables, strict=True):
+        np.testing.assert_array_equal(value, variable.numpy())
+
+
+@JIT
+def test_in_the_layer_of_keras(jit):
+    # Alone, in both directions, stacked; with a mask and kept states.
+    inputs = keras.Input((TIME, FEATURES), batch_size=BATCH)
+    mask = keras.Input((TIME,), batch_size=BATCH, dtype="bool")
+    stack = [klv.LSTMCell(UNITS, name="below"), klv.PeepholeLSTMCell(UNITS, name="above")]
+    first = keras.layers.RNN(stack, return_sequences=True, stateful=True, name="stack")
+    y = first(inputs, mask=mask)
+    both = keras.layers.RNN(klv.GRUCell(UNITS), return_sequences=True)
+    y = keras.layers.Bidirectional(both, name="both")(y, mask=mask)
+    model = randomize(keras.Model((inputs, mask), y))
+    given = (sequences(), MASK)
+    model(given)
+    states = [v.numpy() for v in keras.tree.flatten(first.states)]
+    found = klv.gate_history(model, given, jit_compile=jit)
+    assert set(found) == {"stack/below", "stack/above", "both/forward", "both/backward"}
+    assert set(found["stack/above"]) == {"i", "f", "g", "o", "h", "c"}
+    for before, variable in zip(states, keras.tree.flatten(first.states), strict=True):
+        np.testing.assert_array_equal(before, variable.numpy())
+    halves = np.split(np.asarray(model(given)), 2, axis=-1)
+    for name, half in zip(("both/forward", "both/backward"), halves, strict=True):
+        # At masked steps Keras's backward outputs are those of the steps that it came from.
+        assert_close(found[name]["h"][MASK], half[MASK], 1e-5)
+        assert np.isnan(found[name]["z"][~MASK]).all()
+    assert "inner_loop" not in vars(first)
+
+
+def test_cells_inside_cells():
+    model = klv.VRNN(UNITS, 2)
+    x = sequences()
+    model(x)
+    history = klv.gate_history(model, x)
+    (inner,) = (path for path in history if set(history[path]) == {"i", "f", "g", "o"})
+    (outer,) = (path for path in history if path != inner)
+    f, i, g, o = (history[inner][name] for name in "figo")
+    c = history[outer]["c"]
+    before = np.pad(c, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    assert inner.startswith(f"{outer}/")
+    assert_close(f * before + i * g, c, 1e-5)
+    assert_close(o * np.tanh(c), history[outer]["h"], 1e-5)
+    # A stack in a stack.
+    cells = [klv.LSTMCell(3, name="a"), keras.layers.StackedRNNCells([klv.GRUCell(2, name="b")])]
+    layer = klv.RecurrentLayer(cells, name="stack")
+    layer(x)
+    assert list(klv.gate_history(layer, x)) == ["stack/a", "stack/b"]
+
+
+def test_names_belong_to_layers():
+    class Crossed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.second = klv.LSTM(7, name="lstm")
+            self.first = klv.LSTM(2, return_sequences=True, name="lstm")
+            self.stack = klv.RecurrentLayer([klv.GRUCell(3, name="a")] * 1, name="s")
+
+        def call(self, x):
+            return self.second(self.first(x)), self.stack(x), self.stack(x)
+
+    model, x = Crossed(), sequences()
+    model(x)
+    found = klv.gate_history(model, x)
+    assert {path: values["h"].shape[-1] for path, values in found.items()} == {
+        "lstm": 7, "lstm#2": 2, "s": 3, "s#2": 3,
+    }  # fmt: skip
+
+
+def test_models_that_look_at_numbers():
+    class Looking(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.lstm = klv.LSTM(UNITS, name="lstm")
+
+        def call(self, x):
+            return self.lstm(x * float(ops.sum(x)))
+
+    class InALoop(Looking):
+        def call(self, x):
+            def body(_, y):
+                return self.lstm(x) + y
+
+            return ops.fori_loop(0, 2, body, ops.zeros((BATCH, UNITS)))
+
+    x = sequences()
+    model = Looking()
+    model.compile("adam", "mse", run_eagerly=True)
+    expected = model(x)
+    assert_close(klv.gate_history(model, x)["lstm"]["h"][:, -1], expected, 1e-5)
+    model = InALoop()
+    model(x)
+    with pytest.raises(ValueError, match="is called inside a loop"):
+        klv.gate_history(model, x)
+
+
+def test_beside_another_thread():
+    layer, x = make("LSTM", return_sequences=True), sequences()
+    expected, stop, errors = np.asarray(layer(x)), threading.Event(), []
+
+    def serve():
+        while not stop.is_set():
+            try:
+                np.testing.assert_allclose(layer(x), expected, atol=1e-6)
+            except Exception as error:
+                errors.append(error)
+                return
+
+    served = threading.Thread(target=serve)
+    served.start()
+    try:
+        for _ in range(5):
+            found = klv.gate_history(layer, x)
+            assert list(found) == [layer.name] and set(found[layer.name]) == set("ifgohc")
+    finally:
+        stop.set()
+        served.join()
+    assert not errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((None, np.ones((2, 3, FEATURES))), {}, "`model` must be a layer"),
+        ((None,), {}, "`x` must be"),
+        ((3.0,), {}, "`x` must be"),
+        ((np.ones((2, 3, FEATURES)),), {"initial_state": 1}, "`initial_state` is no argument"),
+        ((np.ones((2, 3, FEATURES)),), {"training": "yes"}, "training='yes'"),
+        ((np.ones((2, 3, FEATURES)),), {"jit_compile": "no"}, "jit_compile='no'"),
+    ],
+    ids=range(6),
+)
+def test_bad_arguments(arguments, options, message):
+    model = keras.Sequential([keras.Input((3, FEATURES)), klv.LSTM(2)])
+    arguments = arguments if len(arguments) > 1 else (model, *arguments)
+    with pytest.raises(ValueError, match=message):
+        klv.gate_history(*arguments, **options)
+
+
 def test_many_models_bring_no_warnings(caplog):
     # TensorFlow warns of a function that is traced again and again; these are of other models.
     with caplog.at_level("WARNING"):
@@ -187,83 +351,3 @@ def test_many_models_bring_no_warnings(caplog):
             klv.gate_history(layer, sequences())
             klv.attribution(layer, sequences(), 0, method="gradient_x_input")
     assert "retracing" not in caplog.text
-
-
-class TestAttribution:
-    def model(self):
-        inputs = keras.Input((None, FEATURES))
-        y = klv.LSTM(UNITS)(inputs)
-        return randomize(keras.Model(inputs, keras.layers.Dense(2)(y)))
-
-    def test_a_linear_model_is_explained_exactly(self):
-        inputs = keras.Input((TIME, FEATURES))
-        model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
-        x = sequences()
-        weights = model.get_weights()[0][:, 1].reshape(TIME, FEATURES)
-        for method in ("integrated_gradients", "gradient_x_input"):
-            found = klv.attribution(model, x, 1, method=method)
-            assert_close(found.values, x * weights, 1e-6)
-        base = np.ones((1, TIME, FEATURES), "float32")
-        found = klv.attribution(model, x, 1, baseline=base, steps=2)
-        assert_close(found.values, (x - base) * weights, 1e-6)
-        assert_close(found.baseline_output, np.repeat(model(base)[:, 1], BATCH), 1e-6)
-
-    def test_it_is_complete(self):
-        model, x = self.model(), sequences()
-        coarse, fine = (klv.attribution(model, x, 0, steps=steps) for steps in (4, 256))
-        assert np.max(np.abs(fine.gap)) < 1e-4 < np.max(np.abs(coarse.gap))
-        assert_close(fine.output, model(x)[:, 0], 1e-6)
-        assert_close(fine.values.sum((1, 2)), fine.output - fine.baseline_output, 1e-3)
-
-    def test_numbers_of_python_are_as_good(self):
-        model, x = self.model(), sequences("float64")
-        found = klv.attribution(model, x, 0, steps=256)
-        assert_close(found.values, klv.attribution(model, sequences(), 0, steps=256).values, 1e-5)
-        assert np.max(np.abs(found.gap)) < 1e-4
-
-    def test_gradient_x_input_against_differences(self):
-        layer, x = make("LSTM", dtype="float64"), sequences("float64")
-        found = klv.attribution(layer, x, 2, method="gradient_x_input")
-        step = np.zeros_like(x)
-        step[:, 1, 2] = 1e-6
-        slope = (np.asarray(layer(x + step)) - np.asarray(layer(x - step)))[:, 2] / 2e-6
-        assert_close(found.values[:, 1, 2], slope * x[:, 1, 2], 1e-7)
-        assert found.gap is found.baseline_output is None
-
-    def test_masked_steps_moved_nothing(self):
-        layer = make("GRU")
-        found = klv.attribution(layer, sequences(), 0, mask=MASK)
-        assert not found.values[~MASK].any()
-        assert found.values[MASK].any()
-
-    def test_targets(self):
-        layer, x = make("LSTM", return_sequences=True), sequences()
-        one = klv.attribution(layer, x, (-1, 2))
-        other = klv.attribution(layer, x, lambda y: y[:, -1, 2])
-        assert_close(one.values, other.values, 0)
-        # What comes later cannot have moved an earlier output.
-        assert not klv.attribution(layer, x, (2, 0)).values[:, 3:].any()
-        single = keras.Sequential([layer, klv.Elman(1)])
-        single(x)
-        assert klv.attribution(single, x).output.shape == (BATCH,)
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({}, "target=None"),
-            ({"target": 9}, "target=9"),
-            ({"target": (0, 1)}, r"target=\(0, 1\)"),
-            ({"target": 1.5}, "target=1.5"),
-            ({"target": lambda y: ops.sum(y)}, r"gives the shape \(\)"),
-            ({"target": 0, "method": "saliency"}, "method='saliency'"),
-            ({"target": 0, "steps": 0}, "steps=0"),
-            ({"target": 0, "method": "gradient_x_input", "baseline": 1.0}, "baseline"),
-        ],
-    )
-    def test_bad_arguments(self, options, message):
-        with pytest.raises(ValueError, match=message):
-            klv.attribution(make("LSTM"), sequences(), **options)
-
-    def test_integers_have_no_gradient(self):
-        with pytest.raises(ValueError, match="embedding"):
-            klv.attribution(make("LSTM"), np.ones((2, 3, FEATURES), "int32"), 0)

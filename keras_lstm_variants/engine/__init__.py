@@ -1,8 +1,14 @@
 """The time loop: how a cell runs over a sequence, and nothing about cells."""
 
 from keras_lstm_variants.engine.dispatch import output_size, run
-from keras_lstm_variants.engine.graphs import compiled, gradient, weight_gradients
+from keras_lstm_variants.engine.graphs import (
+    compiled,
+    current_graph,
+    gradient,
+    weight_gradients,
+)
 from keras_lstm_variants.engine.loop import Result, is_ragged
+from keras_lstm_variants.engine.recording import recorded, recording_of
 from keras_lstm_variants.engine.summary import Writer
 from keras_lstm_variants.engine.wiring import Part, wiring
 from keras_lstm_variants.engine.xla import replica_count
@@ -12,9 +18,12 @@ __all__ = [
     "Result",
     "Writer",
     "compiled",
+    "current_graph",
     "gradient",
     "is_ragged",
     "output_size",
+    "recorded",
+    "recording_of",
     "replica_count",
     "run",
     "weight_gradients",

@@ -44,7 +44,7 @@ def run(
     recompute: bool = False,
     stop_gradient_every: int | None = None,
     clip_state_gradients: float | None = None,
-    recorder: Callable[[recording.Heard, Any], None] | None = None,
+    recorder: tuple[list[Any], recording.Recorder] | None = None,
 ) -> Result:
     """Run a cell over the time steps of `sequences`.
 
@@ -114,8 +114,7 @@ def run(
             derived |= {id(w): w.value for w in c.derived_weights}
     run_loop = loop.run
     if recorder is not None:
-        cells = list(getattr(cell, "cells", [cell]))
-        run_loop = functools.partial(recording.run, cells=cells, recorder=recorder)
+        run_loop = functools.partial(recording.run, recorder=recorder)
     with derived_as(derived):
         return run_loop(
             lambda x, s: cell(x, s, **cell_options),

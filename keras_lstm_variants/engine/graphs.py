@@ -14,6 +14,11 @@ def compiled(function: Callable[..., Any], jit_compile: bool = False) -> Callabl
     return tf.function(partial(function), jit_compile=jit_compile, autograph=False)
 
 
+def current_graph() -> Any:
+    """The graph that is being built, or the one of eager mode."""
+    return tf.compat.v1.get_default_graph()
+
+
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     """The value (batch,) of the function, and the gradient of the values' sum by x."""
     x = tf.convert_to_tensor(x)

@@ -1,7 +1,8 @@
 """The plain loop, with what its cells name in each step (`Cell.tap`)."""
 
+import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -13,26 +14,50 @@ from keras_lstm_variants.engine.loop import Result
 
 # Which of the cells, and the name that it gave.
 Heard = dict[tuple[int, str], Any]
+# Is given the gates and the states of a call, (batch, time, ...) each, in the order of processing.
+Recorder = Callable[[Heard, list[Any]], None]
+
+_running = threading.local()
+
+
+@contextmanager
+def recorded(find: Callable[[Any, Any], tuple[list[Any], Recorder] | None]):
+    """While active, in this thread, calls of layers are recorded.
+
+    Args:
+        find: from a layer and the mask of its call to the cells that are wanted and what is
+            called after it; or to None.
+    """
+    before = getattr(_running, "find", None)
+    _running.find = find
+    try:
+        yield
+    finally:
+        _running.find = before
+
+
+def recording_of(layer: Any, mask: Any) -> tuple[list[Any], Recorder] | None:
+    """What `recorded` has found for this call of the layer."""
+    find = getattr(_running, "find", None)
+    return find and find(layer, mask)
 
 
 def run(
     step: loop.Step,
     *,
-    cells: list[Any],
+    recorder: tuple[list[Any], Recorder],
     sequences: Any,
     states: Any,
     keep_states: bool,
-    recorder: Callable[[Heard, Any], None],
     **options: Any,
 ) -> Result:
-    """`loop.run`, which also hands `recorder` all gates and states of all steps.
+    """`loop.run`, which also records all gates and states of all steps.
 
     Args:
         step, sequences, states, keep_states, options: as for `loop.run`.
-        cells: whose gates are wanted.
-        recorder: is given the gates and the states, (batch, time, ...) each, in the order of
-            processing.
+        recorder: whose gates are wanted, and who is given them.
     """
+    cells, record = recorder
 
     def heard_step(x: Any, states: Any) -> tuple[Any, Any, Heard]:
         heard: Heard = {}
@@ -59,7 +84,7 @@ def run(
 
     result = loop.run(listening_step, sequences, (states, nothing), keep_states=True, **options)
     state_sequences, heard = result.state_sequences
-    recorder(dict(zip(keys, heard, strict=True)), keras.tree.flatten(state_sequences))
+    record(dict(zip(keys, heard, strict=True)), keras.tree.flatten(state_sequences))
     return Result(
         result.last_output,
         result.outputs,

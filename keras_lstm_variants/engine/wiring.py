@@ -38,7 +38,7 @@ def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
         inputs: the number of input features.
         names: names of the cell's trainable weights.
     """
-    trace = _Trace(cell, inputs)
+    trace = _Trace(_in_one_precision(cell), inputs)
     found = {trace.x.ref(): ("x", "")}
     found |= {tensor.ref(): ("constant", name) for name, tensor in trace.constants}
     found |= {t.ref(): ("old", n) for t, n in zip(trace.states, cell.state_names, strict=True)}
@@ -59,6 +59,15 @@ def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
         for k, (kind, _, tensor) in enumerate(trace.parts)
     ]
     return [made[k] for *_, k in sorted(order)]
+
+
+def _in_one_precision(cell: Any) -> Any:
+    """The cell, or in mixed precision one like it without: nothing is cast between its parts."""
+    if cell.compute_dtype == cell.variable_dtype:
+        return cell
+    same = type(cell).from_config({**cell.get_config(), "dtype": cell.variable_dtype})
+    same.build_from_config(cell.get_build_config())
+    return same
 
 
 class _Trace:

@@ -276,7 +276,7 @@ def _forget_gate_of(layer: Any) -> tuple[str, int] | None:
 def _chosen(argument: str, wanted: Sequence[str] | None, known: list[str]) -> list[str]:
     if wanted is None:
         return known
-    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    wanted = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
     for name in wanted or [None]:
         if name not in known:
             raise ValueError(

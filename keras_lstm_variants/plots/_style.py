@@ -96,9 +96,9 @@ def check_labels(name: str, labels: Sequence[Any] | str | None, count: int) -> l
     """Labels as they are shown, or a `ValueError` unless there are `count`."""
     if labels is None:
         return None
-    labels = list(labels)
-    if len(labels) != count:
-        raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {len(labels)}")
+    if not np.iterable(labels) or len(list(labels)) != count:
+        got = len(list(labels)) if np.iterable(labels) else repr(labels)
+        raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {got}")
     return [shown(label) for label in labels]
 
 

@@ -1,0 +1,140 @@
+"""What moved an output: against known answers, completeness, and states that stay."""
+
+import keras
+import numpy as np
+import pytest
+from cases import BATCH, FEATURES, MASK, TIME, UNITS, assert_close, make, randomize, sequences
+from keras import ops
+
+import keras_lstm_variants as klv
+
+
+def model_of():
+    inputs = keras.Input((None, FEATURES))
+    y = klv.LSTM(UNITS)(inputs)
+    return randomize(keras.Model(inputs, keras.layers.Dense(2)(y)))
+
+
+def test_a_linear_model_is_explained_exactly():
+    inputs = keras.Input((TIME, FEATURES))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    x = sequences()
+    weights = model.get_weights()[0][:, 1].reshape(TIME, FEATURES)
+    for method in ("integrated_gradients", "gradient_x_input"):
+        found = klv.attribution(model, x, 1, method=method)
+        assert_close(found.values, x * weights, 1e-6)
+    base = np.ones((1, TIME, FEATURES), "float32")
+    found = klv.attribution(model, x, 1, baseline=base, steps=2)
+    assert_close(found.values, (x - base) * weights, 1e-6)
+    assert_close(found.baseline_output, np.repeat(model(base)[:, 1], BATCH), 1e-6)
+
+
+def test_it_is_complete():
+    model, x = model_of(), sequences()
+    coarse, fine = (klv.attribution(model, x, 0, steps=steps) for steps in (4, 256))
+    assert np.max(np.abs(fine.gap)) < 1e-4 < np.max(np.abs(coarse.gap))
+    assert_close(fine.output, model(x)[:, 0], 1e-6)
+    assert_close(fine.values.sum((1, 2)), fine.output - fine.baseline_output, 1e-3)
+
+
+def test_numbers_of_python_are_as_good():
+    model, x = model_of(), sequences("float64")
+    found = klv.attribution(model, x, 0, steps=256)
+    assert_close(found.values, klv.attribution(model, sequences(), 0, steps=256).values, 1e-5)
+    assert np.max(np.abs(found.gap)) < 1e-4
+
+
+def test_gradient_x_input_against_differences():
+    layer, x = make("LSTM", dtype="float64"), sequences("float64")
+    found = klv.attribution(layer, x, 2, method="gradient_x_input")
+    step = np.zeros_like(x)
+    step[:, 1, 2] = 1e-6
+    slope = (np.asarray(layer(x + step)) - np.asarray(layer(x - step)))[:, 2] / 2e-6
+    assert_close(found.values[:, 1, 2], slope * x[:, 1, 2], 1e-7)
+    assert found.gap is found.baseline_output is None
+
+
+def test_masked_steps_moved_nothing():
+    layer = make("GRU")
+    found = klv.attribution(layer, sequences(), 0, mask=MASK)
+    assert not found.values[~MASK].any()
+    assert found.values[MASK].any()
+
+
+def test_targets():
+    layer, x = make("LSTM", return_sequences=True), sequences()
+    one = klv.attribution(layer, x, (-1, 2))
+    other = klv.attribution(layer, x, lambda y: y[:, -1, 2])
+    assert_close(one.values, other.values, 0)
+    # What comes later cannot have moved an earlier output.
+    assert not klv.attribution(layer, x, (2, 0)).values[:, 3:].any()
+    single = keras.Sequential([layer, klv.Elman(1)])
+    single(x)
+    assert klv.attribution(single, x).output.shape == (BATCH,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "target=None"),
+        ({"target": 9}, "target=9"),
+        ({"target": (0, 1)}, r"target=\(0, 1\)"),
+        ({"target": 1.5}, "target=1.5"),
+        ({"target": lambda y: ops.sum(y)}, r"gives the shape \(\)"),
+        ({"target": lambda y: 3.0}, r"gives the shape \(\)"),
+        ({"target": lambda y: y[0]}, r"gives the shape \(5,\)"),
+        ({"target": 0, "baseline": np.ones(2)}, r"`baseline`.*ndarray \(2,\)"),
+        ({"target": 0, "baseline": np.nan}, "`baseline` must be finite"),
+        ({"target": 0, "baseline": "none"}, "`baseline`.*str"),
+        ({"target": 0, "maks": 1}, "`maks` is no argument"),
+        ({"target": 0, "method": "saliency"}, "method='saliency'"),
+        ({"target": 0, "steps": 0}, "steps=0"),
+        ({"target": 0, "method": "gradient_x_input", "baseline": 1.0}, "baseline"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        klv.attribution(make("LSTM"), sequences(), **options)
+
+
+def test_integers_have_no_gradient():
+    with pytest.raises(ValueError, match="embedding"):
+        klv.attribution(make("LSTM"), np.ones((2, 3, FEATURES), "int32"), 0)
+
+
+def test_tokens():
+    tokens = np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
+    inputs = keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(9, FEATURES, mask_zero=True, name="words")(inputs)
+    y = keras.layers.Dense(2)(klv.LSTM(UNITS)(embedded))
+    model = randomize(keras.Model(inputs, y))
+    words = model.get_layer("words")
+    found = klv.attribution(model, tokens, 1, embedding=words, steps=256)
+    assert_close(found.output, model(tokens)[:, 1], 1e-6)
+    assert np.max(np.abs(found.gap)) < 1e-4
+    # What is masked has moved nothing, the rest has; and the layer is as it was.
+    assert (np.abs(found.values).sum(-1) > 0).tolist() == (tokens > 0).tolist()
+    assert type(words(tokens)) is type(model(tokens)) and "call" not in vars(words)
+    # The output of the layer carries its mask, too.
+    lstm = next(layer for layer in model.layers if isinstance(layer, klv.LSTM))
+    carried = klv.attribution(lstm, words(tokens), 1)
+    given = klv.attribution(lstm, np.asarray(words(tokens)), 1, mask=tokens > 0)
+    assert_close(carried.values, given.values, 1e-6)
+    with pytest.raises(ValueError, match="called 0 times"):
+        klv.attribution(model, tokens, 1, embedding=keras.layers.Embedding(9, FEATURES))
+    with pytest.raises(ValueError, match="embedding=5"):
+        klv.attribution(model, tokens, 1, embedding=5)
+
+
+@pytest.mark.parametrize("layer", [klv.LSTM, keras.layers.LSTM], ids=["ours", "theirs"])
+def test_kept_states_are_the_same_for_every_gradient_and_left(layer):
+    inputs = keras.Input((TIME, FEATURES), batch_size=BATCH)
+    y = keras.layers.Dense(1)(layer(UNITS, stateful=True)(inputs))
+    model, x = keras.Model(inputs, y), sequences()
+    model(x)
+    states = [v.numpy() for v in model.layers[1].states]
+    found = klv.attribution(model, x, steps=256)
+    assert np.max(np.abs(found.gap)) < 1e-5
+    for before, after in zip(states, model.layers[1].states, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert_close(found.output, model(x)[:, 0], 1e-6)
