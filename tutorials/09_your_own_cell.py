@@ -106,7 +106,7 @@ print(f"as in NumPy, to {np.abs(found[:, -1] - h).max():.0e}")
 
 # %%
 task = tasks.load("adding", length=10 if tutorial.tiny else 50)
-settings = Settings(task="adding", units=32, epochs=10, batch=64, learning_rate=1e-2)
+settings = Settings(task="adding", units=32, epochs=6, batch=64, learning_rate=1e-2)
 seeds = (0, 1)
 if tutorial.tiny:
     few = {name: tuple(a[:64] for a in getattr(task, name)) for name in ("train", "valid", "test")}
@@ -154,11 +154,13 @@ print("saved, loaded, and says the same")
 #
 # With the seeds 0 and 1, on the adding problem (saying the mean: 0.164):
 #
-# - The rated LSTM, with 3,425 weights, came to 0.0022 and 0.0019; the LSTM, with 4,513, to 0.0011
-#   and 0.0007, and with chrono to 0.0008 and 0.0009. All solved it; the LSTM was two
-#   to three times as near, with both starts. So the forget gate that looks is worth something here.
-# - Forgetting at a fixed rate was better than never forgetting: 0.0031 and 0.0208 for LSTM1997.
-# - Training moved the rates hardly at all (the middle ones from 16.3 to 16.5 steps): where they
+# - After six epochs the rated LSTM, with 3,425 weights, was at 0.0048 and 0.0043, level with the
+#   LSTM of 4,513 weights (0.0050 and 0.0053); the LSTM with chrono was at 0.0032 and 0.0042.
+#   With `epochs=10` it was 0.0022 and 0.0019 against 0.0011 and 0.0007: all solved it, the LSTM
+#   came nearer. So the forget gate that looks is worth something, if late, on this task.
+# - Never forgetting is a gamble: LSTM1997 was at 0.0022 with one seed, the best of all, and had
+#   not left the mean with the other.
+# - Training moved the rates hardly at all (the middle ones from 16.3 to 16.7 steps): where they
 #   start is what they are. A learned rate is not worth the name if nothing teaches it.
 # - Two seeds and one task decide nothing for good. Put the two classes, and their imports, into
 #   a file `mine.py`, and on real text
