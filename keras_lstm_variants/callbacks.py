@@ -1,6 +1,7 @@
 """Callbacks for `fit`: what the gates do while a model learns."""
 
 import os
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -175,10 +176,12 @@ class GateMonitor(keras.callbacks.Callback):
         # length must be known, it is that of the sample.
         any_time = isinstance(self.model, keras.Sequential)
         if any_time:
+            drawn = random.getstate()  # from which Keras takes its seeds
             try:
                 build(keras.models.clone_model(self.model), True)
             except Exception:
                 any_time = False
+            random.setstate(drawn)
         self._try("x", self.x, lambda: build(self.model, any_time), "the model's input")
 
     def _try(self, name: str, value: Any, run: Callable[[], Any], wanted: str) -> None:

@@ -298,6 +298,18 @@ def test_gradients_and_gates_of_one_name_are_of_one_layer():
     np.testing.assert_allclose(found["lstm/gradient_norm"], [expected], rtol=1e-4)
 
 
+def test_a_model_that_fit_builds_is_trained_as_without():
+    def losses(*monitors):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [klv.LSTM(UNITS), keras.layers.Dropout(0.5), keras.layers.Dense(1)], name="same"
+        )
+        model.compile("adam", "mse")
+        return fit(model, *monitors, shuffle=True)["loss"]
+
+    assert losses(callbacks.GateMonitor(data(4, seed=1)[0])) == losses()
+
+
 def test_a_model_that_fit_builds_takes_any_length():
     model = keras.Sequential([klv.LSTM(UNITS), keras.layers.Dense(1)])
     model.compile("adam", "mse")

@@ -89,6 +89,13 @@ class TestCell:
 
         assert len(plots.cell_diagram(LeakyCell, 3, 2).axes[0].texts) == 3
 
+    @pytest.mark.parametrize("name", ["LSTM", "MUT1", "ClockworkLSTM"])
+    def test_in_mixed_precision(self, name):
+        expected = plots.cell_diagram(name, 5, 4)
+        found = plots.cell_diagram(klv.get_variant(name)(4, dtype="mixed_bfloat16"), 5)
+        for one, other in zip(found.axes, expected.axes, strict=True):
+            assert {t.get_text() for t in one.texts} == {t.get_text() for t in other.texts}
+
     def test_of_a_cell_with_a_memory(self):
         layer = klv.AttentionLSTM(4)
         layer(np.ones((2, 5, 3)), memory=np.ones((2, 7, 6)))
