@@ -23,7 +23,7 @@ def check_history(history: Any) -> dict[str, np.ndarray]:
         inner = f" Choose one of its layers: {', '.join(map(repr, history))}."
     raise ValueError(
         "`history` must be what `klv.gate_history` returns for one layer: name -> array (batch, "
-        f"time, ...), all of one batch and time, and some.{inner} Received: {_short(history)}"
+        f"time, ...), all of one batch and time, and not empty.{inner} Received: {_short(history)}"
     )
 
 

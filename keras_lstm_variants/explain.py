@@ -1,7 +1,7 @@
 """Which inputs moved an output of a model."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -57,18 +57,19 @@ def attribution(
     arXiv 1703.01365; Shrikumar et al. 2016, arXiv 1605.01713.
 
     Args:
-        model: a built model or layer with one floating input, the first axis of which, and of
-            its output, is the batch.
-        x: the input (batch, ...). A mask that it carries is used. Integers have no gradient: for
+        model: a built model or layer. The first axis of its inputs and its output is the batch.
+        x: the input (batch, ...), or several as the model takes them, one of them floating: that
+            one is explained. A mask that it carries is used. Integers have no gradient: for
             tokens give `embedding`.
         target: which number of the output is F. An index of its last axis, or a tuple of
-            indices of its axes behind the batch; a function of the output (batch, ...) that
-            gives (batch,); None for an output with one number a row.
+            indices of its axes behind the batch; an array (batch,) with an index of the last
+            axis for each row, as the labels; a function of the output (batch, ...) that gives
+            (batch,); None for an output with one number a row.
         method: `"integrated_gradients"` or `"gradient_x_input"`.
         baseline: b, of the shape of x or one that is broadcast to it. Default zeros.
         steps: how many gradients are taken on the way from b to x.
-        embedding: the layer of the model that makes numbers of x, as an `Embedding`. Then `values`
-            and `baseline` are of the shape of its output.
+        embedding: the layer of the model that makes numbers of x, as an `Embedding`. Then its
+            output is explained, and `values` and `baseline` are of the shape of that.
         **call_arguments: what else the call takes, as `mask`.
 
     Returns:
@@ -78,7 +79,8 @@ def attribution(
     The states of stateful layers are used, the same for every gradient, and left as they were.
 
     Raises:
-        ValueError: an argument is out of its range, or does not fit the output.
+        ValueError: an argument is out of its range, does not fit the output, or no gradient
+            arrives at what is to be explained.
 
     Example:
         >>> import keras, keras_lstm_variants as klv
@@ -92,27 +94,34 @@ def attribution(
     check_arguments(model, call_arguments)
     if method == "gradient_x_input" and baseline is not None:
         raise ValueError('`baseline` belongs to method="integrated_gradients".')
-    read = x = _one_tensor(x)
-    if embedding is not None:
-        if not isinstance(embedding, keras.layers.Layer):
-            raise ValueError(f"`embedding` must be a layer. Received: embedding={embedding!r}")
-        x = embedding(x)
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
-        raise ValueError(
-            "`x` must be floating: integers have no gradient. For tokens name the layer that makes "
-            "numbers of them, `embedding=model.get_layer(...)`: what its output contributed is "
-            f"found. Received: x of the type {x.dtype}"
-        )
+    chosen, read = _chooser(target), as_tensors(x)
+    leaves = keras.tree.flatten(read)
+
+    def call(replaced: dict[int, Any]) -> Any:
+        """The model, with some of the leaves of x replaced."""
+        given = [replaced.get(k, leaf) for k, leaf in enumerate(leaves)]
+        for k, leaf in enumerate(leaves):
+            mask = get_keras_mask(leaf)
+            if mask is not None:
+                # A graph's arguments come without the masks that they carried.
+                given[k] = given[k] if k in replaced else ops.copy(leaf)
+                set_keras_mask(given[k], mask)
+        given = keras.tree.pack_sequence_as(read, given)
+        return model(given, training=False, **call_arguments)
+
+    if embedding is None:
+        place = _floating(leaves)
+        x = leaves[place]
+    else:
+        with unchanged(model):
+            x = _said_by(embedding, lambda: call({}))
     start = None if method == "gradient_x_input" else _baseline(baseline, x)
-    chosen, mask = _chooser(target), get_keras_mask(read)
 
     def value(x: Any) -> Any:
-        # A graph's arguments come without the masks that they carried.
-        given = x if embedding is None else ops.copy(read)
-        if mask is not None:
-            set_keras_mask(given, mask)
-        with nullcontext() if embedding is None else _saying(embedding, x):
-            return chosen(model(given, training=False, **call_arguments))
+        if embedding is None:
+            return chosen(call({place: x}))
+        with _instead_of(embedding, lambda *args, **kwargs: x):
+            return chosen(call({}))
 
     compiled = engine.compiled(lambda x: engine.gradient(value, x))
 
@@ -134,13 +143,17 @@ def attribution(
     return Attribution(values, output, first, gap)
 
 
-def _one_tensor(x: Any) -> Any:
-    if isinstance(x, list | tuple | dict) and any(np.ndim(v) for v in keras.tree.flatten(x)):
+def _floating(leaves: list[Any]) -> int:
+    """Which of the inputs is explained, or a `ValueError`."""
+    types = [keras.backend.standardize_dtype(leaf.dtype) for leaf in leaves]
+    found = [k for k, dtype in enumerate(types) if keras.backend.is_float_dtype(dtype)]
+    if len(found) != 1:
         raise ValueError(
-            "`x` must be one array: models of several inputs are not explained. "
-            f"Received: {type(x).__name__}"
+            "`x` must have one floating array, which is explained: integers have no gradient. For "
+            "tokens name the layer that makes numbers of them, `embedding=model.get_layer(...)`: "
+            f"what its output contributed is found. Received: x of the type(s) {', '.join(types)}"
         )
-    return as_tensors(np.asarray(x) if isinstance(x, list | tuple) else x)
+    return found[0]
 
 
 def _baseline(baseline: Any, x: Any) -> Any:
@@ -162,36 +175,50 @@ def _baseline(baseline: Any, x: Any) -> Any:
     return ops.broadcast_to(ops.convert_to_tensor(found, x.dtype), ops.shape(x))
 
 
-@contextmanager
-def _saying(layer: Any, output: Any) -> Iterator[None]:
-    """While active, a call of the layer gives this; its mask is that of what it was called with."""
-    calls = []
+def _said_by(layer: Any, run: Callable[[], Any]) -> Any:
+    """The output of the layer in a run of the model, or a `ValueError`."""
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(
+            "`embedding` must be a layer, as `model.get_layer(name)` gives it. "
+            f"Received: embedding={layer!r}"
+        )
+    said, own = [], layer.call
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        calls.append(args)
-        return output
+        said.append(own(*args, **kwargs))
+        return said[-1]
 
+    with _instead_of(layer, call):
+        run()
+    if len(said) != 1 or keras.tree.is_nested(said[0]):
+        raise ValueError(
+            "`embedding` must be a layer that the model calls once, with one output. "
+            f"Received: embedding={layer.name}, called {len(said)} times"
+        )
+    return ops.convert_to_tensor(said[0])
+
+
+@contextmanager
+def _instead_of(layer: Any, call: Callable[..., Any]) -> Iterator[None]:
+    """While active, this is computed instead of the layer's own `call`; masks are as before."""
     object.__setattr__(layer, "call", call)
     try:
         yield
     finally:
         object.__delattr__(layer, "call")
-    if len(calls) != 1:
-        raise ValueError(
-            "`embedding` must be a layer that the model calls once, with x. "
-            f"Received: embedding={layer.name}, called {len(calls)} times"
-        )
 
 
 def _chooser(target: Any) -> Callable[[Any], Any]:
     """A function from the output (batch, ...) to the number (batch,) that is explained."""
+    if isinstance(target, list) or (np.ndim(target) == 1 and not isinstance(target, tuple)):
+        return _each_its_own(np.asarray(target))
     if target is not None and not callable(target):
         index = target if isinstance(target, tuple) else (target,)
         for part in index:
             if isinstance(part, bool) or not isinstance(part, int | np.integer):
                 raise ValueError(
-                    "`target` must be None, an index, a tuple of indices or a function. "
-                    f"Received: target={target!r}"
+                    "`target` must be None, an index, a tuple of indices, an array (batch,) of "
+                    f"indices or a function. Received: target={target!r}"
                 )
 
     def chosen(output: Any) -> Any:
@@ -209,6 +236,24 @@ def _chooser(target: Any) -> Callable[[Any], Any]:
                 f"target={target!r}, which gives the shape {tuple(value.shape)}"
             )
         return value
+
+    return chosen
+
+
+def _each_its_own(target: np.ndarray) -> Callable[[Any], Any]:
+    """`_chooser` of an index for each row."""
+
+    def chosen(output: Any) -> Any:
+        shape = () if keras.tree.is_nested(output) else tuple(output.shape)
+        whole = np.issubdtype(target.dtype, np.integer)
+        rows = len(shape) == 2 and shape[0] in (None, len(target))
+        if not whole or not rows or target.min() < 0 or target.max() >= shape[1]:
+            raise ValueError(
+                "`target` must be an index for each row of an output (batch, K), from 0 to K - 1. "
+                f"Received: target of the type {target.dtype} and shape {target.shape}, with an "
+                f"output of the shape {shape}"
+            )
+        return ops.take_along_axis(output, target[:, None], axis=1)[:, 0]
 
     return chosen
 

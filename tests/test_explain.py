@@ -61,6 +61,30 @@ def test_masked_steps_moved_nothing():
     assert found.values[MASK].any()
 
 
+def test_several_inputs():
+    # As `klv tune` makes them of tokens with a mask of their own.
+    x = {
+        "sequence": keras.Input((None,), dtype="int32", name="sequence"),
+        "mask": keras.Input((None,), dtype="bool", name="mask"),
+    }
+    embedded = keras.layers.Embedding(9, FEATURES, name="words")(x["sequence"])
+    model = keras.Model(x, keras.layers.Dense(2)(klv.LSTM(UNITS)(embedded, mask=x["mask"])))
+    tokens = np.array([[1, 2, 3, 3], [3, 4, 5, 0]])
+    given = {"sequence": tokens, "mask": np.array([[1, 1, 0, 0], [1, 1, 1, 0]], bool)}
+    found = klv.attribution(model, given, np.array([1, 0]), embedding=model.get_layer("words"))
+    assert (np.abs(found.values).sum(-1) > 0).tolist() == given["mask"].tolist()
+    expected = np.asarray(model(given))[[0, 1], [1, 0]]
+    assert_close(found.output, expected, 1e-6)
+    with pytest.raises(ValueError, match=r"one floating array.*bool, int\d+"):
+        klv.attribution(model, given, 1)
+    # One floating input among others.
+    x = {"x": keras.Input((None, FEATURES), name="x"), "mask": x["mask"]}
+    layer = klv.GRU(UNITS)
+    model = keras.Model(x, layer(x["x"], mask=x["mask"]))
+    found = klv.attribution(model, {"x": sequences(), "mask": MASK}, 2)
+    assert_close(found.values, klv.attribution(layer, sequences(), 2, mask=MASK).values, 1e-6)
+
+
 def test_targets():
     layer, x = make("LSTM", return_sequences=True), sequences()
     one = klv.attribution(layer, x, (-1, 2))
@@ -80,6 +104,9 @@ def test_targets():
         ({"target": 9}, "target=9"),
         ({"target": (0, 1)}, r"target=\(0, 1\)"),
         ({"target": 1.5}, "target=1.5"),
+        ({"target": [0, 1]}, r"index for each row.*\(2,\)"),
+        ({"target": np.full(4, 7)}, "from 0 to K - 1"),
+        ({"target": np.ones(4)}, "type float64"),
         ({"target": lambda y: ops.sum(y)}, r"gives the shape \(\)"),
         ({"target": lambda y: 3.0}, r"gives the shape \(\)"),
         ({"target": lambda y: y[0]}, r"gives the shape \(5,\)"),
@@ -120,6 +147,8 @@ def test_tokens():
     carried = klv.attribution(lstm, words(tokens), 1)
     given = klv.attribution(lstm, np.asarray(words(tokens)), 1, mask=tokens > 0)
     assert_close(carried.values, given.values, 1e-6)
+    with pytest.raises(ValueError, match="No gradient of the output arrives"):
+        klv.attribution(model, tokens.astype("float32"), 1)
     with pytest.raises(ValueError, match="called 0 times"):
         klv.attribution(model, tokens, 1, embedding=keras.layers.Embedding(9, FEATURES))
     with pytest.raises(ValueError, match="embedding=5"):

@@ -88,6 +88,16 @@ class TestFiles:
         assert hint in load(tmp_path, y=np.where(MASK, SYMBOLS % 2 + 1, 0), mask=MASK).about
         assert "subtract" not in load(tmp_path, y=np.arange(ROWS) % 2).about
 
+    def test_what_may_be_meant_otherwise_is_said(self, tmp_path):
+        for y in (np.eye(3)[np.arange(ROWS) % 3], np.arange(ROWS) % 3 * 1.0):
+            assert "to classify, give integers" in load(tmp_path, y=y).about
+        assert "integers (" not in load(tmp_path, y=np.arange(ROWS) / 7).about
+        padded = np.where(np.arange(5) < np.arange(ROWS)[:, None] % 5 + 1, SYMBOLS + 1, 0)
+        y = np.arange(ROWS) % 2
+        assert "if it pads, give a `mask`" in load(tmp_path, x=padded, y=y).about
+        assert "if it pads" not in load(tmp_path, x=padded, y=y, mask=padded > 0).about
+        assert "if it pads" not in load(tmp_path, x=SYMBOLS, y=y).about
+
     @pytest.mark.parametrize(
         ("arrays", "head", "message"),
         [

@@ -136,7 +136,7 @@ for name, size in sorted(sizes.items(), key=lambda item: item[1]):
 #   grows with the square takes over.
 # - The second layer had 1,200 weights, not 4,464: its inputs are 12.
 # - At 12 units the variants had from 1,116 weights (Elman) to 7,860 (depth-gated, two levels).
-#   A GRU has as many weights as this LSTM with 15 units.
+#   With 15 units a GRU has about as many weights as this LSTM.
 #
 # No chance is involved: you must see the same. Next: `03_gates_as_filters.py`.
 

@@ -20,12 +20,22 @@ def current_graph() -> Any:
 
 
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-    """The value (batch,) of the function, and the gradient of the values' sum by x."""
+    """The value (batch,) of the function, and the gradient of the values' sum by x.
+
+    Raises:
+        ValueError: the value does not depend on x, as far as gradients can tell.
+    """
     x = tf.convert_to_tensor(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         value = function(x)
-    return value, tape.gradient(value, x, unconnected_gradients="zero")
+    slope = tape.gradient(value, x)
+    if slope is None:
+        raise ValueError(
+            "No gradient of the output arrives at the input: the model rounds it, as an Embedding "
+            "does with tokens, or does not use it. For tokens: `embedding=model.get_layer(...)`."
+        )
+    return value, tf.convert_to_tensor(slope)
 
 
 def weight_gradients(function: Callable[[], Any], variables: list[Any]) -> list[Any]:

@@ -138,6 +138,7 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
         points.plot([0, 1], [1, 0], color="0.7", linewidth=1, zorder=0)
         points.scatter(shut, opened, s=22, color=colour, alpha=0.6, clip_on=False)
         points.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name)
+        points.text(0.97, 0.95, "a dot is a unit", ha="right", va="top", fontsize=7, color="0.4")
         points.set_xlabel(f"share of steps below {low:g}")
         values = statistics.by_unit(found[name])
         histogram.hist(values.ravel(), bins=np.linspace(0, 1, 41), color=colour)
@@ -213,7 +214,8 @@ def time_constants(
         title = f"{name if sign > 0 else f'1 - {name}'}: "
         if real.size:
             median = float(np.sort(real)[(real.size - 1) // 2 :][: 2 - real.size % 2].mean())
-            axes.axvline(median, color=_style.COLOURS[1], linestyle="--")
+            axes.axvline(median, color=_style.COLOURS[1], linestyle="--", label="median")
+            axes.legend(fontsize=8)
             title += f"median {median:.3g}"
         for what, count in (("all", np.isinf(real).sum()), ("nothing", (real == 0).sum())):
             if count:
@@ -238,7 +240,9 @@ def keeping_gate(
     name = gate or (of_layer[0] if of_layer else "f")
     if not statistics.kept_shares({n: history[n] for n in known}, name):
         argument = "history" if gate is None else "gate"
-        hint = " Cells without a gate that keeps memory have none." if gate is None else ""
+        hint = "" if gate else " Cells without a gate that keeps memory have none."
+        if layer is None and gate is None:
+            hint = " Give `layer=model.get_layer(...)`, which knows its gate, or `gate` and `sign`."
         raise ValueError(
             f"`{argument}` must have or name the gate that keeps the memory; the gates here are "
             f"{known}.{hint} Received: gate={gate!r}, layer={layer!r}"

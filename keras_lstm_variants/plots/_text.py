@@ -196,7 +196,8 @@ def _numbers(name: str, values: Any, dimensions: tuple[int, ...]) -> np.ndarray:
         wanted = " or ".join(str(n) for n in dimensions)
         shape = type(values).__name__ if found is None else found.shape
         raise ValueError(
-            f"`{name}` must be numbers with {wanted} dimension(s), and some. Received: {shape}"
+            f"`{name}` must be numbers with {wanted} dimension(s), and not empty; of a batch "
+            f"choose one, as {name}[0]. Received: {shape}"
         )
     return found
 

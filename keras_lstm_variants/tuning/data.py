@@ -210,13 +210,24 @@ class _Reader:
             raise DataError("y has one class only")
         return head, y.astype("int32")
 
-    def _first_class(self) -> str:
-        if self.head not in ("classification", "labels"):
-            return ""
-        first = int((self.y if self.mask is None or self.y.ndim == 1 else self.y[self.mask]).min())
-        if not first:
-            return ""
-        return f" No label is 0: if yours begin with {first}, subtract it, or a class stays empty."
+    def _hint(self) -> str:
+        """What may be meant otherwise than it is read."""
+        hints = ""
+        if self.head in ("classification", "labels"):
+            seen = self.y if self.mask is None or self.y.ndim == 1 else self.y[self.mask]
+            if seen.min():
+                hints += f" No label is 0: if yours begin with {seen.min()}, subtract it, or a "
+                hints += "class stays empty."
+        if self.head == "regression" and (self.y == self.y.round()).all():
+            hints += " y holds whole numbers only: to classify, give integers (`y.astype(int)`, or "
+            hints += "`y.argmax(-1)` of one-hot rows)."
+        if self.mask is None and self.x.ndim == 2 and self.head != "next_step":
+            ends = (self.x[:, -1] == 0).mean()
+            # Padding is at the ends, and there more often than elsewhere.
+            if ends > 0.2 and ends > 2 * (self.x[:, 0] == 0).mean():
+                hints += " Many rows of x end in 0, a symbol like any other: if it pads, give a "
+                hints += "`mask` (N, T), False there."
+        return hints
 
     def _next_step(self) -> np.ndarray:
         if "y" in self.arrays:
@@ -270,7 +281,7 @@ class _Reader:
             name=Path(self.path).name,
             about=(
                 f"{self.head} of sequences {self.x.shape[1:]}: {len(train.x):,} to train on, "
-                f"{len(valid.x):,} valid, {len(test.x):,} test.{self._first_class()}"
+                f"{len(valid.x):,} valid, {len(test.x):,} test.{self._hint()}"
             ),
             head=self.head,
             outputs=None if self.head == "next_step" else outputs,

@@ -180,3 +180,5 @@ def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
     if best["failed"]:
         print(f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why.")
     print(f"Files: {BEST}, {TRIALS}, {PICTURE}, {MODEL}, {SAVED_MODEL}/")
+    if search.data.masked:
+        print('The model is called with {"sequence": x, "mask": mask}.')
