@@ -138,7 +138,8 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
         points.plot([0, 1], [1, 0], color="0.7", linewidth=1, zorder=0)
         points.scatter(shut, opened, s=22, color=colour, alpha=0.6, clip_on=False)
         points.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name)
-        points.text(0.97, 0.95, "a dot is a unit", ha="right", va="top", fontsize=7, color="0.4")
+        said = f"{len(shut)} units, a dot each"
+        points.text(0.97, 0.95, said, ha="right", va="top", fontsize=7, color="0.4")
         points.set_xlabel(f"share of steps below {low:g}")
         values = statistics.by_unit(found[name])
         histogram.hist(values.ravel(), bins=np.linspace(0, 1, 41), color=colour)
