@@ -204,7 +204,8 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         """A tensor (batch, ...) that is the same at every step, as a memory to look into.
 
         To be called before the first step; its `value` exists while `derived_as` gives it one.
-        Not for inputs and states: a loop hands these out step by step.
+        Not for inputs and states: a loop hands these out step by step. `trial` gives an example,
+        for `klv.plots.cell_diagram`.
         """
 
         def missing() -> Any:
