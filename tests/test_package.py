@@ -39,16 +39,13 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess:
 
 def test_importing_adds_nothing_heavy_to_keras():
     done = run(
-        "import sys, time, keras\n"
-        "before, start = set(sys.modules), time.process_time()\n"
+        "import sys, keras\n"
+        "before = {m.split('.')[0] for m in sys.modules}\n"
         "import keras_lstm_variants\n"
-        "seconds = time.process_time() - start\n"
-        "added = {m.split('.')[0] for m in set(sys.modules) - before}\n"
-        "print(sorted(added & {'matplotlib', 'keras_tuner', 'sklearn', 'tensorboard'}), seconds)"
+        "added = {m.split('.')[0] for m in sys.modules} - before - set(sys.stdlib_module_names)\n"
+        "print(sorted(added))"
     )
-    found, seconds = done.stdout.strip().rsplit(" ", 1)
-    assert found == "[]", done.stderr
-    assert float(seconds) < 0.3  # 0.02 s on an idle machine
+    assert done.stdout.strip() == "['keras_lstm_variants']", done.stderr
 
 
 def test_without_tensorflow_one_line_says_what_to_install():
