@@ -1,7 +1,6 @@
 """Which inputs moved an output of a model."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +9,7 @@ from keras import ops
 
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
-from keras_lstm_variants.introspect import as_array, as_tensors, check_arguments
+from keras_lstm_variants.introspect import as_array, as_tensors, check_arguments, replaced
 from keras_lstm_variants.states import unchanged
 
 
@@ -120,7 +119,7 @@ def attribution(
     def value(x: Any) -> Any:
         if embedding is None:
             return chosen(call({place: x}))
-        with _instead_of(embedding, lambda *args, **kwargs: x):
+        with replaced(embedding, "call", lambda *args, **kwargs: x):
             return chosen(call({}))
 
     compiled = engine.compiled(lambda x: engine.gradient(value, x))
@@ -188,7 +187,7 @@ def _said_by(layer: Any, run: Callable[[], Any]) -> Any:
         said.append(own(*args, **kwargs))
         return said[-1]
 
-    with _instead_of(layer, call):
+    with replaced(layer, "call", call):
         run()
     if len(said) != 1 or keras.tree.is_nested(said[0]):
         raise ValueError(
@@ -196,16 +195,6 @@ def _said_by(layer: Any, run: Callable[[], Any]) -> Any:
             f"Received: embedding={layer.name}, called {len(said)} times"
         )
     return ops.convert_to_tensor(said[0])
-
-
-@contextmanager
-def _instead_of(layer: Any, call: Callable[..., Any]) -> Iterator[None]:
-    """While active, this is computed instead of the layer's own `call`; masks are as before."""
-    object.__setattr__(layer, "call", call)
-    try:
-        yield
-    finally:
-        object.__delattr__(layer, "call")
 
 
 def _chooser(target: Any) -> Callable[[Any], Any]:

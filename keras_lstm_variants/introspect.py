@@ -3,8 +3,9 @@
 import functools
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -19,6 +20,9 @@ from keras_lstm_variants.stacks import flat_cells
 from keras_lstm_variants.states import unchanged, walk
 
 History = dict[str, dict[str, np.ndarray]]
+
+# Methods of layers are replaced by one thread at a time.
+_replacing = threading.RLock()
 
 
 def gate_history(
@@ -210,16 +214,33 @@ def _cells_of(cell: Any) -> list[tuple[str, Any, bool]]:
 
 
 @contextmanager
+def replaced(layer: Any, method: str, function: Callable[..., Any]) -> Iterator[None]:
+    """While active, in this thread, a method of the layer is this function."""
+    thread = threading.get_ident()
+
+    def either(*args: Any, **kwargs: Any) -> Any:
+        return (function if threading.get_ident() == thread else own)(*args, **kwargs)
+
+    with _replacing:
+        own, is_of_class = getattr(layer, method), method not in vars(layer)
+        object.__setattr__(layer, method, either)
+        try:
+            yield
+        finally:
+            object.__setattr__(layer, method, own)
+            if is_of_class:
+                object.__delattr__(layer, method)
+
+
+@contextmanager
 def _in_layers_of_keras(layers: Iterable[Any]) -> Iterator[None]:
     """While active, `keras.layers.RNN` with cells of ours runs them by our loop."""
-    ours = [layer for layer in layers if not isinstance(layer, RecurrentLayer)]
-    for layer in ours:
-        object.__setattr__(layer, "inner_loop", functools.partial(_inner_loop, layer))
-    try:
+    with ExitStack() as stack:
+        for layer in layers:
+            if not isinstance(layer, RecurrentLayer):
+                loop = functools.partial(_inner_loop, layer)
+                stack.enter_context(replaced(layer, "inner_loop", loop))
         yield
-    finally:
-        for layer in ours:
-            object.__delattr__(layer, "inner_loop")
 
 
 def _inner_loop(
@@ -244,13 +265,11 @@ def _inner_loop(
 def check_arguments(model: Any, call_arguments: dict[str, Any]) -> None:
     """A `ValueError` for what the model's call would ignore, or fail at."""
     _checks.flag("training", call_arguments.get("training", False))
-    # Their signatures take any name, and do nothing with it.
-    if isinstance(model, keras.Sequential) or type(model) is keras.Model:
-        known: list[str] | None = ["mask", "training"]
-    else:
-        parameters = inspect.signature(model.call).parameters.values()
-        any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        known = None if any_name else [p.name for p in parameters][1:]
+    parameters = inspect.signature(model.call).parameters.values()
+    known: list[str] | None = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]
+    # Functional and sequential models take any name, and do nothing with it.
+    if len(known) + 1 < len(parameters) and type(model).call.__module__.split(".")[0] != "keras":
+        known = None
     for name in call_arguments:
         if known is not None and name not in (*known, "training"):
             raise ValueError(

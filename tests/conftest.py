@@ -1,6 +1,7 @@
 import gc
 import os
 
+import numpy as np
 import pytest
 
 # Before TensorFlow starts: its notes on the machine are no part of a test.
@@ -45,3 +46,13 @@ def short_blocks(monkeypatch):
     monkeypatch.setattr(dispatch, "_WORK", 0)
     monkeypatch.setattr(dispatch, "_ROWS", 1)
     monkeypatch.setattr(dispatch, "cores", lambda: 2)
+
+
+@pytest.fixture(scope="session")
+def words_file(tmp_path_factory):
+    """Words drawn at random: every third letter follows from the two before it."""
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcdefgh"), 3)) for _ in range(12)]
+    path = tmp_path_factory.mktemp("text") / "words.txt"
+    path.write_text(" ".join(random.choice(words, 7000)), "utf-8")
+    return path

@@ -20,13 +20,8 @@ TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs
 
 
 @pytest.fixture(scope="module")
-def text_task(tmp_path_factory):
-    """Words drawn at random: every third letter follows from the two before it."""
-    random = np.random.default_rng(0)
-    words = ["".join(random.choice(list("abcdefgh"), 3)) for _ in range(12)]
-    path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text(" ".join(random.choice(words, 7000)), "utf-8")
-    return tasks.load("text", text_file=path)
+def text_task(words_file):
+    return tasks.load("text", text_file=words_file)
 
 
 class TestTraining:

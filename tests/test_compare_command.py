@@ -24,16 +24,6 @@ from keras_lstm_variants.registry import list_variants
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
 
 
-@pytest.fixture(scope="module")
-def text_file(tmp_path_factory):
-    """Words drawn at random: every third letter follows from the two before it."""
-    random = np.random.default_rng(0)
-    words = ["".join(random.choice(list("abcdefgh"), 3)) for _ in range(12)]
-    path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text(" ".join(random.choice(words, 7000)), "utf-8")
-    return path
-
-
 def klv(*arguments, **kwargs):
     # The installed command itself, as a user calls it.
     command = Path(sys.executable).parent / "klv"
@@ -92,9 +82,9 @@ class TestCommand:
         assert other.returncode == 2
         assert other.stderr.count("\n") == 1 and "layers 1 there, 2 here" in other.stderr
 
-    def test_own_text(self, tmp_path, text_file):
+    def test_own_text(self, tmp_path, words_file):
         done = klv(
-            "compare", "--text", text_file, "--units", 8, "--epochs", 1, "--no-jit",
+            "compare", "--text", words_file, "--units", 8, "--epochs", 1, "--no-jit",
             "--variants", "CoupledLSTM", "--forget-bias", "chrono", "--output", tmp_path / "out",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -1,5 +1,7 @@
 """What moved an output: against known answers, completeness, and states that stay."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -59,6 +61,31 @@ def test_masked_steps_moved_nothing():
     found = klv.attribution(layer, sequences(), 0, mask=MASK)
     assert not found.values[~MASK].any()
     assert found.values[MASK].any()
+
+
+def test_tokens_beside_another_thread():
+    tokens = keras.Input((None,), dtype="int32")
+    embedding = keras.layers.Embedding(9, FEATURES)
+    model = keras.Model(tokens, klv.LSTM(UNITS)(embedding(tokens)))
+    x, stop, errors = np.array([[1, 2, 3]]), threading.Event(), []
+    expected = np.asarray(model(x))
+
+    def serve():
+        while not (stop.is_set() or errors):
+            try:
+                np.testing.assert_allclose(model(x), expected, atol=1e-6)
+            except Exception as error:
+                errors.append(error)
+
+    served = threading.Thread(target=serve)
+    served.start()
+    try:
+        for _ in range(5):
+            klv.attribution(model, x, 1, embedding=embedding, steps=2)
+    finally:
+        stop.set()
+        served.join()
+    assert not errors
 
 
 def test_several_inputs():

@@ -300,8 +300,11 @@ def test_models_that_look_at_numbers():
         klv.gate_history(model, x)
 
 
-def test_beside_another_thread():
+@pytest.mark.parametrize("keras_own", [False, True], ids=["our layer", "layer of keras"])
+def test_beside_another_thread(keras_own):
     layer, x = make("LSTM", return_sequences=True), sequences()
+    if keras_own:
+        layer = keras.layers.RNN(klv.LSTMCell(UNITS), return_sequences=True)
     expected, stop, errors = np.asarray(layer(x)), threading.Event(), []
 
     def serve():
@@ -337,10 +340,27 @@ def test_beside_another_thread():
     ids=range(6),
 )
 def test_bad_arguments(arguments, options, message):
-    model = keras.Sequential([keras.Input((3, FEATURES)), klv.LSTM(2)])
-    arguments = arguments if len(arguments) > 1 else (model, *arguments)
-    with pytest.raises(ValueError, match=message):
-        klv.gate_history(*arguments, **options)
+    inputs = keras.Input((3, FEATURES))
+    sequential = keras.Sequential([inputs, klv.LSTM(2)])
+    for model in (sequential, keras.Model(inputs, klv.LSTM(2)(inputs))):
+        given = arguments if len(arguments) > 1 else (model, *arguments)
+        with pytest.raises(ValueError, match=message):
+            klv.gate_history(*given, **options)
+
+
+def test_a_call_that_takes_any_argument_gets_it():
+    class Scaling(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.lstm = klv.LSTM(UNITS, name="lstm")
+
+        def call(self, x, **options):
+            return self.lstm(options.get("scale", 1.0) * x)
+
+    model, x = Scaling(), sequences()
+    model(x)
+    found = klv.gate_history(model, x, scale=2.0)["lstm"]["h"][:, -1]
+    assert_close(found, model.lstm(2 * x), 1e-6)
 
 
 def test_many_models_bring_no_warnings(caplog):
