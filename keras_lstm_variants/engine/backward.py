@@ -14,7 +14,7 @@ from keras_lstm_variants.engine.forward import (
     zeros_of,
 )
 from keras_lstm_variants.engine.history import History, Layout, sizes, write
-from keras_lstm_variants.engine.loop import where
+from keras_lstm_variants.engine.loop import following, where
 from keras_lstm_variants.engine.step import Product, StepGradient
 
 
@@ -56,7 +56,7 @@ class FastLoop(ForwardLoop):
                 if d is None:
                     continue
                 state = self.plan.same_as_state[m]
-                if state is not None:
+                if u is None:
                     space = self.blocks.space_of(j)
                     kept_states = past.history["states"][state]
                     u = self.states[state].block(kept_states, past.states_from, space)
@@ -65,7 +65,8 @@ class FastLoop(ForwardLoop):
                 d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
             d_part, d_weights = self._projection_gradient(self.blocks.part(x, j), weights, d_z)
             sums = list(map(_add, sums, d_weights))
-            return d_held, d_states, sums, d_kernels, d_x.write(j, d_part)
+            d_x = d_x.write(j, self.blocks.filled(d_part))
+            return d_held, d_states, sums, d_kernels, d_x
 
         sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
         _, d_states, sums, d_kernels, d_inputs = repeat(
@@ -108,19 +109,19 @@ class FastLoop(ForwardLoop):
                 d_output = d_output + d_outputs[k]
             elif d_outputs is not None:
                 d_new[0] = d_new[0] + d_outputs[k]
-            d_before, d_passed = [tf.zeros_like(d) for d in d_held], None
+            d_before, d_passed = [following(tf.zeros_like(d), d, i) for d in d_held], None
             if mask is not None:
                 # A masked step hands its gradients on to the step before.
                 on = mask[k]
                 d_passed = [where(on, tf.zeros_like(d), d) for d in d_new]
                 if not self.settings.zero_output_for_mask:
-                    d_before = [where(on, d_before[0], d_output)]
+                    d_before = [where(on, tf.zeros_like(d_output), d_output)]
                 d_new = [where(on, d, tf.zeros_like(d)) for d in d_new]
                 d_output = where(on, d_output, tf.zeros_like(d_output))
             found = self._step_back(past, k, no_z, weights, turned, d_output, d_new)
             d_old = [
-                tf.zeros_like(d) if f is None else f
-                for f, d in zip(found.states, d_new, strict=True)
+                following(tf.zeros_like(d), d, i) if f is None else f
+                for f, d in zip(found.states, d_states, strict=True)
             ]
             if d_passed is not None:
                 d_old = [d + p for d, p in zip(d_old, d_passed, strict=True)]
@@ -248,7 +249,11 @@ class FastLoop(ForwardLoop):
         return {
             "inputs": empty(self.d_inputs, own),
             "values": empty(self.d_values, plan.values_used),
-            "operands": empty(self.operands, [same is None for same in plan.same_as_state]),
+            # Cut out of the kept states, where these are in one piece.
+            "operands": empty(
+                self.operands,
+                [same is None or not self.settings.xla for same in plan.same_as_state],
+            ),
         }
 
     def _collect(self, collected: dict[str, Any], k: Any, found: StepGradient) -> dict[str, Any]:

@@ -31,8 +31,9 @@ class Blocks:
         self.steps, self.xla = steps, xla
         self.length = _length(steps, batch or 32, columns)
         self.count = -(-steps // self.length)
-        if xla and not isinstance(steps, int):
-            # XLA wants a block to compile, were it one without steps.
+        if not isinstance(steps, int):
+            # One without steps where there is none: XLA wants a block to compile, and what is
+            # collected of the blocks cannot be joined without one.
             self.count = tf.maximum(self.count, 1)
         self.even = isinstance(steps, int) and steps % self.length == 0
 
@@ -81,20 +82,27 @@ class Blocks:
 
     def parts(self, like: Any) -> tf.TensorArray:
         """A place for each block's (steps, batch, ...), for joined ones like `like`."""
-        shape = [self.length if self.xla else None, like.shape[0], *like.shape[2:]]
-        if self.xla:
-            return tf.TensorArray(like.dtype, self.count, element_shape=shape)
-        # One more, which holds nothing: an array must not be empty when it is joined.
-        parts = tf.TensorArray(like.dtype, self.count + 1, infer_shape=False, element_shape=shape)
-        return parts.write(self.count, time_first(like[:, :0]))
+        steps = self.length if self.xla or self.even else None
+        shape = [steps, like.shape[0], *like.shape[2:]]
+        return tf.TensorArray(like.dtype, self.count, element_shape=shape)
+
+    def filled(self, part: Any) -> Any:
+        """A block's (steps, batch, ...) with as many steps as every other block's.
+
+        TensorFlow's vectorisation joins blocks of one length only.
+        """
+        if self.xla or self.even:
+            return part
+        longest = tf.minimum(self.length, self.steps)
+        more = longest - tf.shape(part)[0]
+        return tf.pad(part, [[0, more]] + [[0, 0]] * (part.shape.rank - 1))
 
     def join(self, parts: tf.TensorArray) -> Any:
         """(batch, time, ...) of all blocks, without what was filled up."""
-        if not self.xla:
-            return batch_first(parts.concat())
         values = parts.stack()
-        joined = tf.reshape(values, [self.space, *sizes(values)[2:]])
-        return batch_first(joined[: self.steps])
+        count, length, *others = sizes(values)
+        joined = tf.reshape(values, [count * length, *others])
+        return batch_first(joined if self.even else joined[: self.steps])
 
 
 def _length(steps: Any, batch: int, columns: int) -> int:

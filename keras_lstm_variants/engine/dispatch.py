@@ -5,6 +5,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -17,8 +18,13 @@ from keras_lstm_variants.engine import edges, loop, recording
 from keras_lstm_variants.engine.fast import FastLoop, Keep, Results, Settings, differentiable
 from keras_lstm_variants.engine.loop import Result
 from keras_lstm_variants.engine.rehearsal import Plan, rehearse
-from keras_lstm_variants.engine.step import Step
-from keras_lstm_variants.engine.xla import compiled_by_xla, cores
+from keras_lstm_variants.engine.step import Step, WeightsAs
+from keras_lstm_variants.engine.xla import (
+    compiled_by_xla,
+    cores,
+    differentiated_forwards,
+    vectorized,
+)
 
 # What is worth a loop of its own: so many rows, so many multiplications a step; and so many
 # loops at most, for they must be built. The batch that is expected where none is known.
@@ -76,7 +82,15 @@ def run(
     sums = [k for k, name in enumerate(names) if name in summed]
     edge = edges.edge(stop_gradient_every, clip_state_gradients, tuple(sums))
     sequences = tf.convert_to_tensor(sequences)
-    graph = not tf.executing_eagerly() and not _vectorized()
+    graph = not tf.executing_eagerly()
+    if graph and not unroll and _sees_forward_mode(cell, sequences, states):
+        if sequences.shape[1] is None:
+            raise ValueError(
+                "`tf.autodiff.ForwardAccumulator` goes through a recurrent layer in a graph only "
+                "where its number of time steps is known, as with `unroll=True`. Received: input "
+                f"shape {tuple(sequences.shape)}. Give it, or call the layer eagerly."
+            )
+        unroll = True
     if engine != "plain" and not unroll and graph and recorder is None:
         if _is_plain_stack(cell):
             limits = {
@@ -115,7 +129,7 @@ def run(
     run_loop = loop.run
     if recorder is not None:
         run_loop = functools.partial(recording.run, recorder=recorder)
-    with derived_as(derived):
+    with derived_as(derived), _weights_read_before(cell) if graph and not unroll else nullcontext():
         return run_loop(
             lambda x, s: cell(x, s, **cell_options),
             sequences=sequences,
@@ -182,12 +196,29 @@ def _run_stack(
     )
 
 
-def _vectorized() -> bool:
-    """Whether `tf.vectorized_map` is going to rewrite what is being built.
+def _weights_read_before(cell: Any) -> AbstractContextManager[Any]:
+    """While active, what is vectorised reads weights outside of its loop.
 
-    It does not know gradients of a function's own: those of the fast loop would be zero.
+    TensorFlow finds no gradient of a vectorised loop that reads variables itself.
     """
-    return "loop_body" in tf.get_current_name_scope().split("/")
+    if not vectorized():
+        return nullcontext()
+    variables = [v for v in cell.trainable_weights if tf.as_dtype(v.dtype).is_floating]
+    return WeightsAs(variables, [tf.convert_to_tensor(v.value) for v in variables], _no_update)
+
+
+def _no_update(update: Any) -> None:
+    raise ValueError(
+        "A cell that changes variables or adds losses in a step cannot be vectorised. Take "
+        "`tf.map_fn` instead of `tf.vectorized_map`, `experimental_use_pfor=False` for Jacobians, "
+        "or a layer with `unroll=True`."
+    )
+
+
+def _sees_forward_mode(cell: Any, sequences: Any, states: Any) -> bool:
+    weights = [w.value for w in cell.weights if tf.as_dtype(w.dtype).is_floating]
+    tensors = [sequences, *keras.tree.flatten(states), *weights]
+    return differentiated_forwards(list(map(tf.convert_to_tensor, tensors)))
 
 
 def _is_plain_stack(cell: Any) -> bool:

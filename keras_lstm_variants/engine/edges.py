@@ -42,6 +42,18 @@ def with_edge(edge: Edge, time: Any, states: list[Any]) -> list[Any]:
 
     @tf.custom_gradient
     def unchanged(*states: Any) -> Any:
-        return list(map(tf.identity, states)), lambda *gradients: edge(time, list(gradients))
+        return guarded(states), lambda *gradients: edge(time, list(gradients))
 
     return unchanged(*states)
+
+
+def guarded(values: Any) -> list[Any]:
+    """The same values, which have no other gradient than that of the function they are in.
+
+    TensorFlow's vectorisation loses a function's own gradient; what it would take instead, the
+    gradient of the function's operations, knows no edges. So it meets one without a gradient,
+    and names it in its error: x / (1 + |0|)^2.
+    """
+    with tf.name_scope("no_gradient_but_inside_vectorized_map"):
+        name = "for_stop_gradient_every_and_clip_state_gradients"
+        return [tf.raw_ops.SoftsignGrad(gradients=v, features=0 * v, name=name) for v in values]

@@ -43,6 +43,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lstm_variants.engine.backward import FastLoop
+from keras_lstm_variants.engine.edges import guarded
 from keras_lstm_variants.engine.forward import Keep, Results, Settings
 
 __all__ = ["FastLoop", "Keep", "Results", "Settings", "differentiable"]
@@ -78,16 +79,18 @@ def differentiable(
 
     @tf.custom_gradient
     def run(*arguments: Any) -> Any:
-        results, kept = loop.forward(*_apart(_constant(arguments), n))
+        # Without edges its operations have the right gradient, too: TensorFlow's vectorisation
+        # loses the loop's own where the tape is outside of it.
+        own = arguments if loop.settings.edge is None else guarded(arguments)
+        results, kept = loop.forward(*_apart(own, n))
         forms.append(results)
         return _flat(results), lambda *d_results: gradient(kept, *arguments, *d_results)
 
     def gradient(kept: Any, *arguments_and_gradients: Any) -> Any:
         @tf.custom_gradient
         def first(*arguments_and_gradients: Any) -> Any:
-            constants = _constant(arguments_and_gradients)
-            inputs, _, weights = _apart(constants[: 1 + m], n)
-            d_results = _unflat(constants[1 + m :], forms[-1])
+            inputs, _, weights = _apart(arguments_and_gradients[: 1 + m], n)
+            d_results = _unflat(arguments_and_gradients[1 + m :], forms[-1])
             d_inputs, d_states, d_weights = loop.backward(inputs, weights, kept, d_results)
             sources, others = list(arguments_and_gradients), _here(masks)
             second = functools.partial(_second, plainly, 1 + m, sources, others)
@@ -126,11 +129,6 @@ def _second(
 def _apart(arguments: Any, n: int) -> tuple[Any, list[Any], list[Any]]:
     """Inputs, n states and the weights."""
     return arguments[0], list(arguments[1 : 1 + n]), list(arguments[1 + n :])
-
-
-def _constant(values: Any) -> list[Any]:
-    """For the loop itself, which has a gradient of its own: no other tape is to follow it."""
-    return list(map(tf.stop_gradient, values))
 
 
 def _flat(results: Results) -> list[Any]:

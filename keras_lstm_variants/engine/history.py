@@ -44,11 +44,8 @@ class Layout:
         return [h.write(time, v) for h, v in zip(history, self.cut(value), strict=True)]
 
     def close(self, history: History) -> History:
-        """What has been written, in a form that may leave a compiled function.
-
-        It is for the loop's own gradient: no tape is to follow it back into the loop.
-        """
-        return [tf.stop_gradient(h.stack()) for h in history] if self.dense else history
+        """What has been written, in a form that may leave a compiled function."""
+        return [h.stack() for h in history] if self.dense else history
 
     def filled(self, values: Any) -> History:
         """A closed history of the values (time, batch, ...)."""
@@ -66,7 +63,21 @@ class Layout:
         """Some steps of a closed history: (length, batch, ...)."""
         if self.dense:
             return self.joined([steps_of(h, start, length) for h in history])
-        return self.joined([h.gather(tf.range(start, start + length)) for h in history])
+        return self.joined([self._gathered(h, start, length) for h in history])
+
+    def _gathered(self, array: tf.TensorArray, start: Any, length: Any) -> Any:
+        """Some elements of an array, read one by one.
+
+        TensorFlow's vectorisation swaps the axes of what `TensorArray.gather` returns.
+        """
+        part = tf.TensorArray(self.dtype, length, element_shape=self.piece_shape)
+        *_, part = tf.while_loop(
+            lambda k, _: k < length,
+            lambda k, part: (k + 1, part.write(k, array.read(start + k))),
+            (tf.constant(0), part),
+            parallel_iterations=1,
+        )
+        return part.stack()
 
     def whole(self, history: History) -> Any:
         """All steps of a closed history."""

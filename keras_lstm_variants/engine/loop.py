@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants.engine.edges import Edge, with_edge
+from keras_lstm_variants.engine.xla import vectorized
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -70,9 +71,10 @@ def run(
     inputs = time_first(sequences)
     steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
     masks = None if mask is None else time_first(tf.cast(mask, tf.bool))
-    # Read by index, a plain tensor's gradient would be a whole sequence of zeros per step.
-    inputs = _readable(inputs, steps, unroll)
-    masks = None if masks is None else _readable(masks, steps, unroll)
+    graph = not unroll and not tf.executing_eagerly()
+    dense = graph and vectorized()
+    inputs = _readable(inputs, steps, unroll, dense)
+    masks = None if masks is None else _readable(masks, steps, unroll, dense)
     flat_states = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
     zero_output = tf.zeros((tf.shape(sequences)[0], *output_shape), output_dtype)
     zero_output.set_shape((sequences.shape[0], *output_shape))
@@ -91,6 +93,9 @@ def run(
             held = zero_output if zero_output_for_mask else output
             new_output = where(keep, new_output, held)
             new_flat = [where(keep, n, s) for n, s in zip(new_flat, flat, strict=True)]
+        if graph:
+            new_output = following(new_output, output, time)
+            new_flat = [following(n, s, time) for n, s in zip(new_flat, flat, strict=True)]
         return new_output, new_flat
 
     if isinstance(steps, int) and steps == 0:
@@ -99,7 +104,7 @@ def run(
         outputs = sequences.pop(0) if keep_outputs else None
         output, flat, state_sequences = zero_output, flat_states, sequences
     else:
-        looped = _unrolled if unroll else _while_loop
+        looped = _unrolled if unroll else _dense_loop if dense else _while_loop
         output, flat, outputs, state_sequences = looped(
             one_step, steps, zero_output, flat_states, keep_outputs, keep_states
         )
@@ -150,14 +155,42 @@ def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
     return output, flat, outputs, sequences
 
 
+def _dense_loop(one_step, steps, output, flat, keep_outputs, keep_states):
+    """Slower, but TensorFlow can vectorise its gradient: no array leaves the loop."""
+    kept = _kept(output, flat, keep_outputs, keep_states)
+    places = tf.range(steps)
+    sequences = [tf.repeat(tf.zeros_like(v)[tf.newaxis], steps, axis=0) for v in kept]
+
+    def body(time, output, flat, sequences):
+        output, flat = one_step(time, output, flat)
+        values = _kept(output, flat, keep_outputs, keep_states)
+        sequences = [
+            where(places == time, tf.repeat(v[tf.newaxis], steps, axis=0), s)
+            for s, v in zip(sequences, values, strict=True)
+        ]
+        return time + 1, output, flat, sequences
+
+    _, output, flat, sequences = tf.while_loop(
+        lambda time, *_: time < steps,
+        body,
+        (tf.constant(0), output, list(flat), sequences),
+        maximum_iterations=steps,
+    )
+    outputs = sequences.pop(0) if keep_outputs else None
+    return output, flat, outputs, sequences
+
+
 def _kept(output: Any, flat: list[Any], keep_outputs: bool, keep_states: bool) -> list[Any]:
     return ([output] if keep_outputs else []) + (list(flat) if keep_states else [])
 
 
-def _readable(values: Any, steps: Any, unroll: bool) -> Callable[[Any], Any]:
+def _readable(values: Any, steps: Any, unroll: bool, dense: bool) -> Callable[[Any], Any]:
     """A function of time that reads `values` (time, ...)."""
     if unroll:
         return tf.unstack(values, num=steps).__getitem__
+    if dense:
+        return values.__getitem__
+    # Read by index, a plain tensor's gradient would be a whole sequence of zeros per step.
     array = tf.TensorArray(values.dtype, steps, element_shape=values.shape[1:])
     return array.unstack(values).read
 
@@ -166,6 +199,16 @@ def where(keep: Any, new: Any, old: Any) -> Any:
     """`keep` is (batch,); the values may have more dimensions."""
     shape = tf.concat([tf.shape(keep), tf.ones(new.shape.rank - 1, tf.int32)], 0)
     return tf.where(tf.reshape(keep, shape), new, old)
+
+
+def following(new: Any, old: Any, time: Any) -> Any:
+    """`new`, for graphs a function of `old` as well.
+
+    TensorFlow's vectorisation needs it of what a loop hands on: where the gradient of `new` is
+    vectorised, that of `old` has to be. (The condition must not be a constant, which TensorFlow
+    2.21 would evaluate to a result without entries.)
+    """
+    return new if isinstance(time, int) else tf.where(time < 0, old, new)
 
 
 def time_first(x: Any) -> Any:

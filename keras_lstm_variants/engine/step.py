@@ -67,7 +67,7 @@ class Step:
         """While active, the cell computes with these weights, masks and products."""
         with ExitStack() as stack:
             own, derived = weights[: len(self.variables)], weights[len(self.variables) :]
-            stack.enter_context(_Weights(self.variables, own, self.side_effects))
+            stack.enter_context(WeightsAs(self.variables, own, self.side_effects.append))
             ids = map(id, self.derived)
             stack.enter_context(derived_as(dict(zip(ids, derived, strict=True))))
             stack.enter_context(_keras.dropout_masks_as(self.cell, self.masks))
@@ -196,22 +196,27 @@ def times(values: Any, kernel: Any) -> Any:
     return tf.reshape(product, [*sizes(values)[:-1], kernel.shape[1]])
 
 
-class _Weights(keras.StatelessScope):
-    """While active, the variables read as the given tensors, whatever their types."""
+class WeightsAs(keras.StatelessScope):
+    """While active, the variables read as the given tensors, whatever their types.
 
-    def __init__(self, variables: list[Any], tensors: list[Any], side_effects: list[Any]) -> None:
+    `report` is given the updates and losses that a step tries to leave behind.
+    """
+
+    def __init__(
+        self, variables: list[Any], tensors: list[Any], report: Callable[[Any], None]
+    ) -> None:
         super().__init__(collect_losses=True)
         self.tensors = {id(v): t for v, t in zip(variables, tensors, strict=True)}
-        self.side_effects = side_effects
+        self.report = report
 
     def get_current_value(self, variable: Any) -> Any:
         return self.tensors.get(id(variable))
 
     def add_update(self, update: Any) -> None:
-        self.side_effects.append(update)
+        self.report(update)
 
     def add_loss(self, loss: Any) -> None:
-        self.side_effects.append(loss)
+        self.report(loss)
 
 
 def _left_alone(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:

@@ -1,16 +1,36 @@
 """Where a loop will run."""
 
 import os
+from typing import Any
 
 import tensorflow as tf
 
 # Private, and without a public equal. Guarded by a test.
+from tensorflow.python.eager.forwardprop_util import pack_tangents
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 
 def compiled_by_xla() -> bool:
     """Whether the graph that is being built is that of a function with `jit_compile=True`."""
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def vectorized() -> bool:
+    """Whether `tf.vectorized_map` or a Jacobian is going to rewrite what is being built.
+
+    Not seen is a graph that was built before. Both build under a name scope of that name.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if "loop_body" in graph.get_name_scope().split("/"):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def differentiated_forwards(tensors: list[Any]) -> bool:
+    """Whether a `tf.autodiff.ForwardAccumulator` follows one of the tensors."""
+    return bool(pack_tangents(tensors).tangents)
 
 
 def replica_count() -> int:

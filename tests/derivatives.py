@@ -1,0 +1,405 @@
+"""What people build on gradients, for any layer, in a graph: the table of derivatives.
+
+`python tests/derivatives.py` checks every cell in every setting against loops in float64 and
+prints what is wrong, raises, and how many are right. `test_derivatives.py` holds a part of it.
+"""
+
+import argparse
+import contextlib
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from cases import LAYERS, MASK, ROWS, make, sequences, states_of
+
+BATCH, TIME = 3, 6
+Call = Callable[..., Any]  # (x, states) -> the output
+
+
+def loss(y: Any) -> Any:
+    return tf.reduce_sum(tf.sin(y))
+
+
+# Each kind takes the call, x, states and weights, and returns a list of tensors.
+
+
+def jacobian_by_weights(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        y = call(x, states)
+    return tape.jacobian(y, weights)
+
+
+def jacobian_by_input(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    with tf.GradientTape() as tape:
+        tape.watch([x, *states])
+        y = call(x, states)
+    return tape.jacobian(y, [x, *states])
+
+
+def batch_jacobian(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = call(x, states)
+    return [tape.batch_jacobian(y, x)]
+
+
+def per_example(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    """Of each row, the gradient by each weight and by its input."""
+
+    def row(values: Any) -> Any:
+        own, *own_states = (v[tf.newaxis] for v in values)
+        with tf.GradientTape() as tape:
+            tape.watch([own, *weights])
+            value = loss(call(own, own_states))
+        return tape.gradient(value, [own, *weights])
+
+    own, *others = tf.vectorized_map(row, [x, *states])
+    return [own[:, 0], *others]
+
+
+def mapped(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    """The same, row after row."""
+
+    def row(values: Any) -> Any:
+        own, *own_states = (v[tf.newaxis] for v in values)
+        with tf.GradientTape() as tape:
+            tape.watch([own, *weights])
+            value = loss(call(own, own_states))
+        return tape.gradient(value, [own, *weights])
+
+    own, *others = tf.map_fn(
+        row, [x, *states], fn_output_signature=[tf.float32] * (1 + len(weights))
+    )
+    return [own[:, 0], *others]
+
+
+def _outside(over_rows: Callable, call: Call, x: Any, states: Any, weights: Any) -> list[Any]:
+    with tf.GradientTape() as tape:
+        tape.watch([x, *states, *weights])
+        y = over_rows(
+            lambda values: call(values[0][tf.newaxis], [v[tf.newaxis] for v in values[1:]])[0],
+            [x, *states],
+        )
+        value = loss(y)
+    return tape.gradient(value, [x, *states, *weights])
+
+
+def vectorized_inside(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    """The gradient of what a vectorised call gives."""
+    return _outside(tf.vectorized_map, call, x, states, weights)
+
+
+def mapped_inside(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    def map_rows(function: Callable, values: list[Any]) -> Any:
+        return tf.map_fn(function, values, fn_output_signature=tf.float32)
+
+    return _outside(map_rows, call, x, states, weights)
+
+
+def hessian(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    """Second derivatives by the input and by the weights of least and of most entries."""
+    sources = [x, *sorted(weights, key=lambda w: w.shape.num_elements())[:: len(weights) - 1]]
+    with tf.GradientTape() as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(sources)
+            value = loss(call(x, states))
+        slopes = inner.gradient(value, sources)
+        slope = tf.concat([tf.reshape(s, [-1]) for s in slopes], 0)
+    return outer.jacobian(slope, sources)
+
+
+def _directions(tensors: list[Any]) -> list[Any]:
+    return [tf.cos(tf.range(tf.size(t), dtype=t.dtype) + 1.0) for t in tensors]
+
+
+def forward_mode(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    sources = [x, *weights]
+    along = [tf.reshape(d, tf.shape(s)) for d, s in zip(_directions(sources), sources, strict=True)]
+    with tf.autodiff.ForwardAccumulator(sources, along) as accumulator:
+        y = call(x, states)
+    return [accumulator.jvp(y)]
+
+
+def forward_over_backward(call: Call, x: Any, states: Any, weights: Any) -> list[Any]:
+    """The Hessian times a vector."""
+    sources = [x, *weights]
+    along = [tf.reshape(d, tf.shape(s)) for d, s in zip(_directions(sources), sources, strict=True)]
+    with tf.autodiff.ForwardAccumulator(sources, along) as accumulator:
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            value = loss(call(x, states))
+        slopes = tape.gradient(value, sources)
+    return [accumulator.jvp(s) for s in slopes]
+
+
+KINDS = {
+    f.__name__: f
+    for f in (
+        jacobian_by_weights,
+        jacobian_by_input,
+        batch_jacobian,
+        per_example,
+        mapped,
+        vectorized_inside,
+        mapped_inside,
+        hessian,
+        forward_mode,
+        forward_over_backward,
+    )
+}
+
+# Name -> arguments of the layer, whether the function is compiled, how it is called.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "graph": {},
+    "graph training": {"training": True},
+    "recompute": {"layer": {"recompute": True}, "training": True},
+    "masked, all": {"layer": {"return_sequences": True}, "masked": True},
+    "masked, training": {"masked": True, "training": True},
+    "unknown sizes": {"unknown": True},
+    "unknown, training, all": {
+        "unknown": True,
+        "training": True,
+        "layer": {"return_sequences": True},
+    },
+    "short blocks": {"short": True, "masked": True},
+    "short blocks, training": {"short": True, "training": True},
+    "short blocks, unknown": {"short": True, "unknown": True, "training": True},
+    "traced before": {"traced": True},
+    "traced before, training": {"traced": True, "training": True, "masked": True},
+    "eager, traced": {"traced": True, "eager": True, "training": True},
+    "engine xla": {"layer": {"engine": "xla"}},
+    "engine xla, training": {"layer": {"engine": "xla"}, "training": True, "masked": True},
+    "plain": {"layer": {"engine": "plain"}},
+    "plain, all, masked": {"layer": {"engine": "plain", "return_sequences": True}, "masked": True},
+    "plain, unknown": {"layer": {"engine": "plain"}, "unknown": True},
+    "compiled": {"jit": True},
+    "compiled, training": {"jit": True, "training": True, "masked": True},
+    "eager": {"eager": True},
+}
+
+
+@contextlib.contextmanager
+def short_blocks(active: bool) -> Iterator[None]:
+    """Blocks of four and two steps."""
+    from keras_lstm_variants.engine import blocks
+
+    with mock.patch.object(blocks, "_length", lambda *_: 4) if active else contextlib.nullcontext():
+        yield
+
+
+# An error that names one of these tells how to get the right value.
+REMEDIES = ("engine=", "unroll=True", "inside_vectorized_map", "experimental_use_pfor")
+
+
+class Subject:
+    """A layer with an input, states to start from and a mask."""
+
+    def __init__(self, name: str, options: dict[str, Any], dtype: str = "float32", **kwargs: Any):
+        self.layer = make(name, options, dtype=dtype, **kwargs)
+        self.x = sequences(dtype)[:BATCH]
+        self.states = [s[:BATCH] for s in states_of(self.layer, dtype=dtype)]
+        # Counted steps are no numbers to differentiate by, and stay as they are.
+        names = self.layer.cell.state_names
+        self.fixed = [n in self.layer.cell.counters for n in names]
+
+    def call(self, masked: bool, training: bool, counters: list[Any]) -> Call:
+        def call(x: Any, states: list[Any]) -> Any:
+            given, counted = iter(states), iter(counters)
+            rows = tf.shape(x)[0]
+            every = [
+                tf.repeat(next(counted), rows, axis=0) if f else next(given) for f in self.fixed
+            ]
+            mask = tf.repeat(tf.constant(MASK[1:2]), rows, axis=0) if masked else None
+            return self.layer(x, initial_state=every, mask=mask, training=training)
+
+        return call
+
+    def tensors(self) -> tuple[Any, list[Any], list[Any]]:
+        apart = list(zip(self.states, self.fixed, strict=True))
+        free = [tf.constant(s) for s, f in apart if not f]
+        # One phase for all rows: those of a batch are tried elsewhere.
+        return tf.constant(self.x), free, [tf.constant(s[:1]) for s, f in apart if f]
+
+
+def expected(name: str, options: dict[str, Any], masked: bool, **kwargs: Any) -> dict[str, Any]:
+    """Every kind in float64, from gradients of single entries of eager loops."""
+    subject = Subject(name, options, "float64", **kwargs)
+    x, states, counters = subject.tensors()
+    call = subject.call(masked, False, counters)
+    weights = [w.value for w in subject.layer.trainable_variables]
+    weights = list(map(tf.convert_to_tensor, weights))
+    layer = subject.layer
+    sources = [x, *states, *weights]
+
+    def stateless(x: Any, states: list[Any], weights: list[Any]) -> Any:
+        pairs = list(zip(layer.trainable_variables, weights, strict=True))
+        with keras.StatelessScope(state_mapping=pairs):
+            return call(x, states)
+
+    def value(*sources: Any) -> Any:
+        n = 1 + len(states)
+        return stateless(sources[0], list(sources[1:n]), list(sources[n:]))
+
+    n, m = 1 + len(states), len(weights)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(sources)
+        y = value(*sources)
+        entries = tf.unstack(tf.reshape(y, [-1]))
+    rows = [tape.gradient(e, sources, unconnected_gradients="zero") for e in entries]
+    found = [
+        tf.reshape(tf.stack(column), [*y.shape, *s.shape])
+        for column, s in zip(zip(*rows, strict=True), sources, strict=True)
+    ]
+    by_x = found[0]
+    # Rows do not see each other: a row's gradient is that of its own outputs.
+    weight_of_entry = tf.cos(y)
+    axes = list(range(1, y.shape.rank))
+
+    def summed(jacobian: Any, over: list[int]) -> Any:
+        d = tf.reshape(weight_of_entry, [*y.shape, *[1] * (jacobian.shape.rank - y.shape.rank)])
+        return tf.reduce_sum(d * jacobian, over)
+
+    diagonal = tf.stack([by_x[k, ..., k, :, :] for k in range(BATCH)])
+    whole = [0, *axes]
+    each = [summed(j, whole) for j in found]
+    return_value: dict[str, Any] = {
+        "jacobian_by_weights": found[n:],
+        "jacobian_by_input": found[:n],
+        "batch_jacobian": [diagonal],
+        "per_example": [each[0], *[summed(j, axes) for j in found[n:]]],
+        "vectorized_inside": each,
+    }
+    return_value["mapped"] = return_value["per_example"]
+    return_value["mapped_inside"] = return_value["vectorized_inside"]
+    both = [x, *weights]
+    along = [tf.reshape(d, s.shape) for d, s in zip(_directions(both), both, strict=True)]
+    pushed = [
+        tf.reduce_sum(j * d, list(range(y.shape.rank, j.shape.rank)))
+        for j, d in zip([by_x, *found[n:]], along, strict=True)
+    ]
+    return_value["forward_mode"] = [tf.add_n(pushed)]
+    chosen = [0, *[n + weights.index(w) for w in []]]
+    del chosen
+    few = sorted(range(m), key=lambda k: weights[k].shape.num_elements())[:: m - 1]
+    picked = [sources[0], *[weights[k] for k in few]]
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(sources)
+            total = loss(value(*sources))
+        slopes = inner.gradient(total, sources, unconnected_gradients="zero")
+        slope = tf.concat(
+            [tf.reshape(slopes[0], [-1]), *[tf.reshape(slopes[n + k], [-1]) for k in few]], 0
+        )
+        entries = tf.unstack(slope)
+        directed = tf.add_n(
+            [
+                tf.reduce_sum(s * d)
+                for s, d in zip([slopes[0], *slopes[n:]], along, strict=True)
+            ]
+        )
+    rows = [outer.gradient(e, picked, unconnected_gradients="zero") for e in entries]
+    return_value["hessian"] = [
+        tf.reshape(tf.stack(c), [-1, *s.shape])
+        for c, s in zip(zip(*rows, strict=True), picked, strict=True)
+    ]
+    return_value["forward_over_backward"] = outer.gradient(
+        directed, both, unconnected_gradients="zero"
+    )
+    return {k: [v.numpy() for v in values] for k, values in return_value.items()}
+
+
+def found(
+    kind: str,
+    subject: Subject,
+    *,
+    masked: bool = False,
+    training: bool = False,
+    unknown: bool = False,
+    traced: bool = False,
+    eager: bool = False,
+    jit: bool = False,
+    short: bool = False,
+) -> list[np.ndarray]:
+    x, states, counters = subject.tensors()
+    call = subject.call(masked, training, counters)
+    with short_blocks(short):
+        if traced:
+            call = tf.function(call, autograph=False)
+            call(x, states)
+
+        def run(x: Any, states: list[Any]) -> Any:
+            weights = [w.value for w in subject.layer.trainable_variables]
+            return KINDS[kind](call, x, states, weights)
+
+        def spec(t: Any) -> Any:
+            free = [None] * (2 if t.shape.rank == 3 else 1)
+            return tf.TensorSpec([*free, *t.shape[len(free) :]], t.dtype)
+
+        signature = [spec(x), list(map(spec, states))] if unknown else None
+        if not eager:
+            run = tf.function(run, autograph=False, jit_compile=jit, input_signature=signature)
+        results = run(x, states)
+    return [np.asarray(tf.convert_to_tensor(r)) for r in results]
+
+
+def error_of(actual: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    """The largest difference, as a part of the largest entry."""
+    assert len(actual) == len(wanted)
+    worst = 0.0
+    for a, e in zip(actual, wanted, strict=True):
+        assert a.shape == e.shape, (a.shape, e.shape)
+        assert np.all(np.isfinite(a))
+        worst = max(worst, np.max(np.abs(a - e)) / max(np.max(np.abs(e)), 1e-2))
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", default=",".join(LAYERS))
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--settings", default=";".join(SETTINGS))
+    parser.add_argument("--traceback", action="store_true")
+    given = parser.parse_args()
+    # TensorFlow logs whole graphs where vectorisation fails.
+    logging.getLogger("tensorflow").setLevel(logging.CRITICAL)
+    counts = {"right": 0, "refused": 0, "WRONG": 0}
+    for name in given.cells.split(","):
+        options = ROWS[name][-1]
+        known: dict[Any, Any] = {}
+        for setting in given.settings.split(";"):
+            how = dict(SETTINGS[setting])
+            kwargs = how.pop("layer", {})
+            masked, every = how.get("masked", False), kwargs.get("return_sequences", False)
+            if (masked, every) not in known:
+                known[masked, every] = expected(name, options, masked, return_sequences=every)
+            subject = Subject(name, options, **kwargs)
+            for kind in given.kinds.split(","):
+                try:
+                    error = error_of(found(kind, subject, **how), known[masked, every][kind])
+                    verdict = "right" if error < 1e-4 else "WRONG"
+                    told = f"{error:.1e}"
+                except Exception as problem:
+                    if given.traceback:
+                        traceback.print_exc()
+                    cause = problem.__cause__ or problem.__context__ or problem
+                    told = f"{type(problem).__name__}: {str(problem).strip()[:200]!r}"
+                    told += f" ({str(cause).strip()[-150:]!r})"
+                    verdict = "refused" if any(w in str(problem) for w in REMEDIES) else "WRONG"
+                counts[verdict] += 1
+                if verdict != "right":
+                    print(f"{verdict}: {name}; {setting}; {kind}: {told}", flush=True)
+        print(name, counts, flush=True)
+    sys.exit(counts["WRONG"] > 0)
+
+
+if __name__ == "__main__":
+    main()
