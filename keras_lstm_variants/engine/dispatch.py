@@ -23,6 +23,7 @@ from keras_lstm_variants.engine.xla import (
     compiled_by_xla,
     cores,
     differentiated_forwards,
+    under_a_tape,
     vectorized,
 )
 
@@ -103,7 +104,9 @@ def run(
                 cell, sequences, states, output_dtype, training, go_backwards, options, limits
             )
         if _may_be_fast(cell, sequences, output_dtype):
-            keep = bool(training) and not recompute
+            # Without a tape nothing is worth its memory, as in an exported function, which could
+            # not be saved with what is kept. A gradient that comes later computes it again.
+            keep = bool(training) and not recompute and under_a_tape()
             result = _run_fast(
                 cell,
                 sequences,

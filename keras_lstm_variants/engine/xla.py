@@ -7,6 +7,7 @@ import tensorflow as tf
 
 # Private, and without a public equal. Guarded by a test.
 from tensorflow.python.eager.forwardprop_util import pack_tangents
+from tensorflow.python.eager.record import could_possibly_record
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 
@@ -26,6 +27,11 @@ def vectorized() -> bool:
             return True
         graph = getattr(graph, "outer_graph", None)
     return False
+
+
+def under_a_tape() -> bool:
+    """Whether a `tf.GradientTape` is open where the graph is being built."""
+    return bool(could_possibly_record())
 
 
 def differentiated_forwards(tensors: list[Any]) -> bool:
