@@ -13,6 +13,7 @@ from keras_lstm_variants.engine.forward import (
     same_shapes,
     zeros_of,
 )
+from keras_lstm_variants.engine.graphs import followed
 from keras_lstm_variants.engine.history import History, Layout, sizes, write
 from keras_lstm_variants.engine.loop import following, where
 from keras_lstm_variants.engine.step import Product, StepGradient
@@ -282,16 +283,15 @@ class FastLoop(ForwardLoop):
     def _projection_gradient(
         self, x: Any, weights: list[Any], d_z: list[Any]
     ) -> tuple[Any, list[Any]]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([x, *weights])
-            z = keras.tree.flatten(self.step.project(x, weights))
+        z, _, slopes = followed(
+            lambda sources: keras.tree.flatten(self.step.project(sources[0], sources[1:])),
+            [x, *weights],
+        )
         used = [(leaf, _rows(d)) for leaf, d in zip(z, d_z, strict=True) if d is not None]
         if not used:
             return tf.zeros_like(x), [None] * len(weights)
         targets, gradients = zip(*used, strict=True)
-        d_x, *d_weights = tape.gradient(
-            list(targets), [x, *weights], output_gradients=list(gradients)
-        )
+        d_x, *d_weights = slopes(list(targets), list(gradients))
         return (tf.zeros_like(x) if d_x is None else d_x), d_weights
 
 

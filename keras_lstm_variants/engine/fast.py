@@ -114,16 +114,17 @@ def _second(
     plainly: Callable, n: int, sources: list[Any], masks: list[Any], *d_d: Any
 ) -> list[Any]:
     """The gradient of the gradient, from the plain loop; n sources are its arguments."""
+    # Not by tapes, which do not record while TensorFlow differentiates forwards.
+    sources = _here(sources)
     arguments, d_results = sources[:n], sources[n:]
-    with tf.GradientTape(watch_accessed_variables=False) as outer:
-        outer.watch(sources)
-        with tf.GradientTape(watch_accessed_variables=False) as inner:
-            inner.watch(arguments)
-            results = plainly(arguments, masks)
-        d = inner.gradient(
-            results, arguments, output_gradients=d_results, unconnected_gradients="zero"
-        )
-    return outer.gradient(d, sources, output_gradients=list(d_d), unconnected_gradients="zero")
+    results = plainly(arguments, masks)
+    d = tf.gradients(results, arguments, grad_ys=d_results, unconnected_gradients="zero")
+    return tf.gradients(
+        list(map(tf.convert_to_tensor, d)),
+        sources,
+        grad_ys=list(d_d),
+        unconnected_gradients="zero",
+    )
 
 
 def _apart(arguments: Any, n: int) -> tuple[Any, list[Any], list[Any]]:

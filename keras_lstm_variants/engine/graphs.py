@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_lstm_variants.engine.xla import tapes_are_stopped
+
 
 def compiled(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
     """The function as a graph, compiled by XLA if wanted."""
@@ -17,6 +19,25 @@ def compiled(function: Callable[..., Any], jit_compile: bool = False) -> Callabl
 def current_graph() -> Any:
     """The graph that is being built, or the one of eager mode."""
     return tf.compat.v1.get_default_graph()
+
+
+def followed(
+    function: Callable[[list[Any]], Any], sources: list[Any]
+) -> tuple[Any, list[Any], Callable[[Any, Any], list[Any]]]:
+    """What the function makes of tensors in a graph, and how to differentiate it by them.
+
+    Returns:
+        The value; the sources as the function had them; and a function of targets and their
+        gradients, whose value is the gradient by each source, None where there is none.
+    """
+    if tapes_are_stopped():
+        sources = list(map(tf.identity, sources))
+        value = function(sources)
+        return value, sources, lambda targets, d: tf.gradients(targets, sources, grad_ys=d)
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(sources)
+        value = function(sources)
+    return value, sources, lambda targets, d: tape.gradient(targets, sources, output_gradients=d)
 
 
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_lstm_variants import _keras
 from keras_lstm_variants.cell import Cell, products_by
 from keras_lstm_variants.derived import DerivedWeight, derived_as
+from keras_lstm_variants.engine.graphs import followed
 from keras_lstm_variants.engine.history import sizes
 
 
@@ -152,25 +153,29 @@ class Step:
                 and new states.
         """
         leaves = keras.tree.flatten(z)
-        sources = [*leaves, *states, *weights, *values]
+        n, m = len(leaves), len(leaves) + len(states)
+        first_value = m + len(weights)
         made: list[Product] = []
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(sources)
-            output, new = self.advance(z, states, weights, self.reading(values, made))
+
+        def advance(sources: list[Any]) -> tuple[Any, list[Any]]:
+            handler = self.reading(sources[first_value:], made)
+            projected = keras.tree.pack_sequence_as(z, sources[:n])
+            return self.advance(projected, sources[n:m], sources[m:first_value], handler)
+
+        (output, new), sources, slopes = followed(advance, [*leaves, *states, *weights, *values])
         targets, gradients = [*new], [*d_states]
         if d_output is not None:
             targets.append(output)
             gradients.append(d_output)
-        total = tape.gradient(targets, sources, output_gradients=gradients)
+        total = list(slopes(targets, gradients))
         place = {id(source): i for i, source in enumerate(sources)}
-        first_value = len(sources) - len(values)
 
         def add(tensor: Any, gradient: Any) -> None:
             """The gradient of a tensor that the step computed goes on to what it came from."""
             if id(tensor) in place:
                 found = {place[id(tensor)]: gradient}
             else:
-                found = dict(enumerate(tape.gradient(tensor, sources, output_gradients=gradient)))
+                found = dict(enumerate(slopes([tensor], [gradient])))
             for i, g in found.items():
                 if g is not None:
                     total[i] = g if total[i] is None else total[i] + g
@@ -182,9 +187,8 @@ class Step:
                 add(made[i].state, times(d_value, turned[i]))
                 if made[i].onto is not None:
                     add(made[i].onto, d_value)
-        n, m = len(leaves), len(states)
         return StepGradient(
-            total[:n], total[n : n + m], total[n + m : first_value], total[first_value:], made
+            total[:n], total[n:m], total[m:first_value], total[first_value:], made
         )
 
 

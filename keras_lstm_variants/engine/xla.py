@@ -34,6 +34,12 @@ def under_a_tape() -> bool:
     return bool(could_possibly_record())
 
 
+def tapes_are_stopped() -> bool:
+    """Whether no tape records: TensorFlow stops all where it differentiates forwards."""
+    with tf.GradientTape():
+        return not could_possibly_record()
+
+
 def differentiated_forwards(tensors: list[Any]) -> bool:
     """Whether a `tf.autodiff.ForwardAccumulator` follows one of the tensors."""
     return bool(pack_tangents(tensors).tangents)
