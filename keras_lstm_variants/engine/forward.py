@@ -126,7 +126,14 @@ class ForwardLoop:
             if keep_states
             else [],
         )
-        return results, closed
+        # No tape is to follow what the gradient needs back into the loop.
+        kept = {
+            name: [
+                [v if isinstance(v, tf.TensorArray) else tf.stop_gradient(v) for v in h] for h in hs
+            ]
+            for name, hs in closed.items()
+        }
+        return results, kept
 
     def _run(
         self,

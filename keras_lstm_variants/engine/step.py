@@ -187,9 +187,7 @@ class Step:
                 add(made[i].state, times(d_value, turned[i]))
                 if made[i].onto is not None:
                     add(made[i].onto, d_value)
-        return StepGradient(
-            total[:n], total[n:m], total[m:first_value], total[first_value:], made
-        )
+        return StepGradient(total[:n], total[n:m], total[m:first_value], total[first_value:], made)
 
 
 def times(values: Any, kernel: Any) -> Any:
