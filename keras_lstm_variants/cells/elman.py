@@ -45,3 +45,7 @@ class Elman(CellLayer):
     """
 
     cell_class = ElmanCell
+
+
+# Keras's names for them.
+SimpleRNN, SimpleRNNCell = Elman, ElmanCell
