@@ -70,7 +70,7 @@ class AffineCell(Cell):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.implementation = _checks.one_of("implementation", implementation, (0, 1, 2))
         if self.seed_drawn_last:
-            self.seed_generator = keras.random.SeedGenerator(self.seed)
+            self.draw_seed()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         inputs, n = _checks.features(type(self).__name__, input_shape), self.units

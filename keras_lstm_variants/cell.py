@@ -118,9 +118,13 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         self.recurrent_dropout = recurrent_dropout
         self.seed = seed
         if not self.seed_drawn_last:
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            self.draw_seed()
         self.derived_weights: list[DerivedWeight] = []
         self._initializers_used: list[Any] = []
+
+    def draw_seed(self) -> None:
+        """Make the generator of the dropout masks, whose seed is drawn where none is given."""
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
     def state_size(self) -> int | list[int]:

@@ -29,9 +29,9 @@ class LSTMCell(LSTMFamilyCell):
     reference = "Gers, Schmidhuber & Cummins 2000, Learning to forget"
 
     def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        if not self.unit_forget_bias:
+        if not self.unit_forget_bias or not hasattr(self.bias_initializer, "seed"):
             return super().initial_bias(shape, dtype)
-        # Keras draws the gates before and behind the forget gate: so random biases are the same.
+        # Keras draws those before and those behind the forget gate: the same random biases here.
         at = self.gates.index(self.forget_gate[0])
         before, after = (
             self.bias_initializer((gates * self.units,), dtype=dtype)
