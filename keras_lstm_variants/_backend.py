@@ -31,7 +31,8 @@ def _is_our_command() -> bool:
     return name in ("klv", "klv.exe")
 
 
-def _fail(message: str) -> None:
+def fail(message: str) -> None:
+    """Ends with this one line: an ImportError, or the line alone for the command `klv`."""
     if _is_our_command():
         # A person at a terminal wants the line, not the traceback.
         print(message, file=sys.stderr)
@@ -40,7 +41,7 @@ def _fail(message: str) -> None:
 
 
 if importlib.util.find_spec("tensorflow") is None:
-    _fail(_MESSAGE)
+    fail(_MESSAGE)
 
 if _is_our_command():
     _stderr.send_notes_to(os.devnull)
@@ -48,7 +49,7 @@ if _is_our_command():
 import keras  # noqa: E402
 
 if keras.config.backend() != "tensorflow":
-    _fail(
+    fail(
         "keras_lstm_variants runs on Keras's TensorFlow backend, and Keras is set to "
         f"{keras.config.backend()!r}: set the environment variable KERAS_BACKEND=tensorflow."
     )

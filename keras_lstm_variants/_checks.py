@@ -66,11 +66,11 @@ def limits(low: Any, high: Any) -> tuple[float, float]:
 
 
 def flag(name: str, value: Any) -> bool:
-    """`value` as a bool, or a `ValueError` unless it is True, False, 1 or 0."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(value, bool | int) or value not in (0, 1):
+    """`value` as a bool, or a `ValueError` unless it is True, False, 1, 0 or None (False)."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is not None and (not isinstance(plain, bool | int | float) or plain not in (0, 1)):
         raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
-    return bool(value)
+    return bool(plain)
 
 
 def seed(name: str, value: Any) -> int | None:

@@ -26,7 +26,7 @@ class AffineCell(Cell):
         kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties.
         kernel_constraint, recurrent_constraint, bias_constraint: constraints.
         dropout, recurrent_dropout, seed: see `Cell`.
-        implementation: 1 or 2, accepted as in Keras; it has no effect here.
+        implementation: 0, 1 or 2, accepted as in Keras; it has no effect here.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Raises:
@@ -68,7 +68,9 @@ class AffineCell(Cell):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.implementation = _checks.one_of("implementation", implementation, (1, 2))
+        self.implementation = _checks.one_of("implementation", implementation, (0, 1, 2))
+        if self.seed_drawn_last:
+            self.draw_seed()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         inputs, n = _checks.features(type(self).__name__, input_shape), self.units

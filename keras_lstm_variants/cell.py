@@ -93,6 +93,9 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
     # Names of the states that add something up over the steps, and that no step reads: where
     # the gradient between steps is stopped or clipped, theirs is not.
     sums: ClassVar[tuple[str, ...]] = ()
+    # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
+    # GRU and not by its SimpleRNN: the same `keras.utils.set_random_seed`, the same weights.
+    seed_drawn_last: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -114,13 +117,20 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        if not self.seed_drawn_last:
+            self.draw_seed()
         self.derived_weights: list[DerivedWeight] = []
         self._initializers_used: list[Any] = []
 
+    def draw_seed(self) -> None:
+        """Make the generator of the dropout masks, whose seed is drawn where none is given."""
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+
     @property
-    def state_size(self) -> list[int]:
-        return [self.units] * len(self.state_names)
+    def state_size(self) -> int | list[int]:
+        """The size of the state, or of each state where there are several, as in Keras."""
+        sizes = [self.units] * len(self.state_names)
+        return sizes[0] if len(sizes) == 1 else sizes
 
     @property
     def output_size(self) -> int:
@@ -148,14 +158,17 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         return type(self).output is Cell.output and not self.output_apart
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
-        states = tuple(states) if isinstance(states, list | tuple) else (states,)
+        # One state may come and go without a list, as in Keras.
+        alone = not isinstance(states, list | tuple)
+        states = (states,) if alone else tuple(states)
         if len(states) != len(self.state_names):
             raise ValueError(
                 f"{type(self).__name__} has {len(self.state_names)} states "
                 f"{self.state_names}. Received: {len(states)}"
             )
         z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
-        return self.advance(z, states, training)
+        output, new = self.advance(z, states, training)
+        return output, new[0] if alone else new
 
     def advance(self, z: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """One step from a projected input: the output and the new states."""

@@ -37,6 +37,7 @@ class GatedCell(AffineCell):
 
     # The forget bias where none is given.
     usual_forget_bias: ClassVar[float] = 0.0
+    seed_drawn_last: ClassVar[bool] = True
     # A separate gate for writing, which chrono initialisation closes.
     input_gate: ClassVar[str | None] = None
 

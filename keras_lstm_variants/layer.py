@@ -375,10 +375,17 @@ class RecurrentLayer(keras.layers.RNN):
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         shape = super().compute_output_shape(sequences_shape)
-        if not self.return_all_states:
+        if not self.return_state:
             return shape
         output, *states = shape
-        time = sequences_shape[1]
+        batch, time = sequences_shape[:2]
+        if isinstance(self.cell, keras.layers.StackedRNNCells):
+            # Nested as a call returns them: Keras forgets the list around a cell's only state.
+            states = keras.tree.map_structure(
+                lambda s: (batch, *s.shape[1:]), super().get_initial_state(1)
+            )
+        if not self.return_all_states:
+            return output, *states
 
         def over_time(states: Any) -> Any:
             if isinstance(states, list):

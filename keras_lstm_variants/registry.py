@@ -13,6 +13,9 @@ PACKAGE = "keras_lstm_variants"
 _registered: dict[str, type] = {}
 _layers: dict[str, type] = {}
 
+# Keras's name for one of ours: found, and not listed a second time.
+_OTHER_NAMES = {"SimpleRNN": "Elman"}
+
 
 def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
     """Register a cell, layer or initializer, so that saved models which use it can be loaded.
@@ -79,7 +82,7 @@ def get_variant(name: str) -> type:
     """The layer class of a variant; its `cell_class` is the cell.
 
     Args:
-        name: one of `list_variants()`.
+        name: one of `list_variants()`, or `"SimpleRNN"` for Elman.
 
     Raises:
         ValueError: no such variant; the message names the nearest ones.
@@ -89,6 +92,8 @@ def get_variant(name: str) -> type:
         >>> klv.get_variant("PeepholeLSTM").cell_class.__name__
         'PeepholeLSTMCell'
     """
+    if name not in _layers and name in _OTHER_NAMES:
+        name = _OTHER_NAMES[name]
     if name not in _layers:
         known = list_variants()
         if getattr(_registered.get(name), "needs_memory", False):
@@ -108,7 +113,8 @@ def find_variant(text: str) -> str:
     Raises:
         ValueError: as `get_variant`.
     """
-    known = {name.lower(): name for name in list_variants()}
+    known = {other.lower(): name for other, name in _OTHER_NAMES.items()}
+    known |= {name.lower(): name for name in list_variants()}
     name = known.get(text.lower()) or known.get(text.lower().removesuffix("cell")) or text
     get_variant(name)
     return name

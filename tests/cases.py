@@ -112,9 +112,8 @@ def states_of(layer: keras.layers.Layer, seed: int = 2, dtype: str = "float32") 
         return random.normal(size=(BATCH, size))
 
     cell = layer.cell
-    return [
-        draw(*state).astype(dtype) for state in zip(cell.state_names, cell.state_size, strict=True)
-    ]
+    sizes = keras.tree.flatten(cell.state_size)
+    return [draw(*state).astype(dtype) for state in zip(cell.state_names, sizes, strict=True)]
 
 
 def arrays(values: Any) -> list[np.ndarray]:

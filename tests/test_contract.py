@@ -303,7 +303,7 @@ def test_a_sequence_without_steps(name, options):
 def test_all_states_in_input_order(name, options):
     for backwards in (False, True):
         layer = make(name, options, return_all_states=True, go_backwards=backwards)
-        count = len(layer.cell.state_size)
+        count = len(layer.cell.state_names)
         output, *rest = layer(sequences(), mask=MASK)
         finals, histories = rest[:count], rest[count:]
         symbolic = layer(keras.Input((TIME, FEATURES)))

@@ -102,6 +102,27 @@ def test_keras_still_has_the_private_class_we_need():
         assert callable(getattr(DropoutRNNCell, name))
 
 
+def test_private_names_are_found_where_they_have_moved_and_missed_in_one_line(monkeypatch):
+    import sys
+    from types import ModuleType
+
+    import keras
+
+    from keras_lstm_variants import _keras
+
+    moved = ModuleType("keras.src.somewhere")
+    moved.new_home_of_it = object()
+    monkeypatch.setitem(sys.modules, "keras.src.somewhere", moved)
+    assert _keras.find("new_home_of_it") is moved.new_home_of_it
+    for look in (
+        lambda: _keras.find("no_such_name"),
+        lambda: _keras.base_of(keras.layers.LSTMCell, "no_such_name"),
+        lambda: _keras.method_of(keras.layers.Layer, "no_such_name"),
+    ):
+        with pytest.raises(ImportError, match=r"^.*`no_such_name`, which Keras 3\..*$"):
+            look()
+
+
 MODULES = [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_lstm_variants.")]
 
 

@@ -45,7 +45,7 @@ def decay(cell):
     names = enumerate(cell.state_names)
     memories = [k for k, name in names if name[0] in "cm" and name.endswith(level)]
     memory = memories[0] if memories else 0
-    states = [np.zeros((1, n), "float32") for n in cell.state_size]
+    states = [np.zeros((1, n), "float32") for n in keras.tree.flatten(cell.state_size)]
     states[memory] = states[memory] + state
     for _ in range(3):  # what a step adds must not change the rate of the next
         _, new = cell(np.zeros((1, FEATURES), "float32"), states)

@@ -50,6 +50,7 @@ class Speller:
         # Padding is no place to look at, and its answer does not count.
         embed = keras.layers.Embedding(SYMBOLS, 32, mask_zero=True)
         encode = keras.layers.Bidirectional(klv.LSTM(units // 2, return_sequences=True))
+        encode.supports_masking = True  # hands the mask on, which Keras 3.16 does not by itself
         self.attend = klv.AttentionLSTM(
             units,
             initial_state="memory",

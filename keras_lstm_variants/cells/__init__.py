@@ -4,7 +4,7 @@ from keras_lstm_variants.cells.family import LSTMFamilyCell, PeepholeFamilyCell
 
 # In this order `list_variants` and README's table show them.
 # isort: off
-from keras_lstm_variants.cells.elman import Elman, ElmanCell
+from keras_lstm_variants.cells.elman import Elman, ElmanCell, SimpleRNN, SimpleRNNCell
 from keras_lstm_variants.cells.lstm1997 import LSTM1997, LSTM1997Cell
 from keras_lstm_variants.cells.lstm import LSTM, LSTMCell
 from keras_lstm_variants.cells.peephole import PeepholeLSTM, PeepholeLSTMCell
@@ -81,4 +81,6 @@ __all__ = [
     "PeepholeFamilyCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
+    "SimpleRNN",
+    "SimpleRNNCell",
 ]

@@ -11,7 +11,8 @@ class ElmanCell(AffineCell):
 
     $$h_t = \tanh(x_t W + h_{t-1} U + b)$$
 
-    Elman used the logistic function, `activation="sigmoid"`. Equal to Keras's `SimpleRNNCell`.
+    Elman used the logistic function, `activation="sigmoid"`. Equal to Keras's `SimpleRNNCell`,
+    which is another name of it here.
 
     Reference: Elman 1990, Finding structure in time, Cognitive Science 14.
     Arguments: see `AffineCell`. Weights: `n (m + n + 1)` for m inputs and n units.
@@ -36,7 +37,9 @@ class ElmanCell(AffineCell):
 
 @register
 class Elman(CellLayer):
-    """Elman's simple recurrent network as a layer. See `ElmanCell` and `CellLayer`.
+    """Elman's simple recurrent network as a layer, also named `SimpleRNN`.
+
+    See `ElmanCell` and `CellLayer`.
 
     Example:
         >>> import keras, keras_lstm_variants as klv
@@ -45,3 +48,7 @@ class Elman(CellLayer):
     """
 
     cell_class = ElmanCell
+
+
+# Keras's names for them.
+SimpleRNN, SimpleRNNCell = Elman, ElmanCell

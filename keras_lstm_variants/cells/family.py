@@ -43,7 +43,8 @@ class LSTMFamilyCell(GatedCell):
             if output_activation is None
             else keras.activations.get(output_activation)
         )
-        _checks.one_of("unit_forget_bias", unit_forget_bias, (True, False, None))
+        if unit_forget_bias is not None:
+            unit_forget_bias = _checks.flag("unit_forget_bias", unit_forget_bias)
         if unit_forget_bias is not None and self.forget_bias is not None:
             raise ValueError(
                 "Give either `forget_bias` or `unit_forget_bias`, not both. Received: "

@@ -97,6 +97,8 @@ class STORN(SequenceModel):
             self.recognition = keras.layers.Bidirectional(
                 self.recognition, dtype=self.dtype_policy, name="recognition"
             )
+            # False in Keras 3.16, which warns where a mask comes in.
+            self.recognition.supports_masking = True
         self.recognition_heads = self.dense("recognition_heads", 2 * self.latent_units)
         self.generation = self._recurrent("generation", units)
 

@@ -282,6 +282,7 @@ def hp_recurrent_stack(
         own = {"return_sequences": sequences, **options, **kwargs}
         if both_ways:
             layer = keras.layers.Bidirectional(layer_class(size, **own), name=label)
+            layer.supports_masking = True  # False in Keras 3.16: the layer behind saw no mask
         else:
             layer = layer_class(size, name=label, **own)
         stack.append(layer)
