@@ -4,13 +4,19 @@ import os
 
 import tensorflow as tf
 
-# Private, and without a public equal. Guarded by a test.
+# Private, and without public equals. Guarded by tests.
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+from tensorflow.python.ops.control_flow_v2_func_graphs import WhileBodyFuncGraph
 
 
 def compiled_by_xla() -> bool:
     """Whether the graph that is being built is that of a function with `jit_compile=True`."""
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def in_a_loop() -> bool:
+    """Whether the graph that is being built is the body of a loop."""
+    return isinstance(tf.compat.v1.get_default_graph(), WhileBodyFuncGraph)
 
 
 def replica_count() -> int:
