@@ -19,7 +19,7 @@ from keras import ops
 from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
-from keras_lstm_variants.derived import DerivedWeight
+from keras_lstm_variants.derived import DerivedWeight, derived_as
 from keras_lstm_variants.initializers import PerGate, another
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
@@ -37,6 +37,17 @@ def products_by(handler: Callable[..., Any]):
         yield
     finally:
         _running.products = before
+
+
+@contextmanager
+def of_equal_rows():
+    """While active, in this thread, inputs and states of cells are known to have equal rows."""
+    before = getattr(_running, "equal_rows", False)
+    _running.equal_rows = True
+    try:
+        yield
+    finally:
+        _running.equal_rows = before
 
 
 def _listeners() -> dict[int, Callable[[dict[str, Any]], None]]:
@@ -166,9 +177,37 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
                 f"{type(self).__name__} has {len(self.state_names)} states "
                 f"{self.state_names}. Received: {len(states)}"
             )
-        z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
-        output, new = self.advance(z, states, training)
+        states, constants = self._for_each_row(inputs, states)
+        with derived_as(constants):
+            z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
+            output, new = self.advance(z, states, training)
         return output, new[0] if alone else new
+
+    def _for_each_row(self, inputs: Any, states: Any) -> tuple[Any, dict[int, Any]]:
+        """States and constants, or an error: the loop of `keras.layers.RNN` checks neither."""
+        from keras_lstm_variants import engine  # which imports this module
+
+        constants = [(d, d.value) for d in self.derived_weights if d.constant]
+        known = {tuple(v.shape)[:1] for v in (inputs, *states, *(v for _, v in constants))}
+        checked = getattr(_running, "equal_rows", False)
+        # Step by step it would cost time; where XLA compiles it costs none.
+        in_a_loop = engine.in_a_loop() and not engine.compiled_by_xla()
+        if checked or in_a_loop or (len(known) == 1 and (None,) not in known):
+            return states, {}
+        rows = ops.shape(inputs)[:1]
+        rule = f"Each of the states of {self.name} must have as many rows as its input"
+        # Of a state of its own a cell may have one for all rows.
+        own = keras.tree.flatten(self.get_initial_state(2))
+        states = tuple(
+            engine.fitted(rule, s, rows) if tuple(o.shape)[:1] == (2,) else s
+            for s, o in zip(states, own, strict=True)
+        )
+        return states, {
+            id(d): engine.fitted(
+                f"`{d.constant}` of {self.name} must have as many rows as its input", value, rows
+            )
+            for d, value in constants
+        }
 
     def advance(self, z: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """One step from a projected input: the output and the new states."""

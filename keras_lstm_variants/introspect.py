@@ -247,6 +247,9 @@ def _inner_loop(
     layer: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False
 ) -> tuple[Any, Any, Any]:
     """What `RNN.inner_loop` does, recorded."""
+    if mask is not None:
+        rule = f"`mask` of {layer.name} must have the shape (batch, time)"
+        mask = engine.fitted(rule, mask, ops.shape(sequences)[:2])
     result = engine.run(
         layer.cell,
         sequences,

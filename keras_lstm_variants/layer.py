@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import DropoutRNNCell, get_keras_mask
-from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.cell import Cell, of_equal_rows
 from keras_lstm_variants.registry import register
 from keras_lstm_variants.stacks import (
     InitialStateOf,
@@ -162,6 +162,7 @@ class RecurrentLayer(keras.layers.RNN):
         return super().__call__(sequences, *args, **kwargs)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        self._create_states(sequences_shape)
         super().build(sequences_shape, initial_state_shape)
         if self.input_spec is not None:
             self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
@@ -185,7 +186,30 @@ class RecurrentLayer(keras.layers.RNN):
         if self.stateful:
             # 1 until the first call after a reset, so that the gradient of that call
             # reaches the learned states; the variables in `states` stop it.
-            self._set_fresh(keras.Variable(1.0, trainable=False, name="fresh"))
+            self._set_fresh(keras.Variable("ones", shape=(), trainable=False, name="fresh"))
+
+    def _create_states(self, sequences_shape: Any) -> None:
+        """The states of a stateful layer, as Keras does in `build`, but not by their values.
+
+        Keras then cannot build a model of one's own class, and refuses to export it.
+        """
+        if not self.stateful or self.states is not None or sequences_shape[0] is None:
+            return
+        if not self.cell.built:
+            self.cell.build((sequences_shape[0], *sequences_shape[2:]))
+            self.cell.built = True
+        states = super().get_initial_state(sequences_shape[0])
+        variables = [
+            keras.Variable(
+                InitialStateOf(self, k),
+                shape=tuple(s.shape),
+                dtype=self.variable_dtype,
+                trainable=False,
+                name="rnn_state",
+            )
+            for k, s in enumerate(keras.tree.flatten(states))
+        ]
+        object.__setattr__(self, "states", keras.tree.pack_sequence_as(states, variables))
 
     def _set_fresh(self, variable: Any) -> None:
         # Like `states` it is no weight: neither is saved, and a loaded layer starts anew.
@@ -244,12 +268,12 @@ class RecurrentLayer(keras.layers.RNN):
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        mask, states = self._start(sequences, initial_state, mask)
+        sequences, mask, states = self._start(sequences, initial_state, mask)
         result = self._loop(sequences, states, mask, training, self.return_all_states)
         return self._returned(result)
 
-    def _start(self, sequences: Any, initial_state: Any, mask: Any) -> tuple[Any, Any]:
-        """The mask and the first states of a call, or errors for what does not fit."""
+    def _start(self, sequences: Any, initial_state: Any, mask: Any) -> tuple[Any, Any, Any]:
+        """Sequences, mask and first states of a call, or errors for what does not fit."""
         if mask is None:
             # Keras hands it on only where a layer is called with a single tensor.
             mask = get_keras_mask(sequences)
@@ -262,8 +286,18 @@ class RecurrentLayer(keras.layers.RNN):
                 f"Received: input shape {tuple(sequences.shape)}. Give it in "
                 "`keras.Input(shape=(time, features))`, or leave `unroll` out."
             )
-        return mask, self._first_states(sequences, initial_state)
+        sequences, mask, passed = engine.fitted_call(
+            self.name,
+            sequences,
+            mask,
+            keras.tree.flatten(initial_state) if initial_state is not None else [],
+            rows=keras.tree.flatten(self.states)[0].shape[0] if self.stateful else None,
+            features=self.input_spec.axes[-1] if self.input_spec is not None else None,
+            state_sizes=self._state_sizes() if initial_state is not None else [],
+        )
+        return sequences, mask, self._first_states(sequences, passed or None)
 
+    @of_equal_rows()
     def _loop(
         self, sequences: Any, states: Any, mask: Any, training: bool, keep_states: bool
     ) -> engine.Result:
@@ -332,13 +366,16 @@ class RecurrentLayer(keras.layers.RNN):
         if initial_state is None:
             return
         shapes = [tuple(v.shape) for v in keras.tree.flatten(initial_state)]
-        start = keras.tree.flatten(super().get_initial_state(1))
-        wanted = [(batch, *v.shape[1:]) for v in start]
+        wanted = [(batch, *sizes) for sizes in self._state_sizes()]
         if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
             raise ValueError(
                 f"`initial_state` of {self.name} must be {len(wanted)} tensor(s) of the shapes "
                 f"{wanted} (None is any size). Received: {len(shapes)} of the shapes {shapes}"
             )
+
+    def _state_sizes(self) -> list[tuple[int, ...]]:
+        """The shape of each state, without the batch."""
+        return [tuple(s.shape[1:]) for s in keras.tree.flatten(super().get_initial_state(1))]
 
     def _first_states(self, sequences: Any, passed: Any) -> Any:
         """The states before the first step, in the cell's structure and dtypes."""

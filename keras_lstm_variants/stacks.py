@@ -14,13 +14,13 @@ _BACKWARD_SEED = 0x9E3779B9
 
 
 class InitialStateOf:
-    """Initializer of a learned state: row 0 of what the cell starts from, zeros as a rule."""
+    """Initializer of a state: what the cell starts from, zeros as a rule."""
 
     def __init__(self, layer: keras.layers.RNN, index: int) -> None:
         self.layer, self.index = layer, index
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        states = keras.tree.flatten(keras.layers.RNN.get_initial_state(self.layer, 1))
+        states = keras.tree.flatten(keras.layers.RNN.get_initial_state(self.layer, shape[0]))
         return ops.cast(states[self.index], dtype)
 
 

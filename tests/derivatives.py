@@ -301,10 +301,7 @@ def expected(name: str, options: dict[str, Any], masked: bool, **kwargs: Any) ->
         )
         entries = tf.unstack(slope)
         directed = tf.add_n(
-            [
-                tf.reduce_sum(s * d)
-                for s, d in zip([slopes[0], *slopes[n:]], along, strict=True)
-            ]
+            [tf.reduce_sum(s * d) for s, d in zip([slopes[0], *slopes[n:]], along, strict=True)]
         )
     rows = [outer.gradient(e, picked, unconnected_gradients="zero") for e in entries]
     return_value["hessian"] = [

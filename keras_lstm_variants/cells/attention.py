@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, engine
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.derived import derived_as
 from keras_lstm_variants.registry import register
@@ -168,6 +168,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
         memory = ops.cast(ops.convert_to_tensor(memory), self.compute_dtype)
         seen = ops.ones_like(memory[..., 0])
         if memory_mask is not None:
+            rule = f"`memory_mask` of {self.name} must have the shape (batch, places)"
+            memory_mask = engine.fitted(rule, memory_mask, ops.shape(memory)[:2])
             seen = seen * ops.cast(ops.cast(memory_mask, "bool"), self.compute_dtype)
             # Whatever stands in a masked place, NaN too, is not seen.
             memory = ops.where(seen[..., None] > 0, memory, ops.zeros_like(memory))

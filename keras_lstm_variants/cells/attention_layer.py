@@ -143,10 +143,13 @@ class AttentionLSTM(CellLayer):
         self._check_memory(sequences, memory, memory_mask)
         if memory_mask is None:
             memory_mask = get_keras_mask(memory)
+        rule = f"`memory` of {self.name} must have as many rows as the sequences"
+        memory = engine.fitted(rule, memory, ops.shape(sequences)[:1])
+        sequences, memory = engine.of_one_batch(rule, sequences, memory)
         with self.cell.attending(memory, memory_mask):
             if initial_state is None and self.first:
                 initial_state = [dense(self._mean_annotation()) for dense in self.first]
-            mask, states = self._start(sequences, initial_state, mask)
+            sequences, mask, states = self._start(sequences, initial_state, mask)
             batch, steps = ops.shape(sequences)[:2]
             states = [*states, *self.cell.nothing_shown(batch)]
             if self.hard:

@@ -238,9 +238,16 @@ class GridLSTM2D(_GridLayer):
         if mask is not None:
             mask = ops.convert_to_tensor(mask)
             self.check_mask(mask, images)
+        sizes = (None, self.input_spec.axes[1], None, self.input_spec.axes[3])
+        rule = f"The input of {self.name} must have the shape {sizes}"
+        images = engine.fitted(rule, images, sizes)
         batch, rows, columns, _ = ops.shape(images)
         inside = ops.ones((batch, rows, columns, 1), dtype=images.dtype)
-        seen = inside if mask is None else ops.cast(mask, images.dtype)[..., None]
+        seen = inside
+        if mask is not None:
+            rule = f"`mask` of {self.name} must have the shape (batch, rows, columns)"
+            mask = engine.fitted(rule, mask, (batch, rows, columns))
+            seen = ops.cast(mask, images.dtype)[..., None]
         # Row r starts r steps later, so that a diagonal of the image stands in one step.
         skewed = ops.concatenate([images, inside, seen], axis=-1)
         skewed = ops.pad(skewed, [[0, 0], [0, 0], [0, rows], [0, 0]])

@@ -147,8 +147,10 @@ class HardAttentionModel(keras.Model):
         cost = ops.stop_gradient(self.row_losses(y, y_pred, sample_weight))
         mean = ops.mean(cost)
         baseline = ops.where(self.rounds > 0, self.baseline, mean)
-        log_p = ops.cast(sum(d["log_probability"] for d in drawn), cost.dtype)
-        entropy = ops.cast(sum(d["entropy"] for d in drawn), cost.dtype)
+        rule = f"The output of {self.name} must have as many rows as its hard attention"
+        rows = [{k: engine.fitted(rule, v, ops.shape(cost)) for k, v in d.items()} for d in drawn]
+        log_p = ops.cast(sum(d["log_probability"] for d in rows), cost.dtype)
+        entropy = ops.cast(sum(d["entropy"] for d in rows), cost.dtype)
         # A loss that overflowed, a step that a loss-scaling optimizer leaves out, is left out.
         finite = ops.isfinite(mean)
         new = self.baseline_momentum * baseline + (1 - self.baseline_momentum) * mean

@@ -9,18 +9,24 @@ from keras_lstm_variants.engine.graphs import (
 )
 from keras_lstm_variants.engine.loop import Result, is_ragged
 from keras_lstm_variants.engine.recording import recorded, recording_of
+from keras_lstm_variants.engine.sizes import fitted, fitted_call, of_one_batch
 from keras_lstm_variants.engine.summary import Writer
 from keras_lstm_variants.engine.wiring import Part, wiring
-from keras_lstm_variants.engine.xla import replica_count
+from keras_lstm_variants.engine.xla import compiled_by_xla, in_a_loop, replica_count
 
 __all__ = [
     "Part",
     "Result",
     "Writer",
     "compiled",
+    "compiled_by_xla",
     "current_graph",
+    "fitted",
+    "fitted_call",
     "gradient",
+    "in_a_loop",
     "is_ragged",
+    "of_one_batch",
     "output_size",
     "recorded",
     "recording_of",

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager.forwardprop_util import pack_tangents
 from tensorflow.python.eager.record import could_possibly_record
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+from tensorflow.python.ops.control_flow_v2_func_graphs import WhileBodyFuncGraph
 
 
 def compiled_by_xla() -> bool:
@@ -43,6 +44,11 @@ def tapes_are_stopped() -> bool:
 def differentiated_forwards(tensors: list[Any]) -> bool:
     """Whether a `tf.autodiff.ForwardAccumulator` follows one of the tensors."""
     return bool(pack_tangents(tensors).tangents)
+
+
+def in_a_loop() -> bool:
+    """Whether the graph that is being built is the body of a loop."""
+    return isinstance(tf.compat.v1.get_default_graph(), WhileBodyFuncGraph)
 
 
 def replica_count() -> int:

@@ -257,7 +257,7 @@ class DRAW(GenerativeModel):
         x = ops.convert_to_tensor(x)
         if not keras.backend.is_float_dtype(x.dtype):
             x = ops.cast(x, self.compute_dtype)
-        _checks.shape("x", x.shape, (None, *self.image_shape))
+        x = self.fitted("x", x, (None, *self.image_shape))
         return ops.reshape(x, (-1, self.recurrence.cell.pixels)), None
 
     def shaped(self, x: Any) -> Any:

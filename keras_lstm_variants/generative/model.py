@@ -10,6 +10,7 @@ from keras import ops
 from keras_lstm_variants import _checks
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import AutocastScope
+from keras_lstm_variants.engine import fitted
 from keras_lstm_variants.generative import gaussian
 from keras_lstm_variants.generative.likelihoods import Bernoulli
 from keras_lstm_variants.generative.precision import at_least_float32
@@ -142,17 +143,17 @@ class GenerativeModel(Configured, keras.Model):
         """The noise as given or drawn; zeros, for the mean of the posterior, where none is."""
         shape = self.noise_shape(x)
         if noise is not None:
-            noise = ops.convert_to_tensor(noise)
-            _checks.shape("noise", noise.shape, self.noise_shape_known(x))
+            noise = self.fitted("noise", ops.convert_to_tensor(noise), shape)
             return ops.cast(noise, self.compute_dtype)
         if drawn:
             return keras.random.normal(shape, dtype=self.compute_dtype, seed=self.seed_generator)
         return ops.zeros(shape, dtype=self.compute_dtype)
 
-    def noise_shape_known(self, x: Any) -> tuple[int | None, ...]:
-        """`noise_shape` as far as it is known."""
-        sizes = self.noise_shape(x)
-        return tuple(s if isinstance(s, int) else None for s in sizes)
+    def fitted(self, name: str, value: Any, wanted: tuple[Any, ...]) -> Any:
+        """`value`, or an error, at run time where it must be, if it has not this shape."""
+        known = tuple(size if isinstance(size, int) else None for size in wanted)
+        _checks.shape(name, value.shape, known)
+        return fitted(f"`{name}` of {self.name} must have the shape {known}", value, wanted)
 
     def compute_loss(
         self,

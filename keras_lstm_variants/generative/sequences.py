@@ -70,11 +70,11 @@ class SequenceModel(GenerativeModel):
         x = ops.convert_to_tensor(x)
         if not keras.backend.is_float_dtype(x.dtype):
             x = ops.cast(x, self.compute_dtype)
-        _checks.shape("x", x.shape, (None, None, getattr(self, "features", None)))
+        x = self.fitted("x", x, (None, None, getattr(self, "features", None)))
         if mask is None:
             return x, None
         mask = ops.cast(ops.convert_to_tensor(mask), "bool")
-        _checks.shape("mask", mask.shape, tuple(x.shape[:2]))
+        mask = self.fitted("mask", mask, ops.shape(x)[:2])
         # What is masked may be anything, also no number.
         return ops.where(mask[..., None], x, ops.zeros_like(x)), mask
 
