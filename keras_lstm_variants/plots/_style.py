@@ -96,10 +96,19 @@ def check_labels(name: str, labels: Sequence[Any] | str | None, count: int) -> l
     """Labels as they are shown, or a `ValueError` unless there are `count`."""
     if labels is None:
         return None
-    if not np.iterable(labels) or len(list(labels)) != count:
-        got = len(list(labels)) if np.iterable(labels) else repr(labels)
+    found = listed(labels)
+    if found is None or len(found) != count:
+        got = repr(labels) if found is None else len(found)
         raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {got}")
-    return [shown(label) for label in labels]
+    return [shown(label) for label in found]
+
+
+def listed(value: Any) -> list[Any] | None:
+    """What is in it, in a list; None where it has no parts, or parts without values."""
+    try:
+        return list(value)
+    except Exception:  # Tensors and symbols have errors of their own.
+        return None
 
 
 def label_axis(axis: Any, labels: list[str] | None, name: str, inches: float) -> None:
