@@ -3,7 +3,7 @@
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,22 @@ def whole_number(name: str, value: Any) -> int:
 
 def positive_integers(name: str, value: Any) -> tuple[int, ...]:
     """`value` as a tuple of ints, or a `ValueError` unless it lists whole numbers above 0."""
-    listed = isinstance(value, list | tuple | range) or (
-        isinstance(value, np.ndarray) and value.ndim == 1
-    )
-    if not listed:
+    # What is in a set or a dict is in no order, and in bytes it is no list of numbers.
+    unordered = isinstance(value, str | bytes | Set | Mapping)
+    found = None if unordered else listed(value)
+    if found is None:
         raise ValueError(
             f"`{name}` must be a tuple of positive integers. Received: {name}={value!r}"
         )
-    return tuple(positive_integer(name, v) for v in value)
+    return tuple(positive_integer(name, v) for v in found)
+
+
+def listed(value: Any) -> list[Any] | None:
+    """What is in it, in a list; None where it has no parts, or parts without values."""
+    try:
+        return list(value)
+    except Exception:  # Tensors and symbols have errors of their own.
+        return None
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:

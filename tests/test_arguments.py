@@ -119,6 +119,7 @@ BY_CONSTRUCTOR = [
     (lambda: klv.initializers.PerGate(None, 4), "`initializer`"),
     (lambda: klv.initializers.ChronoBias(9)("x"), "`shape`"),
     (lambda: klv.ClockworkLSTM(8, periods={1, 2}), "`periods`"),
+    (lambda: klv.DeepGateLSTM(4, gate_hidden_units=keras.Input((2,))), "`gate_hidden_units`"),
 ]
 BY_CALL = [
     (lambda: klv.LSTM(4)(X, mask=np.ones((2, 5))), "`mask`.*bool.*float"),

@@ -49,7 +49,10 @@ class ClockworkFamilyCell(AffineCell):
         super().__init__(units, *args, **kwargs)
         self.periods = _checks.positive_integers("periods", periods)
         if not self.periods:
-            raise ValueError(f"`periods` must not be empty. Received: periods={periods!r}")
+            raise ValueError(
+                "`periods` must be a tuple of positive integers, at least one. "
+                f"Received: periods={periods!r}"
+            )
         if list(self.periods) != sorted(self.periods):
             raise ValueError(f"`periods` must ascend. Received: periods={periods!r}")
         if self.periods[-1] > _DIGIT**2:

@@ -286,7 +286,7 @@ def _forget_gate_of(layer: Any) -> tuple[str, int] | None:
 def _chosen(argument: str, wanted: Sequence[str] | None, known: list[str]) -> list[str]:
     if wanted is None:
         return known
-    wanted = [wanted] if isinstance(wanted, str) else _style.listed(wanted) or [wanted]
+    wanted = [wanted] if isinstance(wanted, str) else _checks.listed(wanted) or [wanted]
     for name in wanted:
         if not isinstance(name, str) or name not in known:
             raise ValueError(
@@ -309,7 +309,7 @@ def _units_of(values: np.ndarray, name: str, units: Sequence[int] | None) -> np.
     # One number a step, as attention's beta, is shown whole.
     if units is None or values.shape[1] == 1:
         return values
-    units = _style.listed(units) if np.ndim(units) else [units]
+    units = _checks.listed(units) if np.ndim(units) else [units]
     if not units:
         raise ValueError(f"`units` must name at least one unit. Received: units={units!r}")
     return values[:, [_index("units", unit, values.shape[1]) for unit in units]]

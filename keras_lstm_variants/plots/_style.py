@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_lstm_variants import _checks
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 # A marker goes with each colour, a line style with each round of colours.
@@ -96,19 +98,11 @@ def check_labels(name: str, labels: Sequence[Any] | str | None, count: int) -> l
     """Labels as they are shown, or a `ValueError` unless there are `count`."""
     if labels is None:
         return None
-    found = listed(labels)
+    found = _checks.listed(labels)
     if found is None or len(found) != count:
         got = repr(labels) if found is None else len(found)
         raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {got}")
     return [shown(label) for label in found]
-
-
-def listed(value: Any) -> list[Any] | None:
-    """What is in it, in a list; None where it has no parts, or parts without values."""
-    try:
-        return list(value)
-    except Exception:  # Tensors and symbols have errors of their own.
-        return None
 
 
 def label_axis(axis: Any, labels: list[str] | None, name: str, inches: float) -> None:
