@@ -14,7 +14,7 @@ from keras_lstm_variants import _backend  # noqa: F401, first: it says what is m
 import importlib
 from typing import Any
 
-from keras_lstm_variants import callbacks, initializers, plots
+from keras_lstm_variants import _checks, callbacks, initializers, plots
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.cell import Cell
@@ -60,4 +60,11 @@ def __getattr__(name: str) -> Any:
     """`klv.tuning` is imported when it is first used: it brings Keras Tuner along."""
     if name == "tuning":
         return importlib.import_module("keras_lstm_variants.tuning")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    hint = _checks.nearest(name, __dir__())
+    # With its own `name` and no object Python does not add a second hint of the same kind.
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
+
+
+def __dir__() -> list[str]:
+    """The public names; `tuning` is one before it is imported, too."""
+    return sorted({*__all__, "tuning"})

@@ -3,16 +3,21 @@
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
+
+# More of anything overflows TensorFlow's 32-bit integers.
+_LARGEST = 2**31 - 1
 
 
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int, or a `ValueError` unless it is a whole number above 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    if value > _LARGEST:
+        raise ValueError(f"`{name}` must be at most {_LARGEST:,}. Received: {name}={value!r}")
     return int(value)
 
 
@@ -20,7 +25,36 @@ def whole_number(name: str, value: Any) -> int:
     """`value` as an int, or a `ValueError` unless it is a whole number from 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise ValueError(f"`{name}` must be a whole number from 0. Received: {name}={value!r}")
+    if value > _LARGEST:
+        raise ValueError(f"`{name}` must be at most {_LARGEST:,}. Received: {name}={value!r}")
     return int(value)
+
+
+def positive_integers(name: str, value: Any) -> tuple[int, ...]:
+    """`value` as a tuple of ints, or a `ValueError` unless it lists whole numbers above 0."""
+    # What is in a set or a dict is in no order, and in bytes it is no list of numbers.
+    unordered = isinstance(value, str | bytes | Set | Mapping)
+    found = None if unordered else listed(value)
+    if found is None:
+        raise ValueError(
+            f"`{name}` must be a tuple of positive integers. Received: {name}={value!r}"
+        )
+    return tuple(positive_integer(name, v) for v in found)
+
+
+def listed(value: Any) -> list[Any] | None:
+    """What is in it, in a list; None where it has no parts, or parts without values."""
+    try:
+        return list(value)
+    except Exception:  # Tensors and symbols have errors of their own.
+        return None
+
+
+def sizes(name: str, value: Any) -> tuple[int, ...]:
+    """`value` as a tuple of ints, or a `ValueError` unless it is a shape."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"`{name}` must be a tuple of sizes. Received: {name}={value!r}")
+    return tuple(whole_number(name, v) for v in value)
 
 
 def shape(name: str, found: Sequence[int | None], wanted: Sequence[int | None]) -> None:
@@ -31,6 +65,35 @@ def shape(name: str, found: Sequence[int | None], wanted: Sequence[int | None]) 
             f"`{name}` must have the shape {tuple(wanted)} (None is any size). "
             f"Received: {name} of shape {tuple(found)}"
         )
+
+
+def new_states(
+    owner: str, names: Sequence[str | int], old: Sequence[Any], new: Sequence[Any]
+) -> None:
+    """A `ValueError` unless each new state of a step is like the old one.
+
+    Of the same shape, as far as both are known, and of the same dtype; a floating state may come
+    in another precision.
+    """
+    for name, before, after in zip(names, old, new, strict=True):
+        if not hasattr(after, "shape") or not hasattr(after, "dtype"):
+            raise ValueError(
+                f"{owner} must return tensors as its new states. Received: {name}={after!r}"
+            )
+        wanted, found = tuple(before.shape), tuple(after.shape)
+        pairs = zip(wanted, found, strict=False)
+        types = [str(getattr(value.dtype, "name", value.dtype)) for value in (before, after)]
+        like = types[0] == types[1] or all("float" in t for t in types)
+        if len(wanted) != len(found) or any(None not in p and p[0] != p[1] for p in pairs):
+            raise ValueError(
+                f"{owner} must return its new state {name!r} in the shape of the old one, "
+                f"{wanted}. Received: {name} of the shape {found}"
+            )
+        if not like:
+            raise ValueError(
+                f"{owner} must return its new state {name!r} in the dtype of the old one, "
+                f"{types[0]}. Received: {name} of the dtype {types[1]}"
+            )
 
 
 def positive_number(name: str, value: Any) -> float:
@@ -77,9 +140,11 @@ def seed(name: str, value: Any) -> int | None:
     """`value` as an int or None, or a `ValueError`."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not 0 <= value < 2**63:
         raise ValueError(
-            f"`{name}` must be None or a whole number from 0. Received: {name}={value!r}"
+            f"`{name}` must be None or a whole number from 0 to 2**63 - 1. "
+            f"Received: {name}={value!r}"
         )
     return int(value)
 
@@ -97,16 +162,21 @@ def rate(name: str, value: Any) -> float:
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """`value`, or a `ValueError` unless it is one of `allowed`."""
     allowed = list(allowed)
-    # `True == 1`: compare types too, so that `implementation=True` is no 1.
-    if not any(value == a and isinstance(value, bool) == isinstance(a, bool) for a in allowed):
-        hint = nearest(value, allowed)
-        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}{hint}")
-    return value
+    plain = value.item() if isinstance(value, np.generic) else value
+    # `True == 1`: compare types too, so that `implementation=True` is no 1. And first: an array
+    # is equal to nothing.
+    for a in allowed:
+        is_bool = isinstance(a, bool)
+        if isinstance(plain, type(a)) and isinstance(plain, bool) == is_bool and plain == a:
+            return a
+    hint = nearest(value, allowed)
+    raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}{hint}")
 
 
 def subset(name: str, value: Any, allowed: Sequence[str]) -> tuple[str, ...]:
     """`value` as a tuple in the order of `allowed`, or a `ValueError`."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    names = isinstance(value, list | tuple | set | frozenset)
+    if not names or not all(isinstance(v, str) for v in value):
         raise ValueError(
             f"`{name}` must be a tuple with some of {tuple(allowed)}. Received: {name}={value!r}"
         )

@@ -1,6 +1,7 @@
 """The configuration of a cell or layer *is* the signature of its constructor."""
 
 import inspect
+import types
 from typing import Any
 
 import keras
@@ -51,20 +52,42 @@ def serialize(value: Any) -> Any:
         return value.item()
     if isinstance(value, tuple | list):
         return [serialize(v) for v in value]
-    if callable(value) and not hasattr(value, "get_config"):
+    if isinstance(value, types.MethodType):
+        raise TypeError(f"{value!r} is a method, which no file can name.")
+    is_lambda = isinstance(value, types.FunctionType) and value.__name__ == "<lambda>"
+    if callable(value) and not hasattr(value, "get_config") and not is_lambda:
         return keras.activations.serialize(value)
     return keras.saving.serialize_keras_object(value)
+
+
+_PLAIN = (bool, int, float, str, tuple)
 
 
 class Configured:
     """Mixin: `get_config` reads each constructor argument from the attribute of its name."""
 
     not_stored: tuple[str, ...] = ()
+    # Constructor arguments that may change at any time, for they are read when they are used.
+    may_change: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # For help() and editors: constructors that hand on `**kwargs` hide their arguments.
         cls.__signature__ = in_order(parameters(cls))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What is built would not follow, and the configuration that is saved would not fit it. Of
+        # classes of others we do not know.
+        ours = type(self).__module__.startswith(f"{__package__}.")
+        if ours and vars(self).get("built") and name in type(self).__signature__.parameters:
+            before = getattr(self, name, value)
+            same = value is before or (isinstance(value, _PLAIN) and value == before)
+            if not same and not callable(value) and name not in self.may_change:
+                raise ValueError(
+                    f"`{name}` of {self.name} cannot change once it is built: make a new one. "
+                    f"Received: {name}={value!r}, and it is {before!r}"
+                )
+        super().__setattr__(name, value)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -76,5 +99,12 @@ class Configured:
                     f"{type(self).__name__} must keep its constructor argument `{name}` in an "
                     "attribute of the same name: its configuration is read from there."
                 )
-            config[name] = serialize(getattr(self, name))
+            try:
+                config[name] = serialize(getattr(self, name))
+            except (AttributeError, OSError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"`{name}` of {self.name} cannot be saved. Give a function or class registered "
+                    "with `@keras.saving.register_keras_serializable(...)`. Received: "
+                    f"{name}={getattr(self, name)!r}, of which Keras says: {error}"
+                ) from error
         return config

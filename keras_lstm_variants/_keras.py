@@ -16,6 +16,7 @@ __all__ = [
     "dropout_masks_as",
     "get_keras_mask",
     "layers_of",
+    "own_variables",
     "set_keras_mask",
 ]
 
@@ -84,6 +85,11 @@ def dropout_masks_as(cell: DropoutRNNCell, masks: tuple[Any, Any]):
         yield
     finally:
         cell._dropout_mask, cell._recurrent_dropout_mask = before
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """The layer's variables without those of layers in it, in the order of saved files."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def layers_of(layer: Any) -> list[Any]:

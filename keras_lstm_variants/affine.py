@@ -2,10 +2,9 @@
 
 from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell import Cell
 
 
@@ -57,17 +56,23 @@ class AffineCell(Cell):
         super().__init__(units, **kwargs)
         if not self.gates:
             raise TypeError(f"{type(self).__name__} must name its blocks of columns in `gates`.")
-        self.activation = keras.activations.get(activation)
+        self.activation = _functions.activation("activation", activation)
         self.use_bias = _checks.flag("use_bias", use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.kernel_initializer = _functions.initializer("kernel_initializer", kernel_initializer)
+        self.recurrent_initializer = _functions.initializer(
+            "recurrent_initializer", recurrent_initializer
+        )
+        self.bias_initializer = _functions.initializer("bias_initializer", bias_initializer)
+        self.kernel_regularizer = _functions.regularizer("kernel_regularizer", kernel_regularizer)
+        self.recurrent_regularizer = _functions.regularizer(
+            "recurrent_regularizer", recurrent_regularizer
+        )
+        self.bias_regularizer = _functions.regularizer("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = _functions.constraint("kernel_constraint", kernel_constraint)
+        self.recurrent_constraint = _functions.constraint(
+            "recurrent_constraint", recurrent_constraint
+        )
+        self.bias_constraint = _functions.constraint("bias_constraint", bias_constraint)
         self.implementation = _checks.one_of("implementation", implementation, (0, 1, 2))
         if self.seed_drawn_last:
             self.draw_seed()
@@ -101,6 +106,7 @@ class AffineCell(Cell):
         return (len(self.gates) * self.units,)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        _functions.check_values("bias_initializer", self.bias_initializer, shape)
         return self.bias_initializer(shape, dtype=dtype)
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:

@@ -86,17 +86,18 @@ class GateMonitor(keras.callbacks.Callback):
         history: bool = True,
     ) -> None:
         super().__init__()
-        if every != "epoch":
+        if not (isinstance(every, str) and every == "epoch"):
             try:
                 every = _checks.positive_integer("every", every)
             except ValueError as error:
                 raise ValueError(
                     f'`every` must be "epoch" or a positive integer. Received: every={every!r}'
                 ) from error
-        if log_dir is not None and not isinstance(log_dir, str | os.PathLike):
-            raise ValueError(f"`log_dir` must be a path or None. Received: log_dir={log_dir!r}")
-        if x is None or not keras.tree.flatten(x):
-            raise ValueError(f"`x` must be a sample of the model's input. Received: x={x!r}")
+        if log_dir is not None:
+            _check_folder("log_dir", log_dir)
+        _check_sample("x", x)
+        if y is not None:
+            _check_sample("y", y)
         self.x, self.y = x, y
         self.log_dir = log_dir
         self.every = every
@@ -274,6 +275,28 @@ class GateMonitor(keras.callbacks.Callback):
             f"{path}/gradient_norm": _length([next(slopes) for _ in layer.trainable_weights])
             for path, layer in layers.items()
         }
+
+
+def _check_folder(name: str, path: Any) -> None:
+    """A `ValueError` unless it may be the path of a folder, which need not exist."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    if not text or "\0" in text:
+        raise ValueError(
+            f"`{name}` must be None or the path of a folder. Received: {name}={path!r}"
+        )
+    if os.path.exists(text) and not os.path.isdir(text):
+        raise ValueError(f"`{name}` must be a folder, and is a file. Received: {name}={path!r}")
+
+
+def _check_sample(name: str, value: Any) -> None:
+    """A `ValueError` unless it is an array (rows, ...), or a structure of arrays."""
+    leaves = keras.tree.flatten(value)
+    symbolic = any(isinstance(leaf, keras.KerasTensor) for leaf in leaves)
+    if not leaves or symbolic or not all(len(getattr(leaf, "shape", ())) for leaf in leaves):
+        raise ValueError(
+            f"`{name}` must be an array (rows, ...), or a structure of arrays, as the model is "
+            f"called with them. Received: {name}={value!r}"
+        )
 
 
 def _length(tensors: list[Any]) -> Any:

@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _calls, _checks, _functions
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
+from keras_lstm_variants._weights import CheckedWeights
 from keras_lstm_variants.derived import DerivedWeight, derived_as
 from keras_lstm_variants.initializers import PerGate, another
 
@@ -54,7 +55,7 @@ def _listeners() -> dict[int, Callable[[dict[str, Any]], None]]:
     return getattr(_running, "listeners", {})
 
 
-class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
+class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     """One time step of a recurrent layer: subclass it and define `step`.
 
     `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
@@ -89,6 +90,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
 
     # Accepted as in Keras, without effect: no part of the configuration.
     not_stored = ("implementation",)
+    may_change = ("dropout", "recurrent_dropout")
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     # Names in the column order of the kernels: data for tools, never equations.
@@ -123,6 +125,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         dropout = _checks.rate("dropout", dropout)
         recurrent_dropout = _checks.rate("recurrent_dropout", recurrent_dropout)
         seed = _checks.seed("seed", seed)
+        _functions.check_dtype(kwargs.get("dtype"))
         super().__init__(**kwargs)
         self.units = units
         self.dropout = dropout
@@ -169,6 +172,7 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         return type(self).output is Cell.output and not self.output_apart
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        _calls.check_training(training)
         # One state may come and go without a list, as in Keras.
         alone = not isinstance(states, list | tuple)
         states = (states,) if alone else tuple(states)
@@ -218,9 +222,20 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
                 f"{type(self).__name__}.step must return a tuple of {before}{len(states)} states "
                 f"{self.state_names}. Received: {new!r}"
             )
-        if self.output_apart:
-            return new[0], list(new[1:])
-        return self.output(new), list(new)
+        output = new[0] if self.output_apart else None
+        new = list(new[1:] if self.output_apart else new)
+        step = f"{type(self).__name__}.step"
+        _checks.new_states(step, self.state_names, states, new)
+        if output is None:
+            output = self.output(new)
+        size = self.output_size
+        wanted = tuple(size) if isinstance(size, list | tuple) else (size,)
+        if tuple(output.shape[1:]) != wanted:
+            raise ValueError(
+                f"{step} must return an output of the shape {(None, *wanted)}, as `output_size` "
+                f"says. Received: an output of the shape {tuple(output.shape)}"
+            )
+        return output, new
 
     def product(
         self, state: Any, kernel: Any, columns: slice | None = None, onto: Any = None
@@ -321,6 +336,11 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
         where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
         `block` is the number of a gate's columns where it is not `units`.
         """
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"`name` must be the name of the weight. Received: name={name!r}")
+        if block is not None:
+            block = _checks.positive_integer("block", block)
+        initializer = _functions.initializer("initializer", initializer)
         used = sum(i is initializer for i in self._initializers_used)
         self._initializers_used.append(initializer)
         # Of several weights with one initializer each is drawn on its own.
@@ -335,6 +355,8 @@ class Cell(Configured, DropoutRNNCell, keras.layers.Layer):
                 f"the weight {name!r}. Set them, or say with `kind` whose it takes: "
                 f'add_cell_weight({name!r}, ..., kind="bias"), or "kernel", or "recurrent".'
             )
+
+        _functions.check_values(f"{kind}_initializer", initializer, shape)
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)

@@ -79,7 +79,7 @@ class CellLayer(RecurrentLayer):
                 f"Received: {name}={of_keras[name]!r}{_checks.nearest(name, known)}"
             )
         use_cudnn = given.pop("use_cudnn", "auto")
-        if use_cudnn not in ("auto", False):
+        if use_cudnn is not False and not (isinstance(use_cudnn, str) and use_cudnn == "auto"):
             raise ValueError(
                 "There is no cuDNN path, so `use_cudnn` must be 'auto' or False. "
                 f"Received: use_cudnn={use_cudnn!r}"

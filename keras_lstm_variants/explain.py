@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import _calls, _checks, engine
 from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
 from keras_lstm_variants.introspect import as_array, as_tensors, check_arguments, replaced
 from keras_lstm_variants.states import unchanged
@@ -88,6 +88,7 @@ def attribution(
         >>> found.values.shape, bool(abs(found.gap).max() < 1e-3)
         ((2, 5, 3), True)
     """
+    _calls.check_model(model)
     _checks.one_of("method", method, ("integrated_gradients", "gradient_x_input"))
     steps = _checks.positive_integer("steps", steps)
     check_arguments(model, call_arguments)

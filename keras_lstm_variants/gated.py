@@ -4,11 +4,10 @@ import math
 import numbers
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.initializers import ChronoBias, check_max_timesteps
 
@@ -25,7 +24,7 @@ class GatedCell(AffineCell):
             a step at first; it gets a minus sign where the open gate overwrites.
             `"chrono"`: `klv.initializers.ChronoBias(max_timesteps)`, also towards keeping;
             a separate input gate gets minus these values.
-            An initializer: fills the gate's column as it is.
+            An initializer, or an array (units,): fills the gate's column as it is.
         max_timesteps: with `forget_bias="chrono"`, the longest dependency in steps, above 2.
         **kwargs: what `AffineCell` takes.
 
@@ -64,21 +63,15 @@ class GatedCell(AffineCell):
             bias_initializer,
             **kwargs,
         )
-        self.recurrent_activation = keras.activations.get(recurrent_activation)
+        self.recurrent_activation = _functions.activation(
+            "recurrent_activation", recurrent_activation
+        )
         self.forget_bias = self._check_forget_bias(forget_bias, max_timesteps)
         self.max_timesteps = None if max_timesteps is None else check_max_timesteps(max_timesteps)
 
     def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
-        chrono = isinstance(value, str) and value == "chrono"
-        if isinstance(value, str) and not chrono:
-            try:
-                keras.initializers.get(value)
-            except ValueError:
-                hint = _checks.nearest(value, ["chrono"])
-                raise ValueError(
-                    '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
-                    f"Received: forget_bias={value!r}{hint}"
-                ) from None
+        value = _forget_bias(value)
+        chrono = isinstance(value, str)
         if chrono and max_timesteps is not None:
             check_max_timesteps(max_timesteps)
         elif chrono or max_timesteps is not None:
@@ -98,21 +91,8 @@ class GatedCell(AffineCell):
                 "`forget_bias` needs `use_bias=True`. "
                 f"Received: forget_bias={value!r}, use_bias=False"
             )
-        if chrono:
-            return value
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value.item()
-        if isinstance(value, numbers.Real) and not isinstance(value, bool):
-            if not math.isfinite(value):
-                raise ValueError(f"`forget_bias` must be finite. Received: forget_bias={value!r}")
-            return float(value)
-        try:
-            return keras.initializers.get(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                '`forget_bias` must be None, a number, "chrono" or a Keras initializer. '
-                f"Received: forget_bias={value!r}"
-            ) from error
+        _functions.check_values("forget_bias", value, (self.units,))
+        return value
 
     def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
         """Initial bias of the gates that `forget_bias` sets: gate name -> (units,) values."""
@@ -120,7 +100,7 @@ class GatedCell(AffineCell):
             return {}
         gate, sign = self.forget_gate
         shape = (self.units,)
-        if self.forget_bias == "chrono":
+        if isinstance(self.forget_bias, str):
             bias = ChronoBias(self.max_timesteps)(shape, dtype=dtype)
             columns = {gate: sign * bias}
             if self.input_gate is not None:
@@ -143,3 +123,23 @@ class GatedCell(AffineCell):
     def gate(self, z: Any) -> Any:
         """The gates' activation, the sigmoid by default."""
         return self.recurrent_activation(z)
+
+
+def _forget_bias(value: Any) -> Any:
+    """None, `"chrono"`, a float or an initializer, or a `ValueError`."""
+    if value is None or (isinstance(value, str) and value == "chrono"):
+        return value
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"`forget_bias` must be finite. Received: forget_bias={value!r}")
+        return float(value)
+    try:
+        return _functions.initializer("forget_bias", value)
+    except ValueError as error:
+        hint = _checks.nearest(value, ["chrono"]) if isinstance(value, str) else ""
+        raise ValueError(
+            '`forget_bias` must be None, a number, "chrono", an array (units,) or a Keras '
+            f"initializer. Received: forget_bias={value!r}{hint}"
+        ) from error

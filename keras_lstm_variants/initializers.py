@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.registry import register
 
 
@@ -46,6 +46,7 @@ class ChronoBias(keras.initializers.Initializer):
         self._drawn_seed = random.randint(1, 10**9) if seed is None else seed
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        shape = _checks.sizes("shape", shape)
         last = float(self.max_timesteps) - 1.0
         draw = keras.random.uniform(shape, 1.0, last, dtype="float32", seed=self._drawn_seed)
         return ops.cast(ops.log(draw), dtype or keras.config.floatx())
@@ -78,16 +79,20 @@ class PerGate(keras.initializers.Initializer):
     """
 
     def __init__(self, initializer: Any, units: int) -> None:
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = _functions.initializer("initializer", initializer)
+        if self.initializer is None:
+            raise ValueError("`initializer` must draw something. Received: initializer=None")
         self.units = _checks.positive_integer("units", units)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        if shape[-1] % self.units:
+        shape = _checks.sizes("shape", shape)
+        if not shape or shape[-1] % self.units:
             raise ValueError(
                 f"`PerGate(units={self.units})` needs a number of columns that is a multiple "
                 f"of `units`. Received: shape={tuple(shape)}"
             )
         block = (*shape[:-1], self.units)
+        _functions.check_values("initializer", self.initializer, block)
         draws = [self._block(k)(block, dtype=dtype) for k in range(shape[-1] // self.units)]
         return ops.concatenate(draws, axis=-1)
 

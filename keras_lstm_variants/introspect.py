@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import _calls, _checks, engine
 from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.layer import RecurrentLayer
@@ -79,8 +79,7 @@ class Recorder:
     """
 
     def __init__(self, model: keras.layers.Layer, jit_compile: bool = False) -> None:
-        if not isinstance(model, keras.layers.Layer):
-            raise ValueError(f"`model` must be a layer or a model. Received: model={model!r}")
+        _calls.check_model(model)
         _checks.flag("jit_compile", jit_compile)
         self.model = model
         self.paths = _paths(model)
@@ -287,7 +286,8 @@ def as_tensors(x: Any) -> Any:
         found = keras.tree.map_structure(ops.convert_to_tensor, x)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`x` must be arrays, as the model takes them: {error}") from error
-    if not all(hasattr(t, "shape") and len(t.shape) for t in keras.tree.flatten(found)):
+    leaves = keras.tree.flatten(found)
+    if not leaves or not all(hasattr(t, "shape") and len(t.shape) for t in leaves):
         raise ValueError(
             "`x` must be an array, or a structure of arrays, as the model takes them. "
             f"Received: x={type(x).__name__}"

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import _calls, _functions, _options, engine
 from keras_lstm_variants._keras import DropoutRNNCell, get_keras_mask
+from keras_lstm_variants._weights import CheckedWeights
 from keras_lstm_variants.cell import Cell, of_equal_rows
 from keras_lstm_variants.registry import register
 from keras_lstm_variants.stacks import (
@@ -20,7 +21,7 @@ from keras_lstm_variants.stacks import (
 
 
 @register
-class RecurrentLayer(keras.layers.RNN):
+class RecurrentLayer(CheckedWeights, keras.layers.RNN):
     """Any recurrent cell as a layer: `keras.layers.RNN` with our time loop and two additions.
 
     Args:
@@ -98,17 +99,6 @@ class RecurrentLayer(keras.layers.RNN):
         clip_state_gradients: float | None = None,
         **kwargs: Any,
     ) -> None:
-        flags = {
-            "return_sequences": return_sequences,
-            "return_state": return_state,
-            "go_backwards": go_backwards,
-            "stateful": stateful,
-            "unroll": unroll,
-            "zero_output_for_mask": zero_output_for_mask,
-            "return_all_states": return_all_states,
-        }
-        flags = {name: _checks.flag(name, value) for name, value in flags.items()}
-        return_all_states = flags.pop("return_all_states")
         cells = list(cell) if isinstance(cell, list | tuple) else [cell]
         if not cells or not all(map(is_cell, cells)):
             raise ValueError(
@@ -117,22 +107,25 @@ class RecurrentLayer(keras.layers.RNN):
             )
         if isinstance(cell, list | tuple):
             cell = keras.layers.StackedRNNCells(cells, dtype=kwargs.get("dtype"))
-        _checks.one_of("initial_state", initial_state, self.initial_states)
-        _checks.one_of("engine", engine, ("auto", "xla", "plain"))
-        recompute = _checks.flag("recompute", recompute)
-        if stop_gradient_every is not None:
-            stop_gradient_every = _checks.positive_integer(
-                "stop_gradient_every", stop_gradient_every
+        _functions.check_dtype(kwargs.get("dtype"))
+        if "activity_regularizer" in kwargs:
+            kwargs["activity_regularizer"] = _functions.regularizer(
+                "activity_regularizer", kwargs["activity_regularizer"]
             )
-        if clip_state_gradients is not None:
-            clip_state_gradients = _checks.positive_number(
-                "clip_state_gradients", clip_state_gradients
-            )
-        super().__init__(cell, **flags, **kwargs)
+        # What each may be, `__setattr__` checks, now and later.
+        super().__init__(
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            **kwargs,
+        )
         # Keras 3.16 sets False, and the layer behind would no longer see the mask.
         self.supports_masking = True
         self.return_all_states = return_all_states
-        self.return_state = flags["return_state"] or return_all_states
         self.initial_state = initial_state
         self.engine = engine
         self.recompute = recompute
@@ -142,9 +135,14 @@ class RecurrentLayer(keras.layers.RNN):
         self._set_fresh(None)
         if all(isinstance(c, Cell) for c in flat_cells(self.cell)):
             self.input_spec = keras.layers.InputSpec(ndim=3)
-        if go_backwards:
+        if self.go_backwards:
             for inner in flat_cells(self.cell):
                 shift_seed(inner)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, _options.checked(self, name, value))
+        if name == "return_all_states" and value:
+            self.return_state = True
 
     def __call__(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
         # Before Keras looks at the input: it would fail on these with an obscure error.
@@ -277,8 +275,7 @@ class RecurrentLayer(keras.layers.RNN):
         if mask is None:
             # Keras hands it on only where a layer is called with a single tensor.
             mask = get_keras_mask(sequences)
-        if mask is not None:
-            mask = ops.convert_to_tensor(mask)
+        mask = _calls.as_mask("mask", mask)
         self._check_call(sequences, initial_state, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError(
@@ -302,6 +299,7 @@ class RecurrentLayer(keras.layers.RNN):
         self, sequences: Any, states: Any, mask: Any, training: bool, keep_states: bool
     ) -> engine.Result:
         """Run the cell with the options of this layer."""
+        _calls.check_training(training)
         try:
             if training:
                 draw_dropout_masks(self.cell, sequences.shape[2:], states)
@@ -350,6 +348,7 @@ class RecurrentLayer(keras.layers.RNN):
 
     def _check_call(self, sequences: Any, initial_state: Any, mask: Any) -> None:
         """Errors for what does not fit together, as far as the shapes are known."""
+        mask = _calls.as_mask("mask", mask)
         batch, time = sequences.shape[:2]
         if self.stateful:
             expected = keras.tree.flatten(self.states)[0].shape[0]
@@ -365,6 +364,7 @@ class RecurrentLayer(keras.layers.RNN):
             )
         if initial_state is None:
             return
+        _calls.check_states(self.name, initial_state)
         shapes = [tuple(v.shape) for v in keras.tree.flatten(initial_state)]
         wanted = [(batch, *sizes) for sizes in self._state_sizes()]
         if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
@@ -407,6 +407,7 @@ class RecurrentLayer(keras.layers.RNN):
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
         # Keras does not run `call` on symbolic inputs: without this, errors would wait for `fit`.
+        _calls.check_training(training)
         self._check_call(sequences, initial_state, mask)
         return super().compute_output_spec(sequences, initial_state)
 

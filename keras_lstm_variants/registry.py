@@ -1,5 +1,6 @@
 """One decorator that makes a class loadable by Keras and lists its variant."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras_lstm_variants import _checks
 PACKAGE = "keras_lstm_variants"
 
 _registered: dict[str, type] = {}
+_packages: dict[str, str] = {}
 _layers: dict[str, type] = {}
 
 # Keras's name for one of ours: found, and not listed a second time.
@@ -41,7 +43,18 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
         ...         return (2 * h,)
     """
 
+    if not isinstance(package, str) or not package or ">" in package:
+        raise ValueError(
+            "`package` must be the name of your package, without `>`. "
+            f"Received: package={package!r}"
+        )
+
     def add(cls: type) -> type:
+        if not inspect.isclass(cls) or not hasattr(cls, "get_config"):
+            raise ValueError(
+                "`cls` must be a class of a cell, layer or initializer, with `get_config`; other "
+                f"arguments go by name. Received: cls={cls!r}"
+            )
         if package == PACKAGE and cls.__module__.split(".")[0] != PACKAGE:
             raise ValueError(
                 f"Register {cls.__name__} under the name of your own package: "
@@ -58,7 +71,14 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
                 f"A class named {cls.__name__!r} is registered already "
                 f"({known.__module__}.{known.__qualname__}): choose another name."
             )
+        if again and _packages[cls.__name__] != package:
+            raise ValueError(
+                f"{cls.__name__} is registered already, as of `package="
+                f"{_packages[cls.__name__]!r}`, and saved files know it so. "
+                f"Received: package={package!r}"
+            )
         keras.saving.register_keras_serializable(package=package)(cls)
+        _packages[cls.__name__] = package
         _registered[cls.__name__] = cls
         if getattr(cls, "cell_class", None) is not None and not cls.needs_memory:
             _layers[cls.__name__] = cls
@@ -92,6 +112,8 @@ def get_variant(name: str) -> type:
         >>> klv.get_variant("PeepholeLSTM").cell_class.__name__
         'PeepholeLSTMCell'
     """
+    if not isinstance(name, str):
+        raise ValueError(f"`name` must be the name of a variant. Received: name={name!r}")
     if name not in _layers and name in _OTHER_NAMES:
         name = _OTHER_NAMES[name]
     if name not in _layers:

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_lstm_variants import _calls
+from keras_lstm_variants._weights import as_array
+
 
 def reset_states(model: keras.layers.Layer) -> None:
     """Set every stateful recurrent layer of a model back to its initial state.
@@ -82,20 +85,33 @@ def set_states(model: keras.layers.Layer, states: Mapping[str, list[Any]]) -> No
         True
     """
     layers = _stateful(model)
+    if not isinstance(states, Mapping):
+        raise ValueError(
+            "`states` must be a dict, layer path -> list of arrays, as `get_states` returns it. "
+            f"Received: states={states!r}"
+        )
     unknown = set(states) - set(layers)
     if unknown:
         raise ValueError(
-            f"No stateful layer {sorted(unknown)}. The model has {sorted(layers)}. States are "
-            "found by the names of layers: give them with `name=` to move states between models."
+            f"`states` must name stateful layers of {model.name}, which has {sorted(layers)}. "
+            f"Received: {sorted(map(str, unknown))}. Give layers names, with `name=`, to move "
+            "states between models."
         )
+    arrays = {}
     for path, values in states.items():
         expected = [tuple(v.shape) for v in keras.tree.flatten(layers[path].states)]
-        shapes = [np.shape(v) for v in values]
+        if not isinstance(values, list | tuple):
+            raise ValueError(
+                f"`states[{path!r}]` must be a list of arrays of the shapes {expected}. "
+                f"Received: {values!r}"
+            )
+        arrays[path] = [as_array(f"states[{path!r}]", v) for v in values]
+        shapes = [v.shape for v in arrays[path]]
         if shapes != expected:
             raise ValueError(
                 f"States of {path!r} must have the shapes {expected}. Received: {shapes}"
             )
-    for path, values in states.items():
+    for path, values in arrays.items():
         layer = layers[path]
         if hasattr(layer, "keep_states"):
             layer.keep_states(values)
@@ -122,6 +138,7 @@ def unchanged(model: keras.layers.Layer) -> Iterator[None]:
 
 
 def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
+    _calls.check_model(model)
     found: dict[str, Any] = {}
     for path, layer in walk(model, "", set()):
         if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:

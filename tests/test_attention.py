@@ -192,7 +192,7 @@ class TestLoops:
         x, memory = data()
         y = make(**ALL, initial_state="memory", coverage_penalty=1.0)(x, memory=memory[:, :0])
         masked = make(**ALL, initial_state="memory")(
-            x, memory=memory, memory_mask=np.zeros((BATCH, PLACES))
+            x, memory=memory, memory_mask=np.zeros((BATCH, PLACES), bool)
         )
         assert y[2].shape == (BATCH, TIME, 0)
         assert_close([y[0], y[1], *y[3:]], [masked[0], masked[1], *masked[3:]])
@@ -202,8 +202,8 @@ class TestLoops:
         layer = make(**ALL)
         expected = layer(x, memory=memory, memory_mask=SEEN)
         memory[~SEEN] = np.nan
-        # Any number but 0 is true.
-        assert_close(layer(x, memory=memory, memory_mask=SEEN * 2.5), expected, 0)
+        # Any whole number but 0 is true.
+        assert_close(layer(x, memory=memory, memory_mask=SEEN * 2), expected, 0)
         found = self.gradients(layer, masks={"memory_mask": SEEN}, memory=memory)
         assert all(np.isfinite(g).all() for g in found[1])
 

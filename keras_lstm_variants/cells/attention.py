@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import _calls, _checks, _functions, engine
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.derived import derived_as
 from keras_lstm_variants.registry import register
@@ -99,9 +99,15 @@ class AttentionLSTMCell(LSTMFamilyCell):
         self.scoring = _checks.one_of("scoring", scoring, ("additive", "multiplicative"))
         self.use_beta = _checks.flag("use_beta", use_beta)
         self.hard = _checks.flag("hard", hard)
-        self.attention_initializer = keras.initializers.get(attention_initializer)
-        self.attention_regularizer = keras.regularizers.get(attention_regularizer)
-        self.attention_constraint = keras.constraints.get(attention_constraint)
+        self.attention_initializer = _functions.initializer(
+            "attention_initializer", attention_initializer
+        )
+        self.attention_regularizer = _functions.regularizer(
+            "attention_regularizer", attention_regularizer
+        )
+        self.attention_constraint = _functions.constraint(
+            "attention_constraint", attention_constraint
+        )
         self.show(())
         self._attended: tuple[int | None, ...] | None = None
         self.memory = self.constant("memory")
@@ -167,10 +173,11 @@ class AttentionLSTMCell(LSTMFamilyCell):
         """
         memory = ops.cast(ops.convert_to_tensor(memory), self.compute_dtype)
         seen = ops.ones_like(memory[..., 0])
+        memory_mask = _calls.as_mask("memory_mask", memory_mask)
         if memory_mask is not None:
             rule = f"`memory_mask` of {self.name} must have the shape (batch, places)"
             memory_mask = engine.fitted(rule, memory_mask, ops.shape(memory)[:2])
-            seen = seen * ops.cast(ops.cast(memory_mask, "bool"), self.compute_dtype)
+            seen = seen * ops.cast(memory_mask, self.compute_dtype)
             # Whatever stands in a masked place, NaN too, is not seen.
             memory = ops.where(seen[..., None] > 0, memory, ops.zeros_like(memory))
         before, self._attended = self._attended, tuple(memory.shape)

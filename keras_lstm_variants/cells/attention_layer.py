@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import _calls, _checks, engine
 from keras_lstm_variants._keras import get_keras_mask
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.attention import DIGIT, EXPECTED, GREEDY, AttentionLSTMCell
@@ -140,6 +140,7 @@ class AttentionLSTM(CellLayer):
         memory: Any = None,
         memory_mask: Any = None,
     ) -> Any:
+        memory_mask = _calls.as_mask("memory_mask", memory_mask)
         self._check_memory(sequences, memory, memory_mask)
         if memory_mask is None:
             memory_mask = get_keras_mask(memory)
@@ -180,6 +181,10 @@ class AttentionLSTM(CellLayer):
             raise ValueError(
                 f"{self.name} looks into a memory: call it as `layer(sequences, memory=...)`, with "
                 "annotations of the shape (batch, places, features)."
+            )
+        if not hasattr(memory, "shape"):
+            raise ValueError(
+                f"`memory` must be a tensor (batch, places, features). Received: memory={memory!r}"
             )
         self.cell.features_of_memory(tuple(memory.shape))
         if self.built and memory.shape[-1] != self.cell.context_kernel.shape[0]:
@@ -257,6 +262,7 @@ class AttentionLSTM(CellLayer):
     ) -> Any:
         # Keras does not run `call` on symbolic inputs: without this, errors would wait for `fit`.
         self._check_call(sequences, initial_state, mask)
+        memory_mask = _calls.as_mask("memory_mask", memory_mask)
         self._check_memory(sequences, memory, memory_mask)
         shapes = self.compute_output_shape(sequences.shape, memory_shape=memory.shape)
         if not isinstance(shapes, list):

@@ -1,5 +1,4 @@
 import itertools
-import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -48,7 +47,12 @@ class ClockworkFamilyCell(AffineCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, *args, **kwargs)
-        self.periods = _integers("periods", periods)
+        self.periods = _checks.positive_integers("periods", periods)
+        if not self.periods:
+            raise ValueError(
+                "`periods` must be a tuple of positive integers, at least one. "
+                f"Received: periods={periods!r}"
+            )
         if list(self.periods) != sorted(self.periods):
             raise ValueError(f"`periods` must ascend. Received: periods={periods!r}")
         if self.periods[-1] > _DIGIT**2:
@@ -56,7 +60,9 @@ class ClockworkFamilyCell(AffineCell):
                 f"`periods` must be at most {_DIGIT**2}. Received: periods={periods!r}"
             )
         count = len(self.periods)
-        self.group_units = None if group_units is None else _integers("group_units", group_units)
+        self.group_units = None
+        if group_units is not None:
+            self.group_units = _checks.positive_integers("group_units", group_units)
         if self.group_units is None and count > self.units:
             raise ValueError(
                 "`units` must be at least the number of `periods`. "
@@ -71,9 +77,7 @@ class ClockworkFamilyCell(AffineCell):
                 f"`units`. Received: group_units={group_units!r}, periods={periods!r}, "
                 f"units={units!r}"
             )
-        if isinstance(offset, bool) or not isinstance(offset, numbers.Integral) or offset < 0:
-            raise ValueError(f"`offset` must be a whole number from 0. Received: offset={offset!r}")
-        self.offset = int(offset)
+        self.offset = _checks.whole_number("offset", offset)
         self.sizes = sizes
         ends = list(itertools.accumulate(sizes))
         starts = [0, *ends[:-1]]
@@ -169,13 +173,6 @@ class ClockworkFamilyCell(AffineCell):
     def by_unit(self, groups: Any) -> Any:
         """(batch, groups) as (batch, units)."""
         return ops.take(groups, self.group_of_unit, axis=-1)
-
-
-def _integers(name: str, values: Any) -> tuple[int, ...]:
-    found = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else []
-    if not found:
-        raise ValueError(f"`{name}` must be a tuple of positive integers. Received: {values!r}")
-    return tuple(_checks.positive_integer(name, v) for v in found)
 
 
 def _row(values: Any, like: Any) -> Any:

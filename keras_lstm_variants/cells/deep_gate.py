@@ -1,11 +1,9 @@
 import functools
-from collections.abc import Iterable
 from typing import Any
 
-import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
@@ -61,21 +59,14 @@ class DeepGateLSTMCell(LSTMFamilyCell):
         shared_trunk: bool = False,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(gate_hidden_units, Iterable) or isinstance(gate_hidden_units, str):
-            raise ValueError(
-                "`gate_hidden_units` must be a tuple of positive integers. "
-                f"Received: gate_hidden_units={gate_hidden_units!r}"
-            )
-        self.gate_hidden_units = tuple(
-            _checks.positive_integer("gate_hidden_units", d) for d in gate_hidden_units
-        )
+        self.gate_hidden_units = _checks.positive_integers("gate_hidden_units", gate_hidden_units)
         self.deep_gates = _checks.subset("deep_gates", deep_gates, self.gates)
         self.shared_trunk = _checks.flag("shared_trunk", shared_trunk)
         deep = self.deep_gates if self.gate_hidden_units else ()
         self.shallow_gates = tuple(k for k in self.gates if k not in deep)
         self.kernel_gates = self.recurrent_gates = self.shallow_gates
         super().__init__(*args, **kwargs)
-        self.hidden_activation = keras.activations.get(hidden_activation)
+        self.hidden_activation = _functions.activation("hidden_activation", hidden_activation)
 
     @property
     def trunks(self) -> tuple[str, ...]:

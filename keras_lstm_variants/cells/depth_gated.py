@@ -1,9 +1,8 @@
 from typing import Any
 
-import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
@@ -88,9 +87,13 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         self.peepholes = _checks.subset(
             "peepholes", allowed if peepholes is None else peepholes, allowed
         )
-        self.peephole_initializer = keras.initializers.get(peephole_initializer)
-        self.peephole_regularizer = keras.regularizers.get(peephole_regularizer)
-        self.peephole_constraint = keras.constraints.get(peephole_constraint)
+        self.peephole_initializer = _functions.initializer(
+            "peephole_initializer", peephole_initializer
+        )
+        self.peephole_regularizer = _functions.regularizer(
+            "peephole_regularizer", peephole_regularizer
+        )
+        self.peephole_constraint = _functions.constraint("peephole_constraint", peephole_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         inputs = _checks.features(type(self).__name__, input_shape)

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.gated import GatedCell
 
 
@@ -41,7 +41,7 @@ class LSTMFamilyCell(GatedCell):
         self.output_activation = (
             self.activation
             if output_activation is None
-            else keras.activations.get(output_activation)
+            else _functions.activation("output_activation", output_activation)
         )
         if unit_forget_bias is not None:
             unit_forget_bias = _checks.flag("unit_forget_bias", unit_forget_bias)
@@ -95,9 +95,13 @@ class PeepholeFamilyCell(LSTMFamilyCell):
         self.peepholes = _checks.subset(
             "peepholes", allowed if peepholes is None else peepholes, allowed
         )
-        self.peephole_initializer = keras.initializers.get(peephole_initializer)
-        self.peephole_regularizer = keras.regularizers.get(peephole_regularizer)
-        self.peephole_constraint = keras.constraints.get(peephole_constraint)
+        self.peephole_initializer = _functions.initializer(
+            "peephole_initializer", peephole_initializer
+        )
+        self.peephole_regularizer = _functions.regularizer(
+            "peephole_regularizer", peephole_regularizer
+        )
+        self.peephole_constraint = _functions.constraint("peephole_constraint", peephole_constraint)
 
     @property
     def peephole_gates(self) -> tuple[str, ...]:

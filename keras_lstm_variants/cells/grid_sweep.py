@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks, _config, engine
+from keras_lstm_variants import _calls, _checks, _config, _functions, engine
+from keras_lstm_variants._weights import CheckedWeights
 from keras_lstm_variants.cells.grid import GridFamilyCell
 from keras_lstm_variants.registry import register
 
@@ -84,7 +85,7 @@ def _one_row_down(values: Any) -> Any:
     return ops.concatenate([ops.zeros_like(values[:, :1]), values[:, :-1]], axis=1)
 
 
-class _GridLayer(_config.Configured, keras.layers.Layer):
+class _GridLayer(CheckedWeights, _config.Configured, keras.layers.Layer):
     """A layer around a cell of the grid family, with the cell's arguments."""
 
     def __init__(
@@ -109,6 +110,11 @@ class _GridLayer(_config.Configured, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         options = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
+        _functions.check_dtype(kwargs.get("dtype"))
+        if "activity_regularizer" in kwargs:
+            kwargs["activity_regularizer"] = _functions.regularizer(
+                "activity_regularizer", kwargs["activity_regularizer"]
+            )
         super().__init__(**kwargs)
         # Checks them, and reads what is a name or a configuration.
         cell = _DepthCell(**options)
@@ -211,6 +217,8 @@ class GridLSTM2D(_GridLayer):
         TensorShape([2, 8, 6, 4])
     """
 
+    may_change = ("return_sequences",)
+
     def __init__(
         self,
         *args: Any,
@@ -235,8 +243,9 @@ class GridLSTM2D(_GridLayer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1: rows, 3: features})
 
     def call(self, images: Any, mask: Any = None, training: bool = False) -> Any:
+        _calls.check_training(training)
+        mask = _calls.as_mask("mask", mask)
         if mask is not None:
-            mask = ops.convert_to_tensor(mask)
             self.check_mask(mask, images)
         sizes = (None, self.input_spec.axes[1], None, self.input_spec.axes[3])
         rule = f"The input of {self.name} must have the shape {sizes}"

@@ -2,7 +2,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.gated import GatedCell
 from keras_lstm_variants.registry import register
@@ -58,6 +58,7 @@ class GRUCell(GatedCell):
     def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         if not self.reset_after:
             return super().initial_bias(shape, dtype)
+        _functions.check_values("bias_initializer", self.bias_initializer, shape)
         rows = self.bias_initializer(shape, dtype=dtype)
         return ops.stack([self.with_forget_bias(rows[0], dtype), rows[1]])
 

@@ -6,12 +6,13 @@ from keras import ops
 
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import LossFunctionWrapper, get_keras_mask, layers_of
+from keras_lstm_variants._weights import CheckedModel
 from keras_lstm_variants.cells.attention_layer import AttentionLSTM
 from keras_lstm_variants.registry import register
 
 
 @register
-class HardAttentionModel(keras.Model):
+class HardAttentionModel(CheckedModel, keras.Model):
     r"""A functional model that trains the hard attention in it, by REINFORCE.
 
     What was drawn has no derivative, so that the expected loss is differentiated by

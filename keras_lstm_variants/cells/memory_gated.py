@@ -1,9 +1,8 @@
 from typing import Any
 
-import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
@@ -68,9 +67,9 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
             "output_gate_memory", output_gate_memory, ("previous", "current")
         )
         self.squash_memory = _checks.flag("squash_memory", squash_memory)
-        self.memory_initializer = keras.initializers.get(memory_initializer)
-        self.memory_regularizer = keras.regularizers.get(memory_regularizer)
-        self.memory_constraint = keras.constraints.get(memory_constraint)
+        self.memory_initializer = _functions.initializer("memory_initializer", memory_initializer)
+        self.memory_regularizer = _functions.regularizer("memory_regularizer", memory_regularizer)
+        self.memory_constraint = _functions.constraint("memory_constraint", memory_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_lstm_variants import _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.gated import GatedCell
 from keras_lstm_variants.registry import register
@@ -54,9 +54,9 @@ class RawInputCell(MUTCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.input_initializer = keras.initializers.get(input_initializer)
-        self.input_regularizer = keras.regularizers.get(input_regularizer)
-        self.input_constraint = keras.constraints.get(input_constraint)
+        self.input_initializer = _functions.initializer("input_initializer", input_initializer)
+        self.input_regularizer = _functions.regularizer("input_regularizer", input_regularizer)
+        self.input_constraint = _functions.constraint("input_constraint", input_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)

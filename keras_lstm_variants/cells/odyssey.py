@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_lstm_variants import _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.coupled import CoupledLSTMCell
 from keras_lstm_variants.cells.lstm import LSTMCell
@@ -248,9 +248,9 @@ class FGRLSTMCell(PeepholeLSTMCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.gate_initializer = keras.initializers.get(gate_initializer)
-        self.gate_regularizer = keras.regularizers.get(gate_regularizer)
-        self.gate_constraint = keras.constraints.get(gate_constraint)
+        self.gate_initializer = _functions.initializer("gate_initializer", gate_initializer)
+        self.gate_regularizer = _functions.regularizer("gate_regularizer", gate_regularizer)
+        self.gate_constraint = _functions.constraint("gate_constraint", gate_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)

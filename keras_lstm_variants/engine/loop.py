@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_lstm_variants import _checks
 from keras_lstm_variants.engine.edges import Edge, with_edge
 from keras_lstm_variants.engine.xla import vectorized
 
@@ -85,9 +86,13 @@ def run(
             flat = with_edge(edge, time, flat)
         new_output, new_states = step(inputs(at), keras.tree.pack_sequence_as(states, flat))
         new_output = tf.cast(new_output, zero_output.dtype)
-        new_flat = [
-            tf.cast(n, s.dtype) for n, s in zip(keras.tree.flatten(new_states), flat, strict=True)
-        ]
+        new_flat = keras.tree.flatten(new_states)
+        if len(new_flat) != len(flat):
+            raise ValueError(
+                f"The cell must return {len(flat)} new states. Received: {len(new_flat)}"
+            )
+        _checks.new_states("The cell", range(len(flat)), flat, new_flat)
+        new_flat = [tf.cast(n, s.dtype) for n, s in zip(new_flat, flat, strict=True)]
         if masks is not None:
             keep = masks(at)
             held = zero_output if zero_output_for_mask else output

@@ -171,8 +171,8 @@ class DRAW(GenerativeModel):
         latent_units: positive integer, the size of z_t.
         image_shape: (height, width), two positive integers.
         attention: whether it reads and writes through grids of filters.
-        read_size, write_size: positive integers, N to read and to write; without attention they
-            have no effect.
+        read_size, write_size: positive integers, N to read and to write, at most the longer side
+            of the image; without attention they have no effect.
         kl_warm_up: number of training steps over which the weight of KL in the loss rises
             linearly from 0 to 1; 0: it is always 1, as it is in `evaluate`.
         engine: `"auto"`, `"xla"` or `"plain"`, see `RecurrentLayer`.
@@ -228,6 +228,12 @@ class DRAW(GenerativeModel):
         attention = _checks.flag("attention", attention)
         read_size = _checks.positive_integer("read_size", read_size)
         write_size = _checks.positive_integer("write_size", write_size)
+        for name, size in (("read_size", read_size), ("write_size", write_size)):
+            if attention and size > max(image_shape):
+                raise ValueError(
+                    f"`{name}` must be at most the longer side of the image, {max(image_shape)}. "
+                    f"Received: {name}={size}, image_shape={image_shape}"
+                )
         super().__init__(latent_units, kl_warm_up=kl_warm_up, engine=engine, seed=seed, **kwargs)
         self.steps = steps
         self.units = units

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _calls, _checks, _functions
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import AutocastScope
+from keras_lstm_variants._weights import CheckedModel
 from keras_lstm_variants.engine import fitted
 from keras_lstm_variants.generative import gaussian
 from keras_lstm_variants.generative.likelihoods import Bernoulli
@@ -35,7 +36,7 @@ class Terms(NamedTuple):
     log_ratio: Any  # log p(z) - log q(z | x)
 
 
-class GenerativeModel(Configured, keras.Model):
+class GenerativeModel(CheckedModel, Configured, keras.Model):
     """A model with latent variables, trained by `compile(optimizer)` and `fit(x)`.
 
     A subclass defines `infer`, `unpack` and `noise_shape`.
@@ -59,6 +60,7 @@ class GenerativeModel(Configured, keras.Model):
         ValueError: an argument is out of its range.
     """
 
+    may_change = ("kl_warm_up",)
     # The distribution p(x | parameters).
     observation: Any = Bernoulli()
 
@@ -75,6 +77,7 @@ class GenerativeModel(Configured, keras.Model):
         kl_warm_up = _checks.whole_number("kl_warm_up", kl_warm_up)
         _checks.one_of("engine", engine, ("auto", "xla", "plain"))
         seed = _checks.seed("seed", seed)
+        _functions.check_dtype(kwargs.get("dtype"))
         # The likelihood is computed of x as it is given, whatever the layers compute in.
         super().__init__(autocast=False, **kwargs)
         self.latent_units = latent_units
@@ -176,6 +179,10 @@ class GenerativeModel(Configured, keras.Model):
             return super().test_step(*args)
         finally:
             self._evaluating = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _calls.check_training(kwargs.get("training"))
+        return super().__call__(*args, **kwargs)
 
     def dense(self, name: str, size: int, **options: Any) -> keras.layers.Layer:
         """A dense layer in the model's precision."""

@@ -15,7 +15,12 @@ from keras_lstm_variants.registry import get_variant
 
 def cell_class_of(variant: str) -> type:
     """The cell of a variant whose output is its first state, or a `ValueError`."""
-    found = get_variant(variant).cell_class
+    try:
+        found = get_variant(variant).cell_class
+    except ValueError as error:
+        raise ValueError(
+            f"`cell` must be the name of a variant. Received: cell={variant!r}. {error}"
+        ) from error
     if found.output is not cells.LSTMCell.output or found.output_apart:
         raise ValueError(
             f"`cell` must be a variant whose output is its first state. Received: cell={variant!r}"

@@ -235,6 +235,8 @@ def keeping_gate(
 ) -> tuple[str, int]:
     """The gate that decides how long memory lasts, and its sign, or a `ValueError`."""
     known = statistics.gates_of(history)
+    if gate is not None and (not isinstance(gate, str) or not gate):
+        raise ValueError(f"`gate` must be None or one of {known}. Received: gate={gate!r}")
     if sign is not None:
         _checks.one_of("sign", sign, (1, -1))
     of_layer = _forget_gate_of(layer) if layer is not None else None
@@ -263,7 +265,10 @@ def _forget_gate_of(layer: Any) -> tuple[str, int] | None:
     if isinstance(layer, str):
         from keras_lstm_variants.registry import get_variant
 
-        layer = get_variant(layer)
+        try:
+            layer = get_variant(layer)
+        except ValueError as error:
+            raise ValueError(f"`layer` must name a variant. {error}") from error
     cell = getattr(layer, "cell", None) or getattr(layer, "cell_class", None) or layer
     if not hasattr(cell, "forget_gate"):
         raise ValueError(
@@ -281,9 +286,9 @@ def _forget_gate_of(layer: Any) -> tuple[str, int] | None:
 def _chosen(argument: str, wanted: Sequence[str] | None, known: list[str]) -> list[str]:
     if wanted is None:
         return known
-    wanted = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
-    for name in wanted or [None]:
-        if name not in known:
+    wanted = [wanted] if isinstance(wanted, str) else _checks.listed(wanted) or [wanted]
+    for name in wanted:
+        if not isinstance(name, str) or name not in known:
             raise ValueError(
                 f"`{argument}` must be some of {known}. Received: {argument}={wanted!r}"
                 f"{_checks.nearest(name, known)}"
@@ -304,7 +309,7 @@ def _units_of(values: np.ndarray, name: str, units: Sequence[int] | None) -> np.
     # One number a step, as attention's beta, is shown whole.
     if units is None or values.shape[1] == 1:
         return values
-    units = [units] if np.ndim(units) == 0 else list(units)
+    units = _checks.listed(units) if np.ndim(units) else [units]
     if not units:
         raise ValueError(f"`units` must name at least one unit. Received: units={units!r}")
     return values[:, [_index("units", unit, values.shape[1]) for unit in units]]

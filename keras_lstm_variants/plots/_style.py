@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_lstm_variants import _checks
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 # A marker goes with each colour, a line style with each round of colours.
@@ -96,10 +98,11 @@ def check_labels(name: str, labels: Sequence[Any] | str | None, count: int) -> l
     """Labels as they are shown, or a `ValueError` unless there are `count`."""
     if labels is None:
         return None
-    if not np.iterable(labels) or len(list(labels)) != count:
-        got = len(list(labels)) if np.iterable(labels) else repr(labels)
+    found = _checks.listed(labels)
+    if found is None or len(found) != count:
+        got = repr(labels) if found is None else len(found)
         raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {got}")
-    return [shown(label) for label in labels]
+    return [shown(label) for label in found]
 
 
 def label_axis(axis: Any, labels: list[str] | None, name: str, inches: float) -> None:

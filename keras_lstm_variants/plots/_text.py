@@ -178,7 +178,7 @@ def attribution(
 
 
 def _characters(text: Any) -> str:
-    given = list(text) if np.iterable(text) else []
+    given = _checks.listed(text) or []
     if not given or any(not isinstance(c, str) or len(c) != 1 for c in given):
         raise ValueError(
             "`text` must be a text of at least one character, or a list of single characters; "
@@ -204,7 +204,7 @@ def _numbers(name: str, values: Any, dimensions: tuple[int, ...]) -> np.ndarray:
 
 def _ordered(limits: Any) -> tuple[float, float]:
     try:
-        low, high = map(float, limits)
+        low, high = map(float, _checks.listed(limits) or ())
     except (TypeError, ValueError):
         low = high = np.nan
     if not (np.isfinite(low) and np.isfinite(high) and low < high):

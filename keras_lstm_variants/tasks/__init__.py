@@ -34,7 +34,7 @@ def load(
     Raises:
         TaskError: with one line that names the argument, its value and what is allowed.
     """
-    if name not in TASKS and name != "text":
+    if not isinstance(name, str) or (name not in TASKS and name != "text"):
         raise TaskError(_unknown(name))
     seed = whole_number("seed", seed, 0)
     if length is not None and name != "adding":
