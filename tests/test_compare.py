@@ -1,7 +1,6 @@
 """`klv compare`: the parts, and the command as a user runs it, in a tiny setting."""
 
 import io
-import os
 import re
 import statistics
 
@@ -12,7 +11,7 @@ from keras_lstm_variants import tasks
 from keras_lstm_variants.compare import report, training
 from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.settings import Run, Settings
-from keras_lstm_variants.compare.store import Store, StoreError, write_atomically
+from keras_lstm_variants.compare.store import Store, StoreError
 from keras_lstm_variants.compare.writing import write_text
 from keras_lstm_variants.registry import list_variants
 
@@ -284,8 +283,8 @@ class TestStore:
         (tmp_path / "runs").mkdir()
         (tmp_path / "tensorflow.log").write_text("")
         (tmp_path / "runs" / ".partial-GRU-seed0.keras").write_text("half")
-        Store(tmp_path).open(Settings().identity("abc"))
-        assert not list((tmp_path / "runs").iterdir())
+        with Store(tmp_path).held(Settings().identity("abc")):
+            assert not list((tmp_path / "runs").iterdir())
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"identity": 3}'])
     def test_broken_results(self, tmp_path, content):
@@ -300,12 +299,3 @@ class TestStore:
             (store.runs / "LSTM-seed0.json").write_text(text)
             assert store.load_run(Run("LSTM", 0)) is None
             assert store.finished_runs() == {}
-
-    def test_writing_is_all_or_nothing(self, tmp_path, monkeypatch):
-        path = tmp_path / "file"
-        write_atomically(path, b"before")
-        monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("full")))
-        with pytest.raises(OSError, match="full"):
-            write_atomically(path, b"after")
-        assert path.read_bytes() == b"before"
-        assert [p.name for p in tmp_path.iterdir()] == ["file"]
