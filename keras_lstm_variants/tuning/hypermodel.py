@@ -8,6 +8,7 @@ import keras
 import keras_tuner
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants.tuning.options import HEADS
 from keras_lstm_variants.tuning.parameters import (
     check_variants,
     hp_recurrent_stack,
@@ -16,8 +17,6 @@ from keras_lstm_variants.tuning.parameters import (
     stack_spaces,
 )
 from keras_lstm_variants.tuning.space import space_of
-
-HEADS = ("classification", "regression", "next_step", "labels")
 
 
 class StopAtNaN(keras.callbacks.Callback):

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import re
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,13 @@ from keras_lstm_variants import tasks
 from keras_lstm_variants.registry import list_variants
 from keras_lstm_variants.tuning.data import Data, DataError, from_file, from_task
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
+from keras_lstm_variants.tuning.options import PARAMETERS, UsageError, in_options
 from keras_lstm_variants.tuning.oracles import hyperband_plan
 from keras_lstm_variants.tuning.space import parse
 from keras_lstm_variants.tuning.tuner import HYPERBAND_FACTOR
 
-# Parameters of the search, with the kind of their values.
-PARAMETERS = {
-    "layers": int,
-    "units": int,
-    "bidirectional": bool,
-    "dropout": float,
-    "recurrent_dropout": float,
-    "embedding": int,
-    "learning_rate": float,
-    "clipnorm": float,
-    "batch_size": int,
-}
 EPOCHS = {"docs_text": 4, "text": 4, "adding": 10, "digits": 20}
 JIT = {None: "auto", True: True, False: False}
-
-
-class UsageError(ValueError):
-    """An argument cannot be used; the message is one line for the user."""
 
 
 @dataclasses.dataclass
@@ -71,14 +55,6 @@ class Search:
             return len(each), times * sum(each)
         trials = min(n for n in (self.max_trials, settings) if n is not None)
         return trials, trials * self.epochs * times
-
-
-def in_options(message: str) -> str:
-    """A message about arguments of Python in the words of the command line."""
-    names = (("task name=", "--task "), ("text_file=...", "--text FILE"), ("text_file=", "--text "))
-    for name, option in names:
-        message = message.replace(name, option)
-    return re.sub(r"`(\w+)`", lambda found: "--" + found[1].replace("_", "-"), message)
 
 
 def read(arguments: argparse.Namespace) -> Search:
