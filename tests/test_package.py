@@ -81,6 +81,8 @@ LIGHT = [
     (["bench", "--shape", "1x2"], 2, "--shape must be"),
     (["describe", "LTSM"], 2, "Did you mean 'LSTM'"),
     (["tune", "--no-such-option"], 2, "unknown arguments"),
+    (["tune", "--units", "0"], 2, "--units must be"),
+    (["tune", "--data", "none.npz"], 2, "--data 'none.npz': cannot be read"),
 ]
 
 

@@ -13,6 +13,7 @@ from keras_lstm_variants.tuning.options import (
     HEADS,
     PARAMETERS,
     UsageError,
+    check,
     in_options,
 )
 
@@ -105,6 +106,10 @@ def fail(message: str, code: int = 2) -> int:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    try:
+        check(arguments)
+    except ValueError as error:
+        return fail(str(error))
     _loading.load()
     from keras_lstm_variants.tuning import group, session
     from keras_lstm_variants.tuning.settings import read
