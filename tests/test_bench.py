@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,6 +282,30 @@ class TestCommand:
             r"inference of 2x4x3x5 \(exit code -9\)",
             line,
         )
+
+    def test_its_processes_end_with_it_even_in_the_middle_of_a_run(self, tmp_path):
+        requests = [
+            {"do": "start", "path": sys.path, "threads": 1, "modules": []},
+            {"do": "add", "contender": {}},
+        ]
+        (tmp_path / "slow_side.py").write_text(
+            "import time\n"
+            "def start(threads): pass\n"
+            "def make(contender): return lambda: time.sleep(300)\n"
+        )
+        shutil.copy(Path(driver.__file__).with_name("worker.py"), tmp_path)
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "worker.py"), "slow"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        process.stdin.write("".join(json.dumps(request) + "\n" for request in requests))
+        process.stdin.flush()
+        assert process.stdout.readline() == "{}\n"
+        # `communicate` closes its input, as the end of the parent does.
+        process.communicate(timeout=60)
+        assert process.returncode == 1
 
 
 BAD = {
