@@ -64,9 +64,11 @@ def check(arguments: argparse.Namespace) -> None:
     path_of("--directory", arguments.directory)
     for name in _COUNTS:
         value = getattr(arguments, name)
-        if value is not None and value < 1:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} must be a whole number above 0. Received: {value}")
+        if value is not None and not 1 <= value <= 1_000_000:
+            raise UsageError(
+                f"--{name.replace('_', '-')} must be a whole number above 0, and at most "
+                f"1,000,000. Received: {value}"
+            )
     spaces(arguments)
     if arguments.variants != "all":
         for name in filter(None, arguments.variants.split(",")):
@@ -79,19 +81,23 @@ def check(arguments: argparse.Namespace) -> None:
             task = "docs_text" if arguments.text is None else "text"
         task = "text" if arguments.text is not None and task == "docs_text" else task
         tasks.check(task, text_file=arguments.text)
+        if arguments.text is not None:
+            _check_readable("--text", os.path.expanduser(arguments.text))
         return
     for name in ("task", "text", "length"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"--data and --{name} do not go together")
     if arguments.head not in (None, *HEADS):
         raise UsageError(f"--head must be one of {', '.join(HEADS)}. Received: {arguments.head!r}")
-    path = path_of("--data", arguments.data)
+    _check_readable("--data", arguments.data)
+
+
+def _check_readable(option: str, path: str) -> None:
     try:
-        os.close(os.open(path, os.O_RDONLY))
+        with open(path_of(option, path), "rb"):
+            pass
     except OSError as error:
-        raise UsageError(
-            f"--data {arguments.data!r}: cannot be read ({error.strerror or error})"
-        ) from None
+        raise UsageError(f"{option} {path!r}: cannot be read ({error.strerror or error})") from None
 
 
 def spaces(arguments: argparse.Namespace) -> dict[str, Any]:
