@@ -10,6 +10,8 @@ import numpy as np
 
 # More of anything overflows TensorFlow's 32-bit integers.
 _LARGEST = 2**31 - 1
+# The largest number of inputs or units that is described. An LSTM of both has 32 TB of weights.
+MOST_UNITS = 1_000_000
 
 
 def positive_integer(name: str, value: Any) -> int:

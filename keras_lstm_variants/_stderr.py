@@ -18,7 +18,7 @@ def send_notes_to(path: str | os.PathLike[str]) -> None:
         sys.stderr.flush()
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
         _moved = True
-    target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(target, 2)
     os.close(target)
 

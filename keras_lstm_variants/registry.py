@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _names
 
 # The name under which Keras stores our classes in files. Never change it: it and
 # the class names are the file format.
@@ -14,9 +14,6 @@ PACKAGE = "keras_lstm_variants"
 _registered: dict[str, type] = {}
 _packages: dict[str, str] = {}
 _layers: dict[str, type] = {}
-
-# Keras's name for one of ours: found, and not listed a second time.
-_OTHER_NAMES = {"SimpleRNN": "Elman"}
 
 
 def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
@@ -114,18 +111,11 @@ def get_variant(name: str) -> type:
     """
     if not isinstance(name, str):
         raise ValueError(f"`name` must be the name of a variant. Received: name={name!r}")
-    if name not in _layers and name in _OTHER_NAMES:
-        name = _OTHER_NAMES[name]
+    if name not in _layers and name in _names.OTHER_NAMES:
+        name = _names.OTHER_NAMES[name]
     if name not in _layers:
-        known = list_variants()
-        if getattr(_registered.get(name), "needs_memory", False):
-            raise ValueError(
-                f"{name!r} reads a memory, too, and is no variant that can replace another. Its "
-                f"class is known: `klv.{name}`."
-            )
-        raise ValueError(
-            f"Unknown variant {name!r}. Known: {', '.join(known)}{_checks.nearest(name, known)}"
-        )
+        with_memory = [n for n, c in _registered.items() if getattr(c, "needs_memory", False)]
+        raise ValueError(_names.unknown(name, list_variants(), with_memory))
     return _layers[name]
 
 
@@ -135,7 +125,7 @@ def find_variant(text: str) -> str:
     Raises:
         ValueError: as `get_variant`.
     """
-    known = {other.lower(): name for other, name in _OTHER_NAMES.items()}
+    known = {other.lower(): name for other, name in _names.OTHER_NAMES.items()}
     known |= {name.lower(): name for name in list_variants()}
     name = known.get(text.lower()) or known.get(text.lower().removesuffix("cell")) or text
     get_variant(name)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -282,6 +283,30 @@ class TestCommand:
             line,
         )
 
+    def test_its_processes_end_with_it_even_in_the_middle_of_a_run(self, tmp_path):
+        requests = [
+            {"do": "start", "path": sys.path, "threads": 1, "modules": []},
+            {"do": "add", "contender": {}},
+        ]
+        (tmp_path / "slow_side.py").write_text(
+            "import time\n"
+            "def start(threads): pass\n"
+            "def make(contender): return lambda: time.sleep(300)\n"
+        )
+        shutil.copy(Path(driver.__file__).with_name("worker.py"), tmp_path)
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "worker.py"), "slow"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        process.stdin.write("".join(json.dumps(request) + "\n" for request in requests))
+        process.stdin.flush()
+        assert process.stdout.readline() == "{}\n"
+        # `communicate` closes its input, as the end of the parent does.
+        process.communicate(timeout=60)
+        assert process.returncode == 1
+
 
 BAD = {
     "variant": (["--variants", "LTSM"], "'LTSM'.*Did you mean 'LSTM'"),
@@ -291,7 +316,13 @@ BAD = {
     "negative": (["--shape", "2x-3x4x5"], "--shape.*'2x-3x4x5'"),
     "words": (["--shape", "small"], "--shape.*'small'"),
     "one of two": (["--shape", "2x3x4x5", "--shape", "2x3"], "--shape.*'2x3'"),
-    "repeats": (["--repeats", "0"], "--repeats must be a whole number above 0. Received: 0"),
+    "repeats": (["--repeats", "0"], "--repeats must be a whole number from 1 to .*Received: 0"),
+    "many repeats": (["--repeats", str(2**70)], "--repeats must be"),
+    "no shape": (["--shape", ""], "--shape must be.*''"),
+    "large shape": (["--shape", "1x1x1x1000000"], "takes at least 4,000,012,000,008 bytes; this"),
+    "larger shape": (["--shape", "9" * 50 + "x1x1x1"], "--shape 9.*takes at least .* bytes"),
+    "no output": (["--output", ""], "--output must be a path. Received: ''"),
+    "output with NUL": (["--output", "a\0b"], "--output must be a path"),
     "output is a file": (["--output", "file"], "cannot write to --output 'file'"),
     "output below a file": (["--output", "file/out"], "cannot write to --output 'file/out'"),
 }

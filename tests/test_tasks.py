@@ -133,6 +133,23 @@ def test_text_is_cut_in_order_and_keeps_its_characters(text_file):
         assert task.floors["memoryless"][split] == pytest.approx(3, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("split", "lengths"),
+    [(None, (16_000, 2_000, 2_000)), ("33.3/33.3/33.4", (6_660, 6_660, 6_680))],
+)
+def test_a_text_is_cut_where_it_is_told(text_file, split, lengths):
+    task = tasks.load("text", text_file=text_file(some_text(20_000)), split=split)
+    assert (len(task.train), len(task.valid), len(task.test)) == lengths
+    assert f"cut into {split or '80/10/10'} % in order" in task.about
+
+
+def test_a_split_that_is_too_small(text_file):
+    with pytest.raises(
+        tasks.TaskError, match="split=1/98.9/0.1 leaves less than 200 of the 20,000"
+    ):
+        tasks.load("text", text_file=text_file(some_text(20_000)), split="1/98.9/0.1")
+
+
 def test_text_file_turns_docs_text_into_text_and_may_be_a_string(text_file):
     path = text_file(some_text(20_000))
     assert tasks.load("docs_text", text_file=str(path)).name == "text"

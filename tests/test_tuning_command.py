@@ -220,10 +220,10 @@ def test_tasks_take_no_head(data, capsys):
 
 
 def test_one_process_at_a_time(data, capsys):
-    from keras_lstm_variants.tuning.session import locked
+    from keras_lstm_variants import _folder, _lock
 
     (Path.cwd() / "out").mkdir()
     (Path.cwd() / "out/tensorflow.log").touch()
-    with locked(Path.cwd() / "out"):
+    with _lock.lock(Path.cwd() / "out" / _folder.LOCK):
         assert tune(data, *TINY, "--directory=out") == 2
-    assert "another process runs the search" in capsys.readouterr().err
+    assert "another process works in --directory 'out'" in capsys.readouterr().err

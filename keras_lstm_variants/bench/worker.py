@@ -17,10 +17,12 @@ import gc
 import importlib
 import json
 import os
+import queue
 import re
 import runpy
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -36,7 +38,7 @@ _SHORT_S = 0.25
 
 
 def serve(engine: str, requests: TextIO, answers: TextIO) -> None:
-    """Answer each request until there are no more."""
+    """Answer each request; the process ends with the requests."""
     here = os.path.dirname(os.path.abspath(__file__))
     side: dict[str, Any] = {}
     runs: list[Callable[[], Any]] = []
@@ -82,11 +84,19 @@ def serve(engine: str, requests: TextIO, answers: TextIO) -> None:
             gc.collect()
         return {}
 
+    waiting: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in requests:
+            waiting.put(line)
+        os._exit(1)  # the parent is gone, and nobody waits for what runs
+
+    threading.Thread(target=read, daemon=True).start()
     # Collected between two groups of contenders, and not while one of them is timed.
     gc.disable()
-    for line in requests:
+    while True:
         try:
-            found = answer(json.loads(line))
+            found = answer(json.loads(waiting.get()))
         except Exception as error:
             found = {"error": one_line(error)}
         try:

@@ -5,9 +5,17 @@
 either.
 """
 
-from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
-from keras_lstm_variants.tuning.parameters import hp_forget_bias, hp_recurrent_stack, hp_variant
-from keras_lstm_variants.tuning.tuner import SearchError, make_tuner
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
+    from keras_lstm_variants.tuning.parameters import (
+        hp_forget_bias,
+        hp_recurrent_stack,
+        hp_variant,
+    )
+    from keras_lstm_variants.tuning.tuner import SearchError, make_tuner
 
 __all__ = [
     "RecurrentHyperModel",
@@ -17,3 +25,17 @@ __all__ = [
     "hp_variant",
     "make_tuner",
 ]
+
+# Imported when they are used: the command's parser must not wait for them.
+_MODULES = {"RecurrentHyperModel": "hypermodel", "SearchError": "tuner", "make_tuner": "tuner"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'parameters')}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

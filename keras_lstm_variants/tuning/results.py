@@ -11,14 +11,13 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants._folder import LOG, PARTIAL, WorkFolder, write_atomically, write_json
+from keras_lstm_variants._folder import PARTIAL, WorkFolder, write_atomically, write_json
 from keras_lstm_variants.tuning.data import Data, Split
 from keras_lstm_variants.tuning.oracles import COMPLETED
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import SearchError
 from keras_lstm_variants.tuning.words import cause, reason
 
-LOCK = "search.lock"
 BEST, MODEL, SAVED_MODEL, TRIALS = "best.json", "best.keras", "best_model", "trials.csv"
 
 
@@ -28,7 +27,6 @@ class SearchFolder(WorkFolder):
     option = "--directory"
     holds = "search"
     main = "search.json"
-    early = (LOG, LOCK)
     parts = ("trials", "workers")
 
     def best(self) -> dict[str, Any] | None:

@@ -3,12 +3,11 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants import _stderr
-from keras_lstm_variants._folder import LOG, StoreError, write_json
+from keras_lstm_variants._folder import LOG, write_json
 from keras_lstm_variants.compare.command import versions
 from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning import group, tensorboard
@@ -17,7 +16,6 @@ from keras_lstm_variants.tuning.picture import draw
 from keras_lstm_variants.tuning.progress import Progress
 from keras_lstm_variants.tuning.results import (
     BEST,
-    LOCK,
     MODEL,
     SAVED_MODEL,
     TRIALS,
@@ -35,32 +33,13 @@ from keras_lstm_variants.tuning.words import searched, shown
 PICTURE = "search.png"
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder: two processes would overwrite each other's trials."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with open(folder / LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreError(
-                f"another process runs the search in --directory {str(folder)!r} now"
-            ) from None
-        yield
-
-
 def run(search: Search) -> int:
     """The whole search in this process, or as the chief of others; returns the exit code."""
     arguments = search.arguments
     store = SearchFolder(arguments.directory)
-    store.open(search.identity)
-    if _stderr.redirected():
-        _stderr.send_logs_to(store.folder / LOG)
-    with locked(store.folder):
+    with store.held(search.identity):
+        if _stderr.redirected():
+            _stderr.send_logs_to(store.folder / LOG)
         write_json(
             store.folder / store.main,
             {
