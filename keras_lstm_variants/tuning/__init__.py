@@ -5,6 +5,7 @@
 either.
 """
 
+from keras_lstm_variants._standardize import statistics_of
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.parameters import hp_forget_bias, hp_recurrent_stack, hp_variant
 from keras_lstm_variants.tuning.tuner import SearchError, make_tuner
@@ -16,4 +17,5 @@ __all__ = [
     "hp_recurrent_stack",
     "hp_variant",
     "make_tuner",
+    "statistics_of",
 ]

@@ -49,6 +49,12 @@ def add_parser(commands: Any) -> None:
     add("--steps", type=int, default=50, help="steps of the sequences a text is cut into")
     add("--data", metavar="FILE.npz", help="arrays x, y, and perhaps mask and split")
     add("--head", help=f"what to predict from --data: {', '.join(HEADS)} (default: by y)")
+    add(
+        "--no-standardize",
+        action="store_true",
+        help="leave numbers as they are; otherwise the model itself makes their mean 0 and their "
+        "deviation 1 on the training split, and takes and gives them as they are",
+    )
     space = parser.add_argument_group("what is searched")
     add = space.add_argument
     add(

@@ -1,6 +1,7 @@
 """A search space of recurrent models for Keras Tuner."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 import keras_tuner
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants._standardize import Standardize, StandardizedError, check_statistics
 from keras_lstm_variants.tuning.parameters import (
     check_variants,
     hp_recurrent_stack,
@@ -17,7 +19,9 @@ from keras_lstm_variants.tuning.parameters import (
 )
 from keras_lstm_variants.tuning.space import space_of
 
-HEADS = ("classification", "regression", "next_step", "labels")
+HEADS = ("classification", "regression", "next_step", "labels", "values")
+# Bytes of the largest model that a search may ask for: none that large is meant.
+MOST_BYTES = 2**34
 
 
 class StopAtNaN(keras.callbacks.Callback):
@@ -45,14 +49,21 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             of integers; time may be None.
         head: what is predicted. `"classification"`: one class of a sequence; targets are
             integers (batch,). `"regression"`: numbers of a sequence, (batch,) or
-            (batch, outputs). `"labels"`: a class of every step, (batch, time).
+            (batch, outputs). `"labels"`: a class of every step, (batch, time). `"values"`:
+            numbers of every step, (batch, time, outputs).
             `"next_step"`: what comes next at every step, the sequence moved by one:
             integers (batch, time) or vectors (batch, time, features).
-        outputs: number of classes or of numbers. Default: 1 for regression, for the next
-            step the number of symbols or features; the others need it.
+        outputs: number of classes or of numbers. Default: 1 for regression and values, for
+            the next step the number of symbols or features; the others need it.
         symbols: number of different integers in the input; None for vectors.
         masked: the model has a second input, the mask, bool (batch, time); its data is
             `{"sequence": x, "mask": mask}`. Masked steps count in neither loss nor metric.
+        input_statistics: mean and standard deviation of each feature, `(means, deviations)`,
+            as `klv.tuning.statistics_of(x_train)` gives them. The model then standardises its
+            input itself, and with `"next_step"` its output: it takes and gives raw numbers.
+            None: nothing is standardised.
+        target_statistics: likewise of `"regression"` and `"values"`. The loss is then the
+            mean squared error of standardised numbers; both metrics are of raw ones.
         variants: names of variants; None for all. Default: LSTM, PeepholeLSTM,
             CoupledLSTM, GRU.
         layers, units, units_per_layer, bidirectional, forget_bias, max_timesteps, dropout,
@@ -91,6 +102,8 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         *,
         symbols: int | None = None,
         masked: bool = False,
+        input_statistics: Any = None,
+        target_statistics: Any = None,
         variants: Sequence[str] | None = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU"),
         layers: Any = (1, 2),
         units: Any = (16, 128),
@@ -114,6 +127,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         self.input_shape = self._check_input_shape(input_shape)
         self.outputs = self._check_outputs(outputs)
         self.masked = _checks.flag("masked", masked)
+        self._check_statistics(input_statistics, target_statistics)
         self.variants = check_variants("variants", variants)
         self.units_per_layer = _checks.flag("units_per_layer", units_per_layer)
         self.spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
@@ -150,6 +164,26 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             )
         return shape
 
+    def _check_statistics(self, inputs: Any, targets: Any) -> None:
+        for name, given, wanted in (
+            ("input_statistics", inputs, self.symbols is None),
+            ("target_statistics", targets, self.head in ("regression", "values")),
+        ):
+            if given is not None and not wanted:
+                raise ValueError(
+                    f"`{name}` must be None with head={self.head!r}, symbols={self.symbols}: "
+                    f"there are no such numbers. Received: {name}={given!r}"
+                )
+        self.input_statistics = self.target_statistics = None
+        if inputs is not None:
+            self.input_statistics = check_statistics(
+                "input_statistics", inputs, self.input_shape[1]
+            )
+        if targets is not None:
+            self.target_statistics = check_statistics("target_statistics", targets, self.outputs)
+        elif self.head == "next_step":
+            self.target_statistics = self.input_statistics
+
     def _check_outputs(self, outputs: int | None) -> int:
         if self.head == "next_step":
             usual = self.symbols or self.input_shape[1]
@@ -159,10 +193,10 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
                     f"`head='next_step'`. Received: outputs={outputs!r}"
                 )
             return usual
-        if outputs is None and self.head == "regression":
+        if outputs is None and self.head in ("regression", "values"):
             return 1
         outputs = _checks.positive_integer("outputs", outputs)
-        if self.head != "regression" and outputs < 2:
+        if self.head in ("classification", "labels") and outputs < 2:
             raise ValueError(
                 f"`outputs` must be at least 2 classes with `head={self.head!r}`. "
                 f"Received: outputs={outputs}"
@@ -172,7 +206,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
     @property
     def every_step(self) -> bool:
         """Whether the model predicts at every step."""
-        return self.head in ("labels", "next_step")
+        return self.head in ("labels", "next_step", "values")
 
     @property
     def classifies(self) -> bool:
@@ -183,15 +217,29 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
 
     @property
     def metric(self) -> str:
-        """What the model reports beside its loss."""
-        return "accuracy" if self.classifies else "mean_absolute_error"
+        """The first that the model reports beside its loss."""
+        return self.metrics[0]
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the model reports beside its loss, in the units of the data."""
+        if self.classifies:
+            return ["accuracy"]
+        # Without statistics the loss is the second one.
+        return ["mean_absolute_error", *(["mean_squared_error"] if self.target_statistics else [])]
 
     @property
     def objectives(self) -> dict[str, str]:
         """Scores that the model reports, each with its direction, `"min"` or `"max"`."""
         way = "max" if self.classifies else "min"
-        names = {"loss": "min", self.metric: way}
+        names = {"loss": "min", **dict.fromkeys(self.metrics, way)}
         return {f"{part}{name}": way for part in ("val_", "") for name, way in names.items()}
+
+    def reported(self, objective: str) -> str:
+        """The score in the units of the data that belongs to an objective."""
+        if self.target_statistics is None:
+            return objective
+        return re.sub(r"^(val_)?loss$", r"\1mean_squared_error", objective)
 
     def objective(self, name: str = "val_loss") -> keras_tuner.Objective:
         """The objective of this name, with its direction.
@@ -213,6 +261,8 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         if self.masked:
             mask = keras.Input(self.input_shape[:1], dtype="bool", name="mask")
             inputs = {"sequence": sequence, "mask": mask}
+        if self.input_statistics is not None:
+            x = Standardize(*self.input_statistics, name="standardize")(x)
         if text:
             size = self.embedding.declare(hp, "embedding")
             x = keras.layers.Embedding(self.symbols, size, name="embedding")(x)
@@ -228,7 +278,10 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         )
         for layer in stack:
             x = layer(x, mask=mask) if self.masked else layer(x)
-        model = keras.Model(inputs, keras.layers.Dense(self.outputs, name="output")(x))
+        x = keras.layers.Dense(self.outputs, name="output")(x)
+        if self.target_statistics is not None:
+            x = Standardize(*self.target_statistics, invert=True, name="raw_output")(x)
+        model = keras.Model(inputs, x)
         rate = self.learning_rate.declare(hp, "learning_rate")
         clip = self.clipnorm.declare(hp, "clipnorm")
         if self.batch_size is not None:
@@ -236,10 +289,12 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         loss: Any = "mean_squared_error"
         if self.classifies:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        elif self.target_statistics is not None:
+            loss = StandardizedError(self.target_statistics[1])
         model.compile(
             keras.optimizers.Adam(rate, clipnorm=clip or None),
             loss,
-            metrics=[self.metric],
+            metrics=self.metrics,
             jit_compile=self.jit_compile,
         )
         return model

@@ -38,6 +38,10 @@ class Accounting:
         self.interrupted: list[str] = []
         self.begun: dict[str, float] = {}
         self.stopped = False
+        # The score that people read, where it is not the objective, and what it is without
+        # memory.
+        self.reported = ""
+        self.baselines: dict[str, float] = {}
         # Whether workers without work stay, for the case that another one is lost.
         self.spares = False
         self.listener: Callable[[str, Any], None] = lambda kind, trial: None

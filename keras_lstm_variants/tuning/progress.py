@@ -6,7 +6,7 @@ from typing import Any, TextIO
 from keras_lstm_variants._lines import LiveLines
 from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.words import best_so_far, chosen, ended
+from keras_lstm_variants.tuning.words import best_so_far, chosen, ended, score_name
 
 
 def duration(seconds: float) -> str:
@@ -55,7 +55,7 @@ class Progress(LiveLines):
         """After an epoch of a trial in this process."""
         label = f"trial {trial.trial_id}"
         self.running[label] = self.running.get(label, 0) + 1
-        name = self.oracle.objective.name
+        name = score_name(self.oracle)
         total = self.search.epochs_of(trial)
         value = number(float(logs[name])) if name in logs else "-"
         line = f"{label}: epoch {self.running[label]}/{total}, {name} {value}"

@@ -50,7 +50,7 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """What must be equal for trials to belong to one search. `--max-trials` may grow."""
         names = ("tuner", "objective", "seed", "executions_per_trial", "variants", "forget_bias")
-        names += ("max_timesteps", "units_per_layer", "jit", *PARAMETERS)
+        names += ("max_timesteps", "units_per_layer", "jit", "no_standardize", *PARAMETERS)
         found = {name: getattr(self.arguments, name) for name in names}
         found |= {"data_sha256": self.data.sha256, "head": self.data.head, "epochs": self.epochs}
         return json.loads(json.dumps(found))
@@ -119,6 +119,8 @@ def _read(arguments: argparse.Namespace) -> Search:
     data = _data(arguments)
     if data.symbols is None and arguments.embedding is not None:
         raise UsageError("--embedding is for sequences of integers, and these are vectors")
+    if not arguments.no_standardize:
+        options |= data.statistics()
     names = arguments.variants
     hypermodel = RecurrentHyperModel(
         data.input_shape,

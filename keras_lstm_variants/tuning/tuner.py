@@ -241,8 +241,11 @@ def make_tuner(
     _checks.positive_integer("epochs", epochs)
     _checks.positive_integer("executions_per_trial", executions_per_trial)
     seed = _checks.seed("seed", seed) or 0
-    if isinstance(objective, str) and isinstance(hypermodel, RecurrentHyperModel):
-        objective = hypermodel.objective(objective)
+    reported = ""
+    if isinstance(hypermodel, RecurrentHyperModel):
+        reported = hypermodel.reported(getattr(objective, "name", objective))
+        if isinstance(objective, str):
+            objective = hypermodel.objective(objective)
     common = {"objective": objective, "seed": seed}
     if algorithm == "hyperband":
         oracle = oracles.HyperbandOracle(max_epochs=epochs, factor=HYPERBAND_FACTOR, **common)
@@ -254,6 +257,7 @@ def make_tuner(
     else:
         kind = oracles.GridOracle if algorithm == "grid" else oracles.RandomOracle
         oracle = kind(max_trials=max_trials, **common)
+    oracle.reported = reported
     project = Path(directory) / project_name
     if "KERASTUNER_TUNER_ID" not in os.environ:
         identity.check(
