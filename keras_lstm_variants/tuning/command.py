@@ -76,6 +76,12 @@ def add_parser(commands: Any) -> None:
     add = search.add_argument
     add("--tuner", choices=ALGORITHMS, default="random", help="default: %(default)s")
     add("--max-trials", type=int, metavar="N", help="default: 20; hyperband, grid: all there are")
+    add(
+        "--max-time",
+        metavar="TIME",
+        help="for the trials, as 30m or 2h (s, m, h, d); then the best so far is trained again",
+    )
+    add("--retry", action="store_true", help="run trials again that have failed")
     add("--epochs", type=int, help="of a trial, the longest with hyperband (default: by task)")
     add("--executions-per-trial", type=int, default=1, metavar="N", help="trainings averaged")
     add("--objective", default="val_loss", help="a score of the model (default: %(default)s)")
@@ -110,7 +116,9 @@ def fail(message: str, code: int = 2) -> int:
 def main(arguments: argparse.Namespace) -> int:
     # Schedulers stop with this signal what a person stops with Ctrl-C.
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):  # the second one: a terminal that is closed
+            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+                signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         group.check(arguments)
         search = read(arguments)

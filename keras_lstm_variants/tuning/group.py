@@ -32,6 +32,9 @@ from keras_lstm_variants.tuning.tuner import SearchError
 HELD = "KLV_TUNE_HELD"
 IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
 _NOT_HANDED_ON = {"run", "parser", "modules", "workers", "role", "address", "worker_id", "threads"}
+_NOT_HANDED_ON |= {"retry", "max_time"}
+# How a process ends that was told to: 130 after Ctrl-C, or killed by a signal that asks.
+TOLD = {130, *(-getattr(signal, n) for n in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, n))}
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -42,6 +45,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--role {arguments.role} needs --address HOST:PORT, that of the chief")
     if arguments.address and not arguments.role and not arguments.workers:
         raise UsageError("--address goes with --role or --workers")
+    if arguments.role == "worker" and (arguments.retry or arguments.max_time is not None):
+        raise UsageError("--retry and --max-time are for the chief, not for --role worker")
     if arguments.worker_id and arguments.role != "worker":
         raise UsageError("--worker-id goes with --role worker")
     if arguments.worker_id and ("chief" in arguments.worker_id or "/" in arguments.worker_id):
@@ -147,6 +152,9 @@ def lead(search: Search, tuner: Any, lines: LiveLines) -> None:
         while not oracle.finished:
             if failed:
                 raise SearchError(f"The service at {arguments.address} failed: {failed[0]}")
+            if oracle.time_is_up and arguments.workers:
+                oracle.interrupt()
+                break
             processes.watch()
             for name in signs.lost(oracle.tuner_ids):
                 lines.note(f"{name}: no sign of life for {arguments.lost_after:g} s, taken as lost")
@@ -256,7 +264,7 @@ class _Processes:
                 said = log.read_text("utf-8", "replace").strip().splitlines() or [""]
                 raise SearchError(f"{name} ended with code {code}, see {str(log)!r}: {said[-1]}")
             self.lines.note(f"{name}: its process died (exit code {code}); it is started again")
-            self.oracle.lose(name)
+            self.oracle.lose(name, died=code not in TOLD)
             self._start(name)
 
 

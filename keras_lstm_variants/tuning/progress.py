@@ -49,7 +49,9 @@ class Progress(LiveLines):
             self.running.pop(label, None)
             self.done_here += self.search.epochs_of(trial)
             said = ended(self.oracle, trial, self._left())
-            self.end(label, f"[{len(self.oracle.ended)}/{self.trials}] {label}: {said}")
+            # A smaller number may be asked for than have begun.
+            total = max(self.trials, len(self.oracle.trials))
+            self.end(label, f"[{len(self.oracle.ended)}/{total}] {label}: {said}")
 
     def epoch(self, trial: Any, epoch: int, logs: dict[str, float]) -> None:
         """After an epoch of a trial in this process."""
@@ -67,5 +69,6 @@ class Progress(LiveLines):
         if not here:
             return ""
         each = (time.monotonic() - self.began) / here
-        left = max(0, self.epochs - self.done_before - here)
-        return f", about {duration(each * left)} left"
+        left = each * max(0, self.epochs - self.done_before - here)
+        left = min(left, max(0.0, self.oracle.deadline - time.monotonic()))
+        return f", about {duration(left)} left"

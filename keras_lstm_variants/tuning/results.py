@@ -13,7 +13,7 @@ import keras
 
 from keras_lstm_variants._folder import PARTIAL, WorkFolder, write_atomically, write_json
 from keras_lstm_variants.tuning.data import Data, Split
-from keras_lstm_variants.tuning.oracles import COMPLETED
+from keras_lstm_variants.tuning.oracles import COMPLETED, number_of
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import SearchError
 from keras_lstm_variants.tuning.words import beaten, cause, reason, score, score_name
@@ -51,7 +51,7 @@ def save_trials(folder: Path, oracle: Any, epochs: int) -> None:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    for trial in sorted(oracle.trials.values(), key=lambda t: t.trial_id):
+    for trial in sorted(oracle.trials.values(), key=number_of):
         done, values = trial.status == COMPLETED, trial.hyperparameters.values
         before = values.get("tuner/initial_epoch", 0)
         seconds = oracle.seconds.get(trial.trial_id)

@@ -27,7 +27,7 @@ from keras_lstm_variants.tuning.results import (
     save_trials,
 )
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.tuner import SearchError
+from keras_lstm_variants.tuning.tuner import SearchError, TimeIsUp
 from keras_lstm_variants.tuning.words import score, score_name, searched, shown
 
 PICTURE = "search.png"
@@ -59,6 +59,11 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
     started = time.monotonic()
     settings = len(oracle.settings()) if arguments.tuner == "grid" else None
     progress = Progress(search, oracle, settings)
+    if arguments.retry:
+        again = oracle.retry_failed()
+        print(f"{len(again)} failed trial(s) run again: {', '.join(again) or 'there are none'}.")
+    if search.max_seconds is not None:
+        oracle.deadline = started + search.max_seconds
     before = len(oracle.ended)
     oracle.baselines = search.data.baselines.of(score_name(oracle))
     _introduce(search, progress, settings)
@@ -77,13 +82,21 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
             group.lead(search, tuner, progress)
         else:
             callbacks = tensorboard.callbacks(search)
-            with contextlib.suppress(SearchError):  # said below, with the trials
+            # Said below, with the trials.
+            with contextlib.suppress(SearchError, TimeIsUp):
                 tuner.search(**fit_arguments(search.data), callbacks=callbacks, verbose=0)
+        if oracle.time_is_up:
+            oracle.interrupt()
+            print(
+                f"The time is up (--max-time {arguments.max_time}): {len(oracle.ended)} trial(s) "
+                "ended. The same command goes on."
+            )
         save_trials(store.folder, oracle, search.epochs)
         tuner.check_completed()
         best = store.best()
         if len(oracle.ended) == before and best and best["trials"] == before:
-            print(_finished(search, before))
+            if not oracle.time_is_up:
+                print(_finished(search, before))
         else:
             best = _conclude(search, store, tuner)
     except KeyboardInterrupt:
@@ -173,7 +186,10 @@ def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
         note = "" if reached < value else "  <- not beaten"
         print(f"  baseline {baseline}: {number(value)}{note}")
     if best["failed"]:
-        print(f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why.")
+        print(
+            f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why. --retry runs "
+            "them again."
+        )
     print(f"Files: {BEST}, {TRIALS}, {PICTURE}, {MODEL}, {SAVED_MODEL}/")
     if search.data.masked:
         print('The model is called with {"sequence": x, "mask": mask}.')

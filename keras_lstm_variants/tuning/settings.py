@@ -45,6 +45,7 @@ class Search:
     hypermodel: RecurrentHyperModel
     epochs: int
     max_trials: int | None
+    max_seconds: float | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -111,6 +112,7 @@ def _read(arguments: argparse.Namespace) -> Search:
         raise UsageError("--jit does not go with --replicas: XLA runs on one device")
     if arguments.seed < 0:
         raise UsageError(f"--seed must be a whole number from 0. Received: {arguments.seed}")
+    max_seconds = None if arguments.max_time is None else _seconds(arguments.max_time)
     options = {
         name: parse(f"--{name.replace('_', '-')}", text, kind)
         for name, kind in PARAMETERS.items()
@@ -140,7 +142,18 @@ def _read(arguments: argparse.Namespace) -> Search:
     if max_trials is None and arguments.tuner in ("random", "bayesian"):
         max_trials = 20
     epochs = arguments.epochs or EPOCHS.get(data.name, 20)
-    return Search(arguments, data, hypermodel, epochs, max_trials)
+    return Search(arguments, data, hypermodel, epochs, max_trials, max_seconds)
+
+
+def _seconds(text: str) -> float:
+    """`90s`, `30m`, `1.5h` or `2d` in seconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text)
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
+    if not seconds:
+        raise UsageError(
+            f"--max-time must be a number above 0 with s, m, h or d, as 30m. Received: {text!r}"
+        )
+    return seconds
 
 
 def _data(arguments: argparse.Namespace) -> Data:

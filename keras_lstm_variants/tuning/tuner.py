@@ -28,6 +28,10 @@ class SearchError(RuntimeError):
     """The search has no result; the message is one line that says why."""
 
 
+class TimeIsUp(BaseException):
+    """The search ends here, in the middle of a trial; no `Exception`, which would fail it."""
+
+
 class _Watched:
     """To stand before a tuner of Keras Tuner: what it reports, seeds, and what went wrong."""
 
@@ -70,6 +74,11 @@ class _Watched:
         # Curves of a trial that was killed would stand beside those of its second run.
         shutil.rmtree(folder, ignore_errors=True)
         return folder
+
+    def on_batch_end(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
+        super().on_batch_end(trial, model, batch, logs)
+        if getattr(self.oracle, "time_is_up", False):  # a worker's chief knows
+            raise TimeIsUp
 
     def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
         super().on_epoch_end(trial, model, epoch, logs)
@@ -142,9 +151,10 @@ class _Watched:
 
     def check_completed(self) -> None:
         if not self.oracle.completed:
-            failed = sorted(self.oracle.ended, key=lambda t: t.trial_id)
+            failed = sorted(self.oracle.ended, key=oracles.number_of)
             why = f" The first one: {words.reason(failed[0])}" if failed else ""
-            raise SearchError(f"No trial completed, {len(failed)} failed.{why}")
+            time_ = " before the time was up" if self.oracle.time_is_up else ""
+            raise SearchError(f"No trial completed{time_}, {len(failed)} failed.{why}")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[Any]:
         """As Keras Tuner's, but never those of a trial that failed."""
