@@ -213,7 +213,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def contenders_named(text: str | None, torch: bool) -> list[str]:
     from keras_lstm_variants import _checks
-    from keras_lstm_variants.compare.command import UsageError
+    from keras_lstm_variants.compare.options import UsageError
 
     if text is None:
         return [name for name in CONTENDERS if torch or not name.startswith("torch")]

@@ -39,7 +39,7 @@ from keras_lstm_variants.bench.contenders import (
     parse_shape,
 )
 from keras_lstm_variants.bench.driver import BenchError, Row
-from keras_lstm_variants.compare.command import UsageError, variants_of
+from keras_lstm_variants.compare.options import UsageError, variants_of
 from keras_lstm_variants.registry import list_variants
 
 GRID = tuple(

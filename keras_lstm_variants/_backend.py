@@ -1,34 +1,17 @@
 """Fails with one clear line where Keras has no TensorFlow to run on."""
 
 import importlib.util
-import multiprocessing
 import os
 import sys
 
 from keras_lstm_variants import _stderr
+from keras_lstm_variants._loading import is_our_command as _is_our_command
 
 _MESSAGE = (
     "keras_lstm_variants needs TensorFlow, which is not installed. Install one of its two "
     "distributions: pip install 'keras_lstm_variants[cpu]' (tensorflow-cpu) or "
     "pip install 'keras_lstm_variants[tensorflow]' (GPU and TPU too)."
 )
-
-
-def _is_our_command() -> bool:
-    """Whether this process is `klv` or `python -m keras_lstm_variants`, and no child of it."""
-    if multiprocessing.parent_process() is not None:
-        return False
-    name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1] if sys.argv else ""
-    # `python [options] -m keras_lstm_variants ...`: only the interpreter's own -m counts.
-    arguments = iter(sys.orig_argv[1:])
-    for argument in arguments:
-        if argument == "-m":
-            return next(arguments, "") == __package__
-        if argument in ("-W", "-X"):
-            next(arguments, "")
-        elif not argument.startswith("-") or argument.startswith("-c"):
-            break
-    return name in ("klv", "klv.exe")
 
 
 def _fail(message: str) -> None:

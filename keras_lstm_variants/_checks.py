@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# The largest number of inputs or units that is described. An LSTM of both has 32 TB of weights.
+MOST_UNITS = 1_000_000
+
 
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int, or a `ValueError` unless it is a whole number above 0."""

@@ -1,12 +1,13 @@
 """An output folder that belongs to one piece of work, and knows it when it sees it again."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -106,19 +107,38 @@ class WorkFolder:
             self.clear()
             yield
 
+    def look(self, identity: dict[str, Any]) -> None:
+        """Check that the folder can be made, or holds work with this identity; change nothing.
+
+        Of `identity`, a part is enough: what is not known yet may be left out.
+
+        Raises:
+            StoreError: with one line for the user.
+        """
+        try:
+            place = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+            if not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            found = {p.name for p in self.folder.iterdir()} if self.folder.exists() else set()
+        except OSError as error:
+            raise StoreError(self._cannot_write(error)) from error
+        foreign = {n for n in found - {*self.parts, *self.early} if not n.startswith(PARTIAL)}
+        if foreign and self.main not in found:
+            raise StoreError(
+                f"{self.shown} is not empty and holds no {self.holds}: give another folder"
+            )
+        self.check_same(identity, known=identity)
+
     def open(self, identity: dict[str, Any]) -> None:
         """Make the folder, or check that it holds work with this identity.
 
         Looks first: a folder that is refused stays as it was.
         """
+        self.look(identity)
+        self.check_same(identity)
         try:
-            found = {p.name for p in self.folder.iterdir()} if self.folder.exists() else set()
-            foreign = {n for n in found - {*self.parts, *self.early} if not n.startswith(PARTIAL)}
-            if foreign and self.main not in found:
-                raise StoreError(
-                    f"{self.shown} is not empty and holds no {self.holds}: give another folder"
-                )
-            self.check_same(identity)
             for folder in self._folders():
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
@@ -152,8 +172,11 @@ class WorkFolder:
         """The identity from elsewhere in the folder, where the main file is cut."""
         return None
 
-    def check_same(self, identity: dict[str, Any]) -> None:
-        """Raise a `StoreError` if the folder holds work with another identity."""
+    def check_same(self, identity: dict[str, Any], known: Iterable[str] = ()) -> None:
+        """Raise a `StoreError` if the folder holds work with another identity.
+
+        Only the keys in `known` count, where it is given.
+        """
         path = self.folder / self.main
         if not path.exists():
             return
@@ -166,7 +189,8 @@ class WorkFolder:
                 raise StoreError(
                     f"{self.shown} has an unreadable {self.main}: give another folder"
                 ) from error
-        different = sorted(k for k in {*before, *identity} if before.get(k) != identity.get(k))
+        keys = known or {*before, *identity}
+        different = sorted(k for k in keys if before.get(k) != identity.get(k))
         if different:
             changes = ", ".join(
                 f"{k} {before.get(k)!r} there, {identity.get(k)!r} here" for k in different

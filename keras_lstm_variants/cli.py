@@ -1,6 +1,7 @@
 """The command `klv`, also `python -m keras_lstm_variants`."""
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -9,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from keras_lstm_variants import _checks, _loading
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.bench import command as bench
 from keras_lstm_variants.compare import command as compare
-from keras_lstm_variants.describe import describe
-from keras_lstm_variants.registry import find_variant, get_variant, list_variants
+from keras_lstm_variants.compare.options import whole_number
 from keras_lstm_variants.tuning import command as tune
 
 
@@ -38,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 if a run failed; 2 for bad input; 130 after Ctrl-C.
     """
     # A user's own module beside where the command is called, as with `python -m`.
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())
+    with contextlib.suppress(OSError):  # the folder is gone
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.append(os.getcwd())
     parser = argparse.ArgumentParser(
         prog="klv", description="LSTM variants for Keras 3 on TensorFlow."
     )
@@ -64,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.parser.error(f"unknown arguments: {' '.join(unknown)}")
     try:
         for module in arguments.modules:
+            _loading.load()
             importlib.import_module(module)
     except Exception as error:
         print(f"klv: --import {module}: {type(error).__name__}: {error}", file=sys.stderr)
@@ -81,13 +84,9 @@ def _add_list(commands: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    width = max(map(len, list_variants()))
-    return _show(
-        "\n".join(
-            f"{name:<{width}}  {get_variant(name).cell_class.reference or '-'}"
-            for name in list_variants()
-        )
-    )
+    known = _loading.variants()
+    width = max(map(len, known))
+    return _show("\n".join(f"{name:<{width}}  {of or '-'}" for name, of in known.items()))
 
 
 def _show(text: str) -> int:
@@ -114,9 +113,13 @@ def _add_describe(commands: Any) -> None:
 def _describe(arguments: argparse.Namespace) -> int:
     form = "dict" if arguments.format == "json" else arguments.format
     try:
-        found = describe(
-            find_variant(arguments.variant), arguments.input_dim, arguments.units, format=form
-        )
+        variant = _loading.find_variant(arguments.variant)
+        inputs = whole_number("--input-dim", arguments.input_dim, _checks.MOST_UNITS)
+        units = whole_number("--units", arguments.units, _checks.MOST_UNITS)
+        _loading.load()
+        from keras_lstm_variants.describe import describe
+
+        found = describe(variant, inputs, units, format=form)
     except ValueError as error:
         print(f"klv describe: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,8 @@
 """What a cell is: its equations, reference, states and every weight, with numbers."""
 
+import concurrent.futures
 import inspect
+import math
 import re
 import textwrap
 from typing import Any
@@ -45,8 +47,8 @@ def describe(
     Args:
         variant: name of a registered variant, its layer class, or any cell class of ours or
             yours.
-        input_dim: number of input features.
-        units: number of units.
+        input_dim: number of input features, at most 1,000,000.
+        units: number of units, at most 1,000,000.
         format: `"text"`, `"markdown"` or `"dict"`.
         **options: further arguments of the cell, as `peepholes=("f",)`.
 
@@ -66,12 +68,39 @@ def describe(
         >>> klv.describe("PeepholeLSTM", input_dim=80, units=12, format="dict")["parameters"]
         4500
     """
-    _checks.positive_integer("input_dim", input_dim)
+    for name, size in (("input_dim", input_dim), ("units", units)):
+        if _checks.positive_integer(name, size) > _checks.MOST_UNITS:
+            raise ValueError(
+                f"`{name}` must be at most {_checks.MOST_UNITS:,}. Received: {name}={size}"
+            )
     _checks.one_of("format", format, ("text", "markdown", "dict"))
-    _, found = facts(variant, input_dim, units, options)
+    layer, cell_class, cell = _made(variant, units, options)
+    try:
+        _build_without_values(cell, input_dim)
+    except Exception:  # a cell of somebody's whose `build` asks for values
+        _, _, cell = _made(variant, units, options)
+        cell.build((None, input_dim))
+    found = _facts(layer, cell_class, cell, input_dim, units, options)
     if format == "dict":
         return found
     return _markdown(found) if format == "markdown" else _text(found)
+
+
+def parameters(variant: str | type, input_dim: int, units: int) -> int:
+    """The number of a cell's weights, none of which is made."""
+    return describe(variant, input_dim, units, format="dict")["parameters"]
+
+
+def _build_without_values(cell: Any, inputs: int) -> None:
+    """Build a cell whose weights have shapes only: a million units would fill any memory."""
+
+    def build() -> None:
+        # Keras would give them values when a later scope ends; it knows them in this thread only.
+        with keras.StatelessScope(initialize_variables=False):
+            cell.build((None, inputs))
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        thread.submit(build).result()
 
 
 def facts(
@@ -155,12 +184,12 @@ def _facts(
         "weights": {
             name: {
                 "shape": list(w.shape),
-                "count": int(keras.ops.size(w)),
+                "count": math.prod(w.shape),
                 "columns": _columns(cell, name),
             }
             for name, w in weights_of(cell)
         },
-        "parameters": sum(int(keras.ops.size(w)) for w in cell.trainable_weights),
+        "parameters": sum(math.prod(w.shape) for w in cell.trainable_weights),
         "formula": formula.group(1) if formula else "",
         "options": {name: repr(value) for name, value in options.items()},
         "input_dim": inputs,

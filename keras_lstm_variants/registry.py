@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _names
 
 # The name under which Keras stores our classes in files. Never change it: it and
 # the class names are the file format.
@@ -90,15 +90,8 @@ def get_variant(name: str) -> type:
         'PeepholeLSTMCell'
     """
     if name not in _layers:
-        known = list_variants()
-        if getattr(_registered.get(name), "needs_memory", False):
-            raise ValueError(
-                f"{name!r} reads a memory, too, and is no variant that can replace another. Its "
-                f"class is known: `klv.{name}`."
-            )
-        raise ValueError(
-            f"Unknown variant {name!r}. Known: {', '.join(known)}{_checks.nearest(name, known)}"
-        )
+        with_memory = [n for n, c in _registered.items() if getattr(c, "needs_memory", False)]
+        raise ValueError(_names.unknown(name, list_variants(), with_memory))
     return _layers[name]
 
 

@@ -1,8 +1,10 @@
 """`klv compare`: the parts, and the command as a user runs it, in a tiny setting."""
 
 import io
+import json
 import re
 import statistics
+import types
 
 import numpy as np
 import pytest
@@ -91,7 +93,7 @@ class TestTraining:
         model, record = training.train(Run("GRU", 0), settings, text_task, reports.append)
         floors = text_task.floors
         assert record["test"] < 0.75 * floors["memoryless"]["test"]
-        assert [r["epoch"] for r in reports] == [1, 2, 3, 4]
+        assert [r["epoch"] for r in reports if "epoch" in r] == [1, 2, 3, 4]
         curve = [row["valid"] for row in record["curve"]]
         assert record["valid"] == min(curve) == curve[record["best_epoch"] - 1]
         assert record["parameters"] == model.count_params()
@@ -149,12 +151,15 @@ class Terminal(io.StringIO):
 def test_live_lines_are_rewritten_and_never_wrap(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     stream = Terminal()
-    progress = Progress(2, 10, stream)
+    progress = Progress(2, 10, 2, stream)
     runs = [Run("PeepholeLSTM", 0), Run("GRU", 0)]
     for run in runs:
         progress("start", run, None)
-        progress("progress", run, {"epoch": 1, "valid": 2.0, "best": 1.5})
-    assert "GRU seed 0: epoch 1/10, validation 2.0000, best 1.5000" in stream.getvalue()
+        progress("progress", run, {"stage": "compiling the step"})
+        progress("progress", run, {"epochs": 0.25, "epoch_seconds": 1.0})
+        progress("progress", run, {"epochs": 1, "epoch_seconds": 1.0, "valid": 2.0, "best": 1.5})
+    for line in ("compiling the step", "epoch 1/10, 25 %", "epoch 2/10, 0 %, validation 2.0000"):
+        assert f"GRU seed 0: {line}" in stream.getvalue()
     progress("done", runs[1], record("GRU", 0, 1.0))
     progress("failed", runs[0], "Diverged")
     text = stream.getvalue()
@@ -162,9 +167,37 @@ def test_live_lines_are_rewritten_and_never_wrap(monkeypatch):
     assert "[2/2] PeepholeLSTM seed 0: FAILED: Diverged" in text
     live = [line for line in text.splitlines() if "epoch" in line]
     assert max(len(re.sub(r"\x1b\[\d*[AJ]", "", line)) for line in live) <= 59
-    drawn = sum(line.count("epoch") + line.count("starting") for line in text.splitlines())
+    assert "0 of 2 runs done, about 9 s left" in text
+    assert "left" not in text.splitlines()[-1]
+    words = ("epoch", "starting", "compiling", "runs done")
+    drawn = sum(line.count(word) for line in text.splitlines() for word in words)
     cleared = sum(int(n) for n in re.findall(r"\x1b\[(\d+)A", text))
     assert drawn == cleared
+
+
+def test_one_estimate_for_the_whole(monkeypatch):
+    """Two at a time, 10 epochs of 2 s each, 5 s to start: 25 s a run, 75 s for five."""
+    now = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("keras_lstm_variants.compare.progress.time", clock)
+    progress = Progress(5, 10, 2, io.StringIO())
+    one, two, three = (Run("GRU", seed) for seed in range(3))
+    progress("start", one, None)
+    progress("start", two, None)
+    now[0] = 5.0
+    progress("progress", one, {"stage": "compiling"})
+    assert progress.left() is None
+    now[0] = 6.0
+    progress("progress", one, {"epochs": 0.5, "epoch_seconds": 2.0})
+    assert progress.left() == pytest.approx(69)
+    progress("progress", two, {"epochs": 0.5, "epoch_seconds": 2.0})
+    now[0] = 25.0
+    for run in (one, two):
+        progress("progress", run, {"epochs": 10, "epoch_seconds": 2.0})
+    assert progress.left() == pytest.approx(50)
+    progress("done", one, record("GRU", 0, 1.0))
+    progress("start", three, None)
+    assert progress.left() == pytest.approx(50)
 
 
 class TestReport:
@@ -183,14 +216,34 @@ class TestReport:
         lines = text.splitlines()
         assert [line.split()[0] for line in lines[2:5]] == ["GRU", "Elman", "LSTM"]
         assert " * " in lines[2] and " * " in lines[3] and "*" not in lines[4]
+        assert lines[2].index(" * ") > lines[0].index("test")
         assert [line.split()[3] for line in lines[2:5]] == ["2.0", "-", "2.0"]
         usual = report.table(records, {}, Settings(), task).splitlines()
         assert [line.split()[3] for line in usual[2:5]] == ["0", "-", "1"]
         assert "2 run(s) failed" in text and "1,234" in text
         assert f"{floor:.4f}" in text
         assert "1.5 (1 thread)" in lines[2] and "1.5 (2 threads)" in lines[4]
-        assert " * " in report.table([record("LSTM", 0, 99.0, 0.0)], {}, Settings(), task)
-        assert "not below the floor logistic regression" in lines[-1]
+        assert lines[-1] == (
+            "* GRU, Elman: not below the floor logistic regression in test, though below it in "
+            "validation, which chose the epoch: not sure yet."
+        )
+
+    @pytest.mark.parametrize(
+        ("valid", "test", "stars", "said"),
+        [
+            (1.0, 1.0, 0, None),
+            (99.0, 1.0, 1, "in validation, though below it in test: not sure yet"),
+            (1.0, 99.0, 1, "in test, though below it in validation, which"),
+            (99.0, 99.0, 2, "in validation and test: has shown nothing yet"),
+            (float(99), float("nan"), 2, "in validation and test: has shown nothing yet"),
+        ],
+    )
+    def test_a_missed_floor_is_said_with_the_split(self, task, valid, test, stars, said):
+        text = report.table([record("LSTM", 0, valid, test)], {}, Settings(), task)
+        row, *notes = (line for line in text.splitlines() if line.startswith(("LSTM", "*")))
+        assert row.count("*") == stars
+        floor = "* LSTM: not below the floor logistic regression "
+        assert [note.startswith(floor + said) for note in notes] == [True] * (stars > 0)
 
     def test_mean_and_spread_over_seeds(self, task):
         values = [1.0, 1.5, 3.5]
@@ -218,7 +271,7 @@ class TestReport:
         assert "nothing to compare" in report.verdict([], task)
         assert report.verdict(one[:1], task).startswith("Best by validation: LSTM")
 
-    def test_curves_show_every_run_and_the_floor(self, task, tmp_path, monkeypatch):
+    def test_curves_show_every_run_and_the_floor(self, task, monkeypatch):
         figures = []
         import matplotlib.figure
 
@@ -229,8 +282,7 @@ class TestReport:
             lambda figure, *a, **k: (figures.append(figure), save(figure, *a, **k)),
         )
         records = [record("LSTM", s, 4.0 + s) for s in range(2)] + [record("GRU", 0, 3.0)]
-        report.draw_curves(records, task, tmp_path / "curves.png")
-        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+        assert report.draw_curves(records, task).startswith(b"\x89PNG")
         (axes,) = figures[0].axes
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
         assert labels == ["GRU (best 3.0000)", "LSTM (best 4.5000)"]
@@ -241,15 +293,16 @@ class TestReport:
         assert any("logistic regression" in note for note in notes)
         assert not any("majority" in note for note in notes)
 
-    def test_curves_of_many_variants_can_be_told_apart(self, task, tmp_path, monkeypatch):
+    def test_curves_of_many_variants_can_be_told_apart(self, task, monkeypatch):
         figures = []
         import matplotlib.figure
 
         monkeypatch.setattr(
             matplotlib.figure.Figure, "savefig", lambda figure, *a, **k: figures.append(figure)
         )
-        records = [record(v, 0, 4.0 + k) for k, v in enumerate(list_variants())]
-        report.draw_curves(records, task, tmp_path / "curves.png")
+        names = [*list_variants(), "NotImported"]
+        records = [record(v, 0, 4.0 + k) for k, v in enumerate(names)]
+        report.draw_curves(records, task)
         (axes,) = figures[0].axes
         lines = [line for line in axes.lines if line.get_marker() != "None"]
         looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
@@ -293,9 +346,33 @@ class TestStore:
             Store(tmp_path).open(Settings().identity("abc"))
 
     def test_half_a_record_is_no_record(self, tmp_path):
-        store = Store(tmp_path)
-        store.open(Settings().identity("abc"))
-        for text in ('{"variant": "LS', '{"variant": "LSTM"}', "[]"):
+        store, identity = Store(tmp_path), Settings().identity("abc")
+        store.open(identity)
+        whole = record("LSTM", 0, 1.0)
+        cases = {
+            "cut": '{"variant": "LS',
+            "short": '{"variant": "LSTM"}',
+            "list": "[]",
+            "no number": json.dumps({**whole, "test": None}),
+            "not finite": json.dumps({**whole, "valid": float("nan")}),
+            "no curve": json.dumps({**whole, "curve": []}),
+            "of another run": json.dumps({**whole, "seed": 1}),
+            "of another comparison": json.dumps({**whole, "identity": {"units": 3}}),
+        }
+        for case, text in cases.items():
             (store.runs / "LSTM-seed0.json").write_text(text)
-            assert store.load_run(Run("LSTM", 0)) is None
-            assert store.finished_runs() == {}
+            assert store.finished_runs(identity) == ({}, ["LSTM-seed0.json"]), case
+        for mark in ({}, {"identity": identity}):
+            (store.runs / "LSTM-seed0.json").write_text(json.dumps({**whole, **mark}))
+            assert store.finished_runs(identity) == ({Run("LSTM", 0): whole}, [])
+
+    def test_results_that_are_cut_are_made_again_from_the_runs(self, tmp_path):
+        store, identity = Store(tmp_path), Settings(units=3).identity("abc")
+        store.open(identity)
+        model = types.SimpleNamespace(save=lambda path: path.write_text("model"))
+        store.save_run(Run("LSTM", 0), record("LSTM", 0, 1.0), model, identity)
+        (tmp_path / "results.json").write_text('{"identity": {"un')
+        with store.held(identity):
+            assert list(store.finished_runs(identity)[0]) == [Run("LSTM", 0)]
+        with pytest.raises(StoreError, match="units 3 there, 4 here"):
+            store.look(Settings(units=4).known_identity())

@@ -17,7 +17,7 @@ import pytest
 
 from keras_lstm_variants import tasks
 from keras_lstm_variants.cli import main
-from keras_lstm_variants.compare.command import variants_of
+from keras_lstm_variants.compare.options import variants_of
 from keras_lstm_variants.compare.settings import Settings, defaults
 from keras_lstm_variants.registry import list_variants
 

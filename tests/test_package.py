@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import keras_lstm_variants as klv
+from keras_lstm_variants import _names, registry
 
 HIDE = """
 import sys
@@ -58,11 +59,69 @@ def test_without_tensorflow_one_line_says_what_to_install():
 
 def test_the_command_without_tensorflow_prints_that_line_only():
     done = run(
-        HIDE.format(hidden=["tensorflow"]) + "sys.argv = ['klv']\nimport keras_lstm_variants.cli"
+        HIDE.format(hidden=["tensorflow"]) + "sys.argv = ['klv', 'describe', 'LSTM']\n"
+        "from keras_lstm_variants.cli import main\n"
+        "main()"
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("keras_lstm_variants needs TensorFlow")
+
+
+# What a start as `klv` answers without TensorFlow, with its exit code and some of its answer.
+LIGHT = [
+    (["--help"], 0, "describe  "),
+    (["list"], 0, "DeepGateLSTM "),
+    ([], 2, "required: COMMAND"),
+    (["compare", "--units", "0"], 2, "--units must be a whole number from 1 to 1,000,000"),
+    (["compare", "--task", ""], 2, "--task ''"),
+    (["compare", "--variants", "LTSM"], 2, "Did you mean 'LSTM'"),
+    (["compare", "--output", ""], 2, "--output must be a path"),
+    (["compare", "--text", "none.txt"], 2, "cannot be read"),
+    (["bench", "--shape", "1x2"], 2, "--shape must be"),
+    (["describe", "LTSM"], 2, "Did you mean 'LSTM'"),
+    (["tune", "--no-such-option"], 2, "unknown arguments"),
+    (["tune", "--units", "0"], 2, "--units must be"),
+    (["tune", "--data", "none.npz"], 2, "--data 'none.npz': cannot be read"),
+]
+
+
+def test_the_command_answers_without_tensorflow_until_it_computes(tmp_path):
+    done = run(
+        f"import contextlib, io, os, sys\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        "sys.argv = ['klv']\n"
+        "from keras_lstm_variants.cli import main\n"
+        f"for arguments, code, words in {LIGHT!r}:\n"
+        "    said = io.StringIO()\n"
+        "    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):\n"
+        "        try:\n"
+        "            found = main(arguments)\n"
+        "        except SystemExit as end:\n"
+        "            found = end.code\n"
+        "    assert found == code and words in said.getvalue(), (arguments, said.getvalue())\n"
+        "    heavy = {'keras', 'tensorflow', 'keras_tuner', 'matplotlib'} & set(sys.modules)\n"
+        "    assert not heavy, (arguments, heavy)\n"
+        "import keras_lstm_variants as klv\n"
+        "assert issubclass(klv.LSTM, klv.CellLayer) and 'keras' in sys.modules\n"
+        "print(*klv.__all__)\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == klv.__all__
+
+
+def test_names_that_are_known_without_tensorflow_are_those_of_the_classes():
+    assert {n: registry.get_variant(n).cell_class.reference for n in klv.list_variants()} == (
+        _names.VARIANTS
+    )
+    for text in ("lstm", "GRUCell", "LTSM", "AttentionLSTM", "", "xyz"):
+        answers = []
+        for find in (_names.find, registry.find_variant):
+            try:
+                answers.append(find(text))
+            except ValueError as error:
+                answers.append(str(error))
+        assert answers[0] == answers[1]
 
 
 def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_lstm_variants import _loading
+from keras_lstm_variants._folder import StoreError, path_of
 from keras_lstm_variants.bench import environment, report
 from keras_lstm_variants.bench.contenders import (
     KINDS,
@@ -18,7 +20,8 @@ from keras_lstm_variants.bench.contenders import (
     parse_shape,
 )
 from keras_lstm_variants.bench.driver import Bench, BenchError, Row
-from keras_lstm_variants.compare.command import UsageError, variants_of
+from keras_lstm_variants.compare.command import memory
+from keras_lstm_variants.compare.options import UsageError, variants_of, whole_number
 
 DEFAULT_VARIANTS = ("LSTM", "GRU")
 DEFAULT_SHAPE = "16x100x32x64"
@@ -79,15 +82,22 @@ def add_timing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def shapes_of(texts: Sequence[str], option: str = "--shape") -> list[Shape]:
     try:
-        return list(dict.fromkeys(map(parse_shape, texts)))
+        shapes = list(dict.fromkeys(map(parse_shape, texts)))
     except ValueError as error:
         raise UsageError(f"{option} {error}") from error
+    for shape in shapes:
+        batch, time, features, units = shape
+        # Input, output and their gradients; at least half of a matrix for each, and its gradient.
+        least = 8 * batch * time * (features + units) + 4 * units * (features + units)
+        if least > memory():
+            raise UsageError(
+                f"{option} {shape} takes at least {least:,} bytes; this machine has {memory():,}"
+            )
+    return shapes
 
 
 def check_repeats(repeats: int, option: str = "--repeats") -> int:
-    if repeats < 1:
-        raise UsageError(f"{option} must be a whole number above 0. Received: {repeats}")
-    return repeats
+    return whole_number(option, repeats, 1_000_000)
 
 
 def open_folder(text: str) -> Path:
@@ -96,15 +106,20 @@ def open_folder(text: str) -> Path:
     Raises:
         UsageError: it cannot be written to.
     """
-    folder = Path(text)
     try:
+        folder = path_of("--output", text)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except StoreError as error:
+        raise UsageError(str(error)) from error
     except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"cannot write to --output {text!r}: {reason}") from error
+        raise UsageError(_cannot_write(text, error)) from error
     return folder
+
+
+def _cannot_write(folder: str, error: OSError) -> str:
+    return f"cannot write to --output {folder!r}: {error.strerror or error}"
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
@@ -170,6 +185,7 @@ def main(arguments: argparse.Namespace) -> int:
     except UsageError as error:
         print(f"klv bench: {error}", file=sys.stderr)
         return 2
+    _loading.load()
     torch = installed_torch() if arguments.torch else ()
     contenders = [
         contender
@@ -210,7 +226,11 @@ def main(arguments: argparse.Namespace) -> int:
             "ratios": ratios,
             "geometric_means": means,
         }
-        report.write(folder, "bench", results, rows)
+        try:
+            report.write(folder, "bench", results, rows)
+        except OSError as error:
+            print(f"klv bench: {_cannot_write(arguments.output, error)}", file=sys.stderr)
+            return 1
         print(f"\nWritten: {folder / 'bench.csv'}, {folder / 'bench.json'}.")
     print(f"Took {time.monotonic() - started:.0f} s.")
     return 1 if failures(rows) else 0

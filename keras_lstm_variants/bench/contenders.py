@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_lstm_variants.compare.command import cores
-from keras_lstm_variants.registry import PACKAGE, get_variant
 
 KINDS = ("step", "inference")
 
@@ -85,6 +84,8 @@ class Contender:
 
     @property
     def name(self) -> str:
+        from keras_lstm_variants.registry import PACKAGE, get_variant
+
         layer = get_variant(self.variant)
         ours = "klv." if layer.__module__.split(".")[0] == PACKAGE else ""
         like = YARDSTICKS.get(self.variant, self.variant)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_lstm_variants._folder import write_atomically
 from keras_lstm_variants.bench.driver import COLUMNS, Row
-from keras_lstm_variants.compare.store import write_atomically
 
 # Name of a ratio: the sides that it divides; xla is our layer with `engine="xla"`. Each
 # side's best setting counts: XLA on or off, torch with all threads or one.

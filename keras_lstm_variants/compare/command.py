@@ -9,17 +9,15 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from keras_lstm_variants import _stderr, tasks
-from keras_lstm_variants.compare import report
-from keras_lstm_variants.compare.progress import Progress
-from keras_lstm_variants.compare.schedule import train_all
-from keras_lstm_variants.compare.settings import Run, Settings, defaults
-from keras_lstm_variants.compare.store import LOG, Store, StoreError
-from keras_lstm_variants.compare.training import sequence_length
-from keras_lstm_variants.compare.worker import load_task
-from keras_lstm_variants.registry import find_variant, list_variants
+from keras_lstm_variants import _loading, _stderr, tasks
+from keras_lstm_variants.compare import options
+from keras_lstm_variants.compare.options import UsageError
+from keras_lstm_variants.compare.settings import Run, Settings
+from keras_lstm_variants.compare.store import LOG, Store, StoreError, StoreFailure, write_atomically
 
-DEFAULT_VARIANTS = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU")
+# What needs TensorFlow is imported where it is used: errors should not wait for it.
+
+CURVES = "curves.png"
 
 _DESCRIPTION = """\
 Train recurrent cells side by side under equal conditions and say which is better, on what
@@ -29,14 +27,6 @@ continues a stopped comparison, and more variants or seeds may be added to it.
 """
 
 
-# In the parsed arguments, but no arguments.
-_INTERNAL = ("run", "parser")
-
-
-class UsageError(ValueError):
-    """An argument cannot be used; the message is one line for the user."""
-
-
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
@@ -44,23 +34,8 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    options.add_settings(parser)
     add = parser.add_argument
-    add(
-        "--variants",
-        default=",".join(DEFAULT_VARIANTS),
-        help="names separated by commas, or 'all' (default: %(default)s)",
-    )
-    add("--task", default=None, help=f"{', '.join(tasks.TASKS)} (default: docs_text)")
-    add("--text", metavar="FILE", help="predict the characters of your own UTF-8 text")
-    add("--units", type=int, help="units of each recurrent layer (default: 128 for text, else 64)")
-    add("--layers", type=int, help="recurrent layers (default: 1)")
-    add(
-        "--epochs",
-        type=int,
-        help="passes over the training data (default: by task)",
-    )
-    add("--seeds", type=int, default=1, metavar="N", help="runs of each variant (default: 1)")
-    add("--forget-bias", metavar="B", help="a number, or chrono (default: each variant's usual)")
     add("--output", default="klv_compare", metavar="DIR", help="folder (default: %(default)s)")
     add(
         "--jit",
@@ -73,71 +48,18 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=main, parser=parser)
 
 
-def variants_of(text: str) -> list[str]:
-    if text == "all":
-        return list_variants()
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"--variants {text!r} names no variant")
-    try:
-        return list(dict.fromkeys(map(find_variant, names)))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    task = arguments.task or ("text" if arguments.text else "docs_text")
-    if arguments.text and task in ("docs_text", "text"):
-        task = "text"
-    if task not in (*tasks.TASKS, "text"):
-        tasks.load(task)  # raises the error that names the tasks
-    for name in ("units", "layers", "epochs", "seeds", "jobs"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} must be a whole number above 0. Received: {value}")
-    chosen = {n: getattr(arguments, n) for n in ("units", "layers", "epochs")}
-    chosen = {n: v for n, v in chosen.items() if v is not None}
-    return Settings(
-        **{
-            **defaults(task, quick=arguments.quick),
-            **chosen,
-            "task": task,
-            "text": arguments.text,
-            "forget_bias": forget_bias_of(arguments.forget_bias),
-            "jit": arguments.jit,
-        }
-    )
-
-
-def forget_bias_of(text: str | None) -> float | str | None:
-    if text is None or text == "chrono":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if value - value != 0:  # not a number, or infinite
-        raise UsageError(f"--forget-bias must be a number or chrono. Received: {text!r}")
-    return value
-
-
-def _in_options(message: str) -> str:
-    """A message of `tasks` in the words of the command line."""
-    for name, option in (("task name=", "--task "), ("text_file=", "--text "), ("...", " FILE")):
-        message = message.replace(name, option)
-    return message
-
-
 def describe_settings(settings: Settings, task: tasks.Task) -> str:
     parts = [
         f"{settings.layers} layer(s) of {settings.units} units (equal units, not equal parameters)",
         f"{settings.epochs} epoch(s)",
-        f"batches of {settings.batch} sequences of {sequence_length(settings, task)} steps",
+        f"batches of {settings.batch} sequences of {settings.length(task)} steps",
         f"Adam with a peak learning rate of {settings.learning_rate:g}",
         f"XLA {'on' if settings.jit else 'off'}",
     ]
+    if settings.dropout:
+        parts.append(f"dropout {settings.dropout:g}")
     if settings.forget_bias == "chrono":
-        parts.append(f"chrono up to {sequence_length(settings, task)} steps")
+        parts.append(f"chrono up to {settings.length(task)} steps")
     return "Settings: " + ", ".join(parts) + "."
 
 
@@ -167,128 +89,219 @@ def jobs_of(requested: int | None, runs: int) -> tuple[int, int]:
 
 def main(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
+    kept = ""
     try:
-        variants = variants_of(arguments.variants)
-        settings = settings_of(arguments)
-        task = load_task(settings)
+        variants = options.variants_of(arguments.variants)
+        settings = options.settings_of(arguments)
         store = Store(arguments.output)
-        identity = settings.identity(task.sha256)
-        store.open(identity)
-        if _stderr.redirected():
-            _stderr.send_notes_to(store.folder / LOG)
+        store.look(settings.known_identity())
+        task = tasks.load(settings.task, text_file=settings.text, split=settings.split)
+        options.check_batches(settings, task)
+        _loading.load()
+        check_memory(variants, settings, task)
+        with store.held(settings.identity(task.sha256)):
+            if _stderr.redirected():
+                _stderr.send_notes_to(store.folder / LOG)
+            comparison = Comparison(arguments, variants, settings, task, store)
+            kept = " The same command continues from what is there."
+            code = comparison.run()
+            if code != 130:
+                print(
+                    f"Took {time.monotonic() - started:.0f} s. Results are in {arguments.output!r}."
+                )
+            return code
     except (UsageError, tasks.TaskError, StoreError) as error:
-        print(f"klv compare: {_in_options(str(error))}", file=sys.stderr)
+        print(f"klv compare: {options.in_options(str(error))}", file=sys.stderr)
         return 2
-    runs = [Run(v, s) for s in range(arguments.seeds) for v in variants]
-    # Runs that were not asked for this time are of the same comparison: they stay in it.
-    records = store.finished_runs()
-    missing = [run for run in runs if run not in records]
-    failed: dict[Run, str] = {}
+    except StoreFailure as error:
+        print(f"klv compare: {error}.{kept}", file=sys.stderr)
+        return 1
 
-    print(f"{task.name}: {task.about}")
-    print(f"Score: {task.metric}, lower is better. Data sha256: {task.sha256}")
-    for name, floor in task.floors.items():
-        target = "  <- to beat" if name == task.target else ""
-        scores = f"validation {report.number(floor['valid'])}, test {report.number(floor['test'])}"
-        print(f"  floor {name}: {scores}{target}")
-    print(describe_settings(settings, task))
-    if arguments.quick:
-        print("--quick trains very little: it shows that all runs, not which cell is better.")
-    if records:
-        kept = len(runs) - len(missing)
-        others = f", and {len(records) - kept} more" if len(records) > kept else ""
-        print(f"{kept} of {len(runs)} runs are finished in {arguments.output!r} already{others}.")
 
-    def save() -> None:
-        store.save_results(
+def check_memory(variants: list[str], settings: Settings, task: tasks.Task) -> None:
+    """A `UsageError` if what the weights take in training is more than this machine has."""
+    from keras_lstm_variants.describe import parameters
+
+    text = task.kind == "next_symbol"
+    inputs = settings.embedding if text else task.train[0].shape[2]
+    for variant in variants:
+        count = parameters(variant, inputs, settings.units)
+        if settings.layers > 1:
+            count += (settings.layers - 1) * parameters(variant, settings.units, settings.units)
+        # The weights, their gradients and the two averages of Adam; four bytes each.
+        if 16 * count > memory():
+            raise UsageError(
+                f"--units {settings.units} of --layers {settings.layers} are {count:,} weights of "
+                f"{variant}, which take {16 * count:,} bytes to train; this machine has "
+                f"{memory():,}"
+            )
+
+
+def memory() -> int:
+    """The bytes of memory of this machine; 1 TB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 10**12
+
+
+class Comparison:
+    """One command at work in its folder, which it holds."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        variants: list[str],
+        settings: Settings,
+        task: tasks.Task,
+        store: Store,
+    ) -> None:
+        self.arguments, self.settings, self.task, self.store = arguments, settings, task, store
+        self.runs = [Run(v, s) for s in range(arguments.seeds) for v in variants]
+        self.identity = settings.identity(task.sha256)
+        self.failed: dict[Run, str] = {}
+        self.records, self.others = store.finished_runs(self.identity)
+
+    def run(self) -> int:
+        """Train what is missing and show the results; returns the exit code."""
+        missing = [run for run in self.runs if run not in self.records]
+        # Those of earlier commands stay, unless they are tried again.
+        before = self.store.failed_runs()
+        self.failed_before = {
+            run: why for run, why in before.items() if run not in {*self.runs, *self.records}
+        }
+        self.introduce(missing)
+        self.save()
+        try:
+            if missing:
+                self.train(missing)
+        except KeyboardInterrupt:
+            print(
+                f"\nStopped. {len(set(self.runs) & set(self.records))} of {len(self.runs)} runs "
+                f"are finished and kept in {self.arguments.output!r}; the same command continues.",
+                file=sys.stderr,
+            )
+            return 130
+        # Whatever else has come into the folder.
+        self.records, _ = self.store.finished_runs(self.identity)
+        self.save()
+        self.show()
+        return 1 if self.failed else 0
+
+    def introduce(self, missing: list[Run]) -> None:
+        from keras_lstm_variants.compare import report
+
+        task, kept = self.task, len(self.runs) - len(missing)
+        print(f"{task.name}: {task.about}")
+        print(f"Score: {task.metric}, lower is better. Data sha256: {task.sha256}")
+        for name, floor in task.floors.items():
+            target = "  <- to beat" if name == task.target else ""
+            valid, test = report.number(floor["valid"]), report.number(floor["test"])
+            print(f"  floor {name}: validation {valid}, test {test}{target}")
+        print(describe_settings(self.settings, task))
+        if self.arguments.quick:
+            print("--quick trains very little: it shows that all runs, not which cell is better.")
+        if self.records:
+            # Runs that were not asked for this time are of the same comparison: they stay in it.
+            more = len(self.records) - kept
+            others = f", and {more} more" if more else ""
+            folder = repr(self.arguments.output)
+            print(f"{kept} of {len(self.runs)} runs are finished in {folder} already{others}.")
+        if self.others:
+            print(
+                f"Not whole, or of another comparison, and left out: {', '.join(self.others)} in "
+                f"{str(self.store.runs)!r}."
+            )
+
+    def save(self) -> None:
+        failed = {**self.failed_before, **self.failed}
+        runs = [self.records[run] for run in sorted(self.records, key=dataclasses.astuple)]
+        self.store.save_results(
             {
-                "identity": identity,
-                "arguments": {k: v for k, v in vars(arguments).items() if k not in _INTERNAL},
-                "settings": dataclasses.asdict(settings),
+                "identity": self.identity,
+                "arguments": options.options_only(self.arguments),
+                "settings": dataclasses.asdict(self.settings),
                 "versions": versions(),
-                "floors": task.floors,
-                "metric": task.metric,
-                "runs": [records[run] for run in sorted(records, key=dataclasses.astuple)],
+                "floors": self.task.floors,
+                "metric": self.task.metric,
+                "runs": runs,
                 "failed": [{**dataclasses.asdict(r), "error": e} for r, e in failed.items()],
             }
         )
 
-    progress = Progress(len(missing), settings.epochs)
+    def train(self, missing: list[Run]) -> None:
+        from keras_lstm_variants.compare.progress import Progress
+        from keras_lstm_variants.compare.schedule import train_all
 
-    def listener(kind: str, run: Run, value: Any) -> None:
-        progress(kind, run, value)
-        if kind == "done":
-            records[run] = value
-        elif kind == "failed":
-            failed[run] = value
-        if kind in ("done", "failed"):
-            save()
-
-    save()
-    if missing:
-        jobs, threads = jobs_of(arguments.jobs, len(missing))
+        jobs, threads = jobs_of(self.arguments.jobs, len(missing))
         print(
             f"Training {len(missing)} run(s), {jobs} at a time with {threads} thread(s) each.",
             flush=True,
         )
+        progress = Progress(len(missing), self.settings.epochs, jobs)
+
+        def listener(kind: str, run: Run, value: Any) -> None:
+            progress(kind, run, value)
+            if kind == "done":
+                self.records[run] = value
+            elif kind == "failed":
+                self.failed[run] = value
+            if kind in ("done", "failed"):
+                self.save()
+
+        train_all(
+            missing,
+            self.settings,
+            self.arguments.output,
+            jobs=jobs,
+            threads=threads,
+            listener=listener,
+            modules=self.arguments.modules,
+        )
+
+    def show(self) -> None:
+        from keras_lstm_variants.compare import report
+
+        records = list(self.records.values())
+        counts: dict[str, int] = {}
+        for run in {**self.failed_before, **self.failed}:
+            counts[run.variant] = counts.get(run.variant, 0) + 1
+        print("\n" + report.table(records, counts, self.settings, self.task))
+        print("\n" + report.verdict(records, self.task))
+        if not records:
+            return
+        if self.task.kind == "next_symbol":
+            self.show_text(records)
+        if self.settings.epochs == 1:
+            print(f"No {CURVES}: of one epoch there is one point; --epochs 2 draws lines.")
+            return
         try:
-            train_all(
-                missing,
-                settings,
-                arguments.output,
-                jobs=jobs,
-                threads=threads,
-                listener=listener,
-                modules=arguments.modules,
-            )
-        except KeyboardInterrupt:
-            print(
-                f"\nStopped. {len(set(runs) & set(records))} of {len(runs)} runs are finished and "
-                f"kept in {arguments.output!r}; the same command continues.",
-                file=sys.stderr,
-            )
-            return 130
-    show(store, list(records.values()), failed, settings, task)
-    print(f"Took {time.monotonic() - started:.0f} s. Results are in {arguments.output!r}.")
-    return 1 if failed else 0
+            picture = report.draw_curves(records, self.task)
+        except ModuleNotFoundError:
+            print(f"No {CURVES}: pip install 'keras_lstm_variants[plot]' draws it.")
+            return
+        with self.store.writing():
+            write_atomically(self.store.folder / CURVES, picture)
 
+    def show_text(self, records: list[dict[str, Any]]) -> None:
+        """A few lines by the best model, continuing the first line of the test split."""
+        import keras
 
-def show(
-    store: Store,
-    records: list[dict[str, Any]],
-    failed: dict[Run, str],
-    settings: Settings,
-    task: tasks.Task,
-) -> None:
-    counts: dict[str, int] = {}
-    for run in failed:
-        counts[run.variant] = counts.get(run.variant, 0) + 1
-    print("\n" + report.table(records, counts, settings, task))
-    print("\n" + report.verdict(records, task))
-    if not records:
-        return
-    if task.kind == "next_symbol":
-        print_text(store, records, task)
-    try:
-        report.draw_curves(records, task, store.folder / "curves.png")
-    except ModuleNotFoundError:
-        print("No curves.png: pip install 'keras_lstm_variants[plot]' draws it.")
+        from keras_lstm_variants.compare.writing import write_text
 
-
-def print_text(store: Store, records: list[dict[str, Any]], task: tasks.Task) -> None:
-    """A few lines by the best model, continuing the first line of the test split."""
-    import keras
-
-    from keras_lstm_variants.compare.writing import write_text
-
-    best = min(records, key=lambda r: r["valid"])
-    run = Run(best["variant"], best["seed"])
-    if not store.model_path(run).exists():
-        return
-    model = keras.models.load_model(store.model_path(run), compile=False)
-    start = "".join(task.symbols[k] for k in task.test[:400])
-    prompt = next((line for line in start.splitlines() if len(line) > 20), start)[:60]
-    text = write_text(model, task.symbols, prompt, 300)
-    print(f"\n{run.name}, given {prompt!r}, writes:")
-    print("\n".join(f"  | {line}" for line in text.splitlines()))
-    print(f"Its model: {store.model_path(run)}\n")
+        best = min(records, key=lambda r: r["valid"])
+        run = Run(best["variant"], best["seed"])
+        path = self.store.model_path(run)
+        try:
+            model = keras.models.load_model(path, compile=False)
+        except Exception as error:  # removed or cut by hand, or of a class that is not imported
+            reason = str(error).strip().splitlines()[0]
+            print(f"\nNo text by {run.name}: its model cannot be read ({reason}).")
+            return
+        task = self.task
+        start = "".join(task.symbols[k] for k in task.test[:400])
+        prompt = next((line for line in start.splitlines() if len(line) > 20), start)[:60]
+        text = write_text(model, task.symbols, prompt, 300)
+        print(f"\n{run.name}, given {prompt!r}, writes:")
+        print("\n".join(f"  | {line}" for line in text.splitlines()))
+        print(f"Its model: {path}\n")

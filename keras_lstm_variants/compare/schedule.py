@@ -6,6 +6,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from keras_lstm_variants.compare.settings import Run, Settings
+from keras_lstm_variants.compare.store import StoreFailure
 from keras_lstm_variants.compare.worker import serve
 
 Listener = Callable[[str, Run, Any], None]
@@ -44,6 +45,9 @@ def train_all(
         threads: threads of each.
         modules: what each process imports first, for the variants that it registers.
         listener: receives `("start" | "progress" | "done" | "failed", run, value)`.
+
+    Raises:
+        StoreFailure: the folder is gone, or the disk full; the rest could not be kept either.
     """
     context = multiprocessing.get_context("spawn")
     arguments = (settings, folder, threads, tuple(modules))
@@ -73,6 +77,8 @@ def train_all(
                         workers.append(_Worker(context, *arguments))
                         start_next(workers[-1])
                     continue
+                if kind == "lost":
+                    raise StoreFailure(value)
                 listener(kind, run, value)
                 if kind == "progress":
                     continue

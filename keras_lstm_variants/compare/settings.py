@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from keras_lstm_variants.tasks import Task
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -21,6 +23,7 @@ class Settings:
         dropout: dropped fraction of the last layer's output.
         forget_bias: None (each variant's usual one), a number, or "chrono".
         jit: whether XLA compiles the model.
+        split: percent of the text to train, validate and test on; None for 80/10/10.
     """
 
     task: str = "docs_text"
@@ -35,10 +38,25 @@ class Settings:
     dropout: float = 0.0
     forget_bias: float | str | None = None
     jit: bool = True
+    split: str | None = None
 
     def identity(self, data_sha256: str) -> dict[str, Any]:
         """What must be equal for runs to stand in one table. A text counts by its content."""
-        return {**dataclasses.asdict(self), "text": None, "data_sha256": data_sha256}
+        return {**self.known_identity(), "data_sha256": data_sha256}
+
+    def known_identity(self) -> dict[str, Any]:
+        """The part of it that needs no data."""
+        return {**dataclasses.asdict(self), "text": None}
+
+    def length(self, task: Task) -> int:
+        """Time steps of a training sequence."""
+        return self.steps if task.kind == "next_symbol" else task.train[0].shape[1]
+
+    def sequences(self, task: Task) -> int:
+        """How many sequences there are to train on."""
+        if task.kind == "next_symbol":
+            return (len(task.train) - 1 - self.steps) // self.steps
+        return len(task.train[0])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,22 +3,22 @@
 import csv
 import io
 import json
+import math
 import os
-from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants._folder import (
     LOG,
     PARTIAL,
     StoreError,
+    StoreFailure,
     WorkFolder,
     write_atomically,
     write_json,
 )
 from keras_lstm_variants.compare.settings import Run
-from keras_lstm_variants.registry import list_variants
 
-__all__ = ["LOG", "RESULTS", "Store", "StoreError", "write_atomically"]
+__all__ = ["LOG", "RESULTS", "Store", "StoreError", "StoreFailure", "write_atomically"]
 
 RESULTS = "results.json"
 
@@ -48,41 +48,78 @@ class Store(WorkFolder):
         super().__init__(folder)
         self.runs = self.folder / "runs"
 
-    def load_run(self, run: Run) -> dict[str, Any] | None:
-        """The record of a finished run, or None."""
-        try:
-            record = json.loads((self.runs / f"{run.name}.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        whole = isinstance(record, dict) and {*COLUMNS, "curve"} <= set(record)
-        return record if whole else None
-
-    def finished_runs(self) -> dict[Run, dict[str, Any]]:
-        """All finished runs in the folder, whatever was asked for this time."""
-        found = {}
+    def spare_identity(self) -> dict[str, Any] | None:
+        """That of a finished run: they say again what `results.json` says."""
         for path in sorted(self.runs.glob("*-seed*.json")):
-            variant, _, seed = path.stem.rpartition("-seed")
-            run = Run(variant, int(seed)) if seed.isdigit() else None
-            if run and variant in list_variants() and (record := self.load_run(run)):
-                found[run] = record
-        return found
+            identity = (_read(path) or {}).get("identity")
+            if isinstance(identity, dict):
+                return identity
+        return None
 
-    def model_path(self, run: Run) -> Path:
+    def finished_runs(self, identity: dict[str, Any]) -> tuple[dict[Run, dict[str, Any]], list]:
+        """All finished runs of this comparison, whatever was asked for this time.
+
+        Returns:
+            Their records, and the names of files that are cut or of another comparison.
+        """
+        found, others = {}, []
+        for path in sorted(self.runs.glob("*-seed*.json")):
+            record = _read(path)
+            if record is None or record.pop("identity", identity) != identity:
+                others.append(path.name)
+            else:
+                found[Run(record["variant"], record["seed"])] = record
+        return found, others
+
+    def failed_runs(self) -> dict[Run, str]:
+        """Runs that failed in earlier commands, with the reason."""
+        try:
+            failed = json.loads((self.folder / RESULTS).read_text("utf-8"))["failed"]
+            return {Run(f["variant"], f["seed"]): f["error"] for f in failed}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def model_path(self, run: Run) -> Any:
         return self.runs / f"{run.name}.keras"
 
-    def save_run(self, run: Run, record: dict[str, Any], model: Any) -> None:
-        """The record is written last: with it the run counts as finished."""
-        # A name that `open` clears away if this process is stopped in between.
-        path = self.runs / f"{PARTIAL}{run.name}.keras"
-        model.save(path)
-        os.replace(path, self.model_path(run))
-        write_json(self.runs / f"{run.name}.json", record)
+    def save_run(
+        self, run: Run, record: dict[str, Any], model: Any, identity: dict[str, Any]
+    ) -> None:
+        """The record is written last: with it the run counts as finished.
+
+        Raises:
+            StoreFailure: the folder is gone, or the disk full.
+        """
+        with self.writing():
+            # A name that is cleared away if this process is stopped in between.
+            path = self.runs / f"{PARTIAL}{run.name}.keras"
+            model.save(path)
+            os.replace(path, self.model_path(run))
+            write_json(self.runs / f"{run.name}.json", {**record, "identity": identity})
 
     def save_results(self, results: dict[str, Any]) -> None:
-        """`results.json`, and `results.csv` with a row for each run."""
-        write_json(self.folder / RESULTS, results)
+        """`results.json`, and `results.csv` with a row for each run.
+
+        Raises:
+            StoreFailure: the folder is gone, or the disk full.
+        """
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(results["runs"])
-        write_atomically(self.folder / "results.csv", table.getvalue().encode())
+        with self.writing():
+            write_json(self.folder / RESULTS, results)
+            write_atomically(self.folder / "results.csv", table.getvalue().encode())
+
+
+def _read(path: Any) -> dict[str, Any] | None:
+    """The record of a finished run; None if it is not whole, or that of another run."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        numbers = [record[name] for name in COLUMNS[1:]]
+        numbers += [row[name] for row in record["curve"] for name in ("epoch", "valid")]
+        whole = record["curve"] and all(map(math.isfinite, numbers))
+        same = path.stem == Run(record["variant"], record["seed"]).name
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if whole and same else None

@@ -17,6 +17,9 @@ from keras_lstm_variants.tasks import Task
 # Long streams are scored in rows of at most this many steps, 16 rows at a time.
 _SCORED_STEPS, _SCORED_ROWS = 2000, 16
 
+# Between two reports from within an epoch.
+_REPORT_SECONDS = 1.0
+
 
 def make_layer(variant: str, settings: Settings, task: Task, **kwargs: Any) -> Any:
     """A layer of this variant, with each gate's weights drawn alike in every variant."""
@@ -29,13 +32,8 @@ def make_layer(variant: str, settings: Settings, task: Task, **kwargs: Any) -> A
     if settings.forget_bias is not None and layer_class.cell_class.forget_gate:
         kwargs["forget_bias"] = settings.forget_bias
         if settings.forget_bias == "chrono":
-            kwargs["max_timesteps"] = sequence_length(settings, task)
+            kwargs["max_timesteps"] = settings.length(task)
     return layer_class(settings.units, **kwargs)
-
-
-def sequence_length(settings: Settings, task: Task) -> int:
-    """Time steps of a training sequence."""
-    return settings.steps if task.kind == "next_symbol" else task.train[0].shape[1]
 
 
 def make_model(variant: str, settings: Settings, task: Task) -> keras.Model:
@@ -65,11 +63,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.task, self.settings = task, settings
         self.random = np.random.default_rng(seed)
-        if task.kind == "next_symbol":
-            usable = len(task.train) - 1 - settings.steps
-            self.sequences = usable // settings.steps
-        else:
-            self.sequences = len(task.train[0])
+        self.sequences = settings.sequences(task)
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -150,30 +144,54 @@ class _Epochs(keras.callbacks.Callback):
     """Scores validation after every epoch, keeps the best weights, reports progress."""
 
     def __init__(
-        self, scorer: keras.Model, task: Task, report: Callable[[dict[str, Any]], None]
+        self, scorer: keras.Model, task: Task, batches: int, report: Callable[[dict], None]
     ) -> None:
         super().__init__()
-        self.scorer, self.task, self.report = scorer, task, report
+        self.scorer, self.task, self.batches, self.report = scorer, task, batches, report
+        self.reported = 0.0
+        self.score_seconds = math.inf
         self.curve: list[dict[str, float]] = []
         self.best_weights: list[np.ndarray] = []
         self.best = math.inf
         self.step_seconds: list[float] = []
 
+    def epoch_seconds(self) -> float:
+        """What an epoch takes, without compilation: the first step and score are slow."""
+        scoring = self.score_seconds if self.curve else 0.0
+        return float(np.median(self.step_seconds)) * self.batches + scoring
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        how = "with XLA" if self.model.jit_compile else "without XLA"
+        self.report({"stage": f"compiling the training step, {how}"})
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.step_seconds.append(time.perf_counter() - self.started)
+        now = time.perf_counter()
+        self.step_seconds.append(now - self.started)
+        if len(self.step_seconds) > 1 and now - self.reported > _REPORT_SECONDS:
+            self.reported = now
+            part = self.epoch + (batch + 1) / self.batches
+            self.report({"epochs": part, "epoch_seconds": self.epoch_seconds()})
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not self.curve:
+            self.report({"stage": "compiling the scoring"})
+        started = time.perf_counter()
         valid = score(self.scorer, self.task, "valid")
+        self.score_seconds = min(self.score_seconds, time.perf_counter() - started)
         train = logs["loss"] / (math.log(2) if self.task.kind == "next_symbol" else 1)
         if not math.isfinite(valid) or not math.isfinite(train):
             raise Diverged(f"the loss is no longer a number in epoch {epoch + 1}")
         self.curve.append({"epoch": epoch + 1, "train_loss": train, "valid": valid})
         if valid < self.best:
             self.best, self.best_weights = valid, self.model.get_weights()
-        self.report({"epoch": epoch + 1, "valid": valid, "best": self.best})
+        scores = {"epoch": epoch + 1, "valid": valid, "best": self.best}
+        self.report({"epochs": epoch + 1, "epoch_seconds": self.epoch_seconds(), **scores})
 
 
 def train(
@@ -188,7 +206,9 @@ def train(
         run: the variant and its seed.
         settings: what all runs of the comparison share.
         task: the data.
-        report: called after every epoch with `epoch`, `valid` and `best`.
+        report: called with a `stage` in words, as compilation begins; with `epochs`, a number
+            that grows by 1 in each epoch, and `epoch_seconds`, about every second; after every
+            epoch with `epoch`, `valid` and `best` as well.
 
     Returns:
         The model at its best epoch and the run's record.
@@ -202,9 +222,10 @@ def train(
     model = make_model(run.variant, settings, task)
     compile_model(model, task, settings, updates=len(batches) * settings.epochs)
     scorer = make_scorer(model, task)
-    epochs = _Epochs(scorer, task, report)
+    epochs = _Epochs(scorer, task, len(batches), report)
     model.fit(batches, epochs=settings.epochs, shuffle=False, verbose=0, callbacks=[epochs])
     model.set_weights(epochs.best_weights)
+    report({"stage": "scoring the test split"})
     test = score(scorer, task, "test")
     record = {
         "variant": run.variant,

@@ -21,6 +21,7 @@ def load(
     text_file: str | os.PathLike[str] | None = None,
     length: int | None = None,
     seed: int = 0,
+    split: str | None = None,
 ) -> Task:
     """Load one task.
 
@@ -30,29 +31,36 @@ def load(
         length: time steps of the sequences, for "adding" only (default 50).
         seed: draws the sequences of "adding" and the split of "digits"; the text tasks are
             split without chance.
+        split: how a `text_file` is cut: percent to train, validate and test on, as "80/10/10",
+            which is the default.
 
     Raises:
         TaskError: with one line that names the argument, its value and what is allowed.
     """
-    if name not in TASKS and name != "text":
-        raise TaskError(_unknown(name))
+    check(name, text_file=text_file)
     seed = whole_number("seed", seed, 0)
     if length is not None and name != "adding":
         raise TaskError(
             f"length={length!r} is not allowed with task {name!r}: only 'adding' has a length"
         )
     if text_file is not None:
-        if name not in ("docs_text", "text"):
-            raise TaskError(
-                f"text_file={text_file!r} is not allowed with task {name!r}: "
-                "use it with 'docs_text' or 'text'"
-            )
-        return text_from_file(text_file)
-    if name == "text":
-        raise TaskError("task 'text' needs text_file=..., a UTF-8 text; or use 'docs_text'")
+        return text_from_file(text_file, split)
     if name == "adding":
         return adding_task(length, seed)
     return digits_task(seed) if name == "digits" else docs_text()
+
+
+def check(name: str, *, text_file: str | os.PathLike[str] | None = None) -> None:
+    """A `TaskError` unless there is a task `name` that goes with `text_file`, which is not read."""
+    if name not in TASKS and name != "text":
+        raise TaskError(_unknown(name))
+    if text_file is not None and name not in ("docs_text", "text"):
+        raise TaskError(
+            f"text_file={text_file!r} is not allowed with task {name!r}: "
+            "use it with 'docs_text' or 'text'"
+        )
+    if text_file is None and name == "text":
+        raise TaskError("task 'text' needs text_file=..., a UTF-8 text; or use 'docs_text'")
 
 
 def _unknown(name: object) -> str:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from .task import Task, TaskError, digest
 # nothing maps to it, so that the meaning of the last id does not depend on the data.
 RESERVED = "\ufffd"
 MIN_CHARACTERS = 20_000  # for a user's own file
+MIN_PART = 200  # for each split
 MAX_DISTINCT = 255  # with more distinct characters only the 254 most frequent keep an id
 REPEAT_LENGTH = 80  # shorter paragraphs (headings, table rules) may occur more than once
 
@@ -81,8 +83,12 @@ def docs_text() -> Task:
     return _task("docs_text", source, train, valid, test)
 
 
-def text_from_file(text_file: str | os.PathLike[str]) -> Task:
-    """Characters of a UTF-8 file: the first 80 % train, the next 10 % valid, the rest test."""
+def text_from_file(text_file: str | os.PathLike[str], split: str | None = None) -> Task:
+    """Characters of a UTF-8 file: the first 80 % train, the next 10 % valid, the rest test.
+
+    Other shares are given as `split`, in percent, as "98/1/1".
+    """
+    split = split or "80/10/10"
     shown = repr(os.fspath(text_file)) if isinstance(text_file, os.PathLike) else repr(text_file)
     wanted = f"give a UTF-8 text of at least {MIN_CHARACTERS:,} characters"
     try:
@@ -104,10 +110,16 @@ def text_from_file(text_file: str | os.PathLike[str]) -> Task:
     if len(text) < MIN_CHARACTERS:
         size = f"has only {len(text):,} characters" if text else "is empty"
         raise TaskError(f"text_file={shown} {size}: {wanted}")
-    first, second = len(text) * 8 // 10, len(text) * 9 // 10
+    shares = [Fraction(share) for share in split.split("/")]
+    first, second = (int(len(text) * sum(shares[:k]) / 100) for k in (1, 2))
+    if min(first, second - first, len(text) - second) < MIN_PART:
+        raise TaskError(
+            f"split={split} leaves less than {MIN_PART} of the {len(text):,} characters of "
+            f"text_file={shown} to train, to validate or to test on"
+        )
     if len(set(text[:first])) < 2:
         raise TaskError(f"text_file={shown} repeats a single character: {wanted}")
-    source = f"the text of {shown}, cut into 80/10/10 % in order"
+    source = f"the text of {shown}, cut into {split} % in order"
     return _task("text", source, text[:first], text[first:second], text[second:])
 
 

@@ -5,10 +5,18 @@
 either.
 """
 
-from keras_lstm_variants._standardize import statistics_of
-from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
-from keras_lstm_variants.tuning.parameters import hp_forget_bias, hp_recurrent_stack, hp_variant
-from keras_lstm_variants.tuning.tuner import SearchError, make_tuner
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_lstm_variants._standardize import statistics_of
+    from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
+    from keras_lstm_variants.tuning.parameters import (
+        hp_forget_bias,
+        hp_recurrent_stack,
+        hp_variant,
+    )
+    from keras_lstm_variants.tuning.tuner import SearchError, make_tuner
 
 __all__ = [
     "RecurrentHyperModel",
@@ -19,3 +27,24 @@ __all__ = [
     "make_tuner",
     "statistics_of",
 ]
+
+# Imported when they are used: the command's parser must not wait for them.
+_MODULES = {
+    "RecurrentHyperModel": "tuning.hypermodel",
+    "SearchError": "tuning.tuner",
+    "make_tuner": "tuning.tuner",
+    "statistics_of": "_standardize",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        module = importlib.import_module(
+            f"keras_lstm_variants.{_MODULES.get(name, 'tuning.parameters')}"
+        )
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

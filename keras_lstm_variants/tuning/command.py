@@ -6,12 +6,16 @@ import signal
 import sys
 from typing import Any
 
-from keras_lstm_variants import tasks
+from keras_lstm_variants import _loading, tasks
 from keras_lstm_variants._folder import StoreError
-from keras_lstm_variants.tuning import group, session
-from keras_lstm_variants.tuning.hypermodel import HEADS
-from keras_lstm_variants.tuning.settings import PARAMETERS, UsageError, in_options, read
-from keras_lstm_variants.tuning.tuner import ALGORITHMS, SearchError
+from keras_lstm_variants.tuning.options import (
+    ALGORITHMS,
+    HEADS,
+    PARAMETERS,
+    UsageError,
+    check,
+    in_options,
+)
 
 _DESCRIPTION = """\
 Search for the variant, sizes and forget bias that suit a task, with Keras Tuner. A parameter
@@ -114,6 +118,15 @@ def fail(message: str, code: int = 2) -> int:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    try:
+        check(arguments)
+    except ValueError as error:
+        return fail(str(error))
+    _loading.load()
+    from keras_lstm_variants.tuning import group, session
+    from keras_lstm_variants.tuning.settings import read
+    from keras_lstm_variants.tuning.tuner import SearchError
+
     # Schedulers stop with this signal what a person stops with Ctrl-C.
     with contextlib.suppress(ValueError):  # not in the main thread
         for name in ("SIGTERM", "SIGHUP"):  # the second one: a terminal that is closed

@@ -10,6 +10,7 @@ import keras_tuner
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants._standardize import Standardize, StandardizedError, check_statistics
+from keras_lstm_variants.tuning.options import BOUNDS, HEADS
 from keras_lstm_variants.tuning.parameters import (
     check_variants,
     hp_recurrent_stack,
@@ -19,7 +20,6 @@ from keras_lstm_variants.tuning.parameters import (
 )
 from keras_lstm_variants.tuning.space import space_of
 
-HEADS = ("classification", "regression", "next_step", "labels", "values")
 # Bytes of the largest model that a search may ask for: none that large is meant.
 MOST_BYTES = 2**34
 
@@ -141,11 +141,15 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             max_timesteps = steps
         self.forget_bias, self.max_timesteps = forget_bias, max_timesteps
         split_forget_bias(forget_bias, max_timesteps)
-        self.embedding = space_of("embedding", embedding, int, least=1)
-        self.learning_rate = space_of("learning_rate", learning_rate, float, least=1e-12, log=True)
-        self.clipnorm = space_of("clipnorm", clipnorm, float, least=0)
+        self.embedding = space_of("embedding", embedding, int, **BOUNDS["embedding"])
+        self.learning_rate = space_of(
+            "learning_rate", learning_rate, float, **BOUNDS["learning_rate"], log=True
+        )
+        self.clipnorm = space_of("clipnorm", clipnorm, float, **BOUNDS["clipnorm"])
         self.batch_size = (
-            None if batch_size is None else space_of("batch_size", batch_size, int, least=1)
+            None
+            if batch_size is None
+            else space_of("batch_size", batch_size, int, **BOUNDS["batch_size"])
         )
         self.jit_compile = _checks.one_of("jit_compile", jit_compile, ["auto", True, False])
         self.layer_arguments = kwargs

@@ -11,6 +11,7 @@ import keras
 from keras_lstm_variants import _checks
 from keras_lstm_variants.initializers import check_max_timesteps
 from keras_lstm_variants.registry import find_variant, get_variant, list_variants
+from keras_lstm_variants.tuning.options import BOUNDS
 from keras_lstm_variants.tuning.space import Space, space_of
 
 
@@ -293,12 +294,12 @@ def stack_spaces(
 ) -> dict[str, Space]:
     """The spaces of a stack, checked."""
     return {
-        "layers": space_of("layers", layers, int, least=1),
-        "units": space_of("units", units, int, least=1, log=True),
+        "layers": space_of("layers", layers, int, **BOUNDS["layers"]),
+        "units": space_of("units", units, int, **BOUNDS["units"], log=True),
         "bidirectional": space_of("bidirectional", bidirectional, bool),
-        "dropout": space_of("dropout", dropout, float, least=0, below=1),
+        "dropout": space_of("dropout", dropout, float, **BOUNDS["dropout"]),
         "recurrent_dropout": space_of(
-            "recurrent_dropout", recurrent_dropout, float, least=0, below=1
+            "recurrent_dropout", recurrent_dropout, float, **BOUNDS["recurrent_dropout"]
         ),
     }
 

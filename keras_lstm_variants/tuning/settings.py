@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import re
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,20 @@ from keras_lstm_variants import tasks
 from keras_lstm_variants.registry import list_variants
 from keras_lstm_variants.tuning.data import Data, DataError, from_file, from_task
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
+from keras_lstm_variants.tuning.options import (
+    PARAMETERS,
+    UsageError,
+    check,
+    in_options,
+    seconds_of,
+    spaces,
+)
 from keras_lstm_variants.tuning.oracles import hyperband_plan
 from keras_lstm_variants.tuning.space import parse
 from keras_lstm_variants.tuning.tuner import HYPERBAND_FACTOR
 
-# Parameters of the search, with the kind of their values.
-PARAMETERS = {
-    "layers": int,
-    "units": int,
-    "bidirectional": bool,
-    "dropout": float,
-    "recurrent_dropout": float,
-    "embedding": int,
-    "learning_rate": float,
-    "clipnorm": float,
-    "batch_size": int,
-}
 EPOCHS = {"docs_text": 4, "text": 4, "adding": 10, "digits": 20}
 JIT = {None: "auto", True: True, False: False}
-
-
-class UsageError(ValueError):
-    """An argument cannot be used; the message is one line for the user."""
 
 
 @dataclasses.dataclass
@@ -74,14 +65,6 @@ class Search:
         return trials, trials * self.epochs * times
 
 
-def in_options(message: str) -> str:
-    """A message about arguments of Python in the words of the command line."""
-    names = (("task name=", "--task "), ("text_file=...", "--text FILE"), ("text_file=", "--text "))
-    for name, option in names:
-        message = message.replace(name, option)
-    return re.sub(r"`(\w+)`", lambda found: "--" + found[1].replace("_", "-"), message)
-
-
 def read(arguments: argparse.Namespace) -> Search:
     """Check all arguments and load the data.
 
@@ -95,29 +78,12 @@ def read(arguments: argparse.Namespace) -> Search:
 
 
 def _read(arguments: argparse.Namespace) -> Search:
-    for name in (
-        "max_trials",
-        "epochs",
-        "executions_per_trial",
-        "workers",
-        "replicas",
-        "steps",
-        "threads",
-    ):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} must be a whole number above 0. Received: {value}")
+    check(arguments)
     if arguments.jit and arguments.replicas > 1:
         raise UsageError("--jit does not go with --replicas: XLA runs on one device")
     if arguments.seed < 0:
         raise UsageError(f"--seed must be a whole number from 0. Received: {arguments.seed}")
-    max_seconds = None if arguments.max_time is None else _seconds(arguments.max_time)
-    options = {
-        name: parse(f"--{name.replace('_', '-')}", text, kind)
-        for name, kind in PARAMETERS.items()
-        if (text := getattr(arguments, name)) is not None
-    }
+    options = spaces(arguments)
     data = _data(arguments)
     if data.symbols is None and arguments.embedding is not None:
         raise UsageError("--embedding is for sequences of integers, and these are vectors")
@@ -142,30 +108,14 @@ def _read(arguments: argparse.Namespace) -> Search:
     if max_trials is None and arguments.tuner in ("random", "bayesian"):
         max_trials = 20
     epochs = arguments.epochs or EPOCHS.get(data.name, 20)
-    return Search(arguments, data, hypermodel, epochs, max_trials, max_seconds)
-
-
-def _seconds(text: str) -> float:
-    """`90s`, `30m`, `1.5h` or `2d` in seconds."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text)
-    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
-    if not seconds:
-        raise UsageError(
-            f"--max-time must be a number above 0 with s, m, h or d, as 30m. Received: {text!r}"
-        )
-    return seconds
+    return Search(arguments, data, hypermodel, epochs, max_trials, seconds_of(arguments))
 
 
 def _data(arguments: argparse.Namespace) -> Data:
     if arguments.data is not None:
-        for name in ("task", "text", "length"):
-            if getattr(arguments, name) is not None:
-                raise UsageError(f"--data and --{name} do not go together")
         return from_file(arguments.data, head=arguments.head, seed=arguments.seed)
-    if arguments.head is not None:
-        raise UsageError("--head goes with --data: a task has its own")
-    task = arguments.task or ("text" if arguments.text else "docs_text")
-    if arguments.text and task == "docs_text":
+    task = arguments.task or ("docs_text" if arguments.text is None else "text")
+    if arguments.text is not None and task == "docs_text":
         task = "text"
     data = from_task(task, text=arguments.text, length=arguments.length, steps=arguments.steps)
     if len(data.train.x) == 0:

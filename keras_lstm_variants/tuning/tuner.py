@@ -18,9 +18,9 @@ from keras_tuner.src import config
 from keras_lstm_variants import _checks
 from keras_lstm_variants.tuning import identity, oracles, words
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
+from keras_lstm_variants.tuning.options import ALGORITHMS
 from keras_lstm_variants.tuning.oracles import ERROR_FILE
 
-ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
 HYPERBAND_FACTOR = 3
 
 

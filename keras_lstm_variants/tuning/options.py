@@ -1,0 +1,119 @@
+"""What `klv tune` knows of its options before TensorFlow is imported."""
+
+import argparse
+import os
+import re
+from typing import Any
+
+from keras_lstm_variants import _loading, tasks
+from keras_lstm_variants._folder import path_of
+from keras_lstm_variants.tuning.space import parse, space_of
+
+HEADS = ("classification", "regression", "next_step", "labels", "values")
+ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
+
+# Parameters of the search, with the kind of their values.
+PARAMETERS = {
+    "layers": int,
+    "units": int,
+    "bidirectional": bool,
+    "dropout": float,
+    "recurrent_dropout": float,
+    "embedding": int,
+    "learning_rate": float,
+    "clipnorm": float,
+    "batch_size": int,
+}
+
+
+# What their values may be.
+BOUNDS: dict[str, dict[str, float]] = {
+    "layers": {"least": 1},
+    "units": {"least": 1},
+    "bidirectional": {},
+    "dropout": {"least": 0, "below": 1},
+    "recurrent_dropout": {"least": 0, "below": 1},
+    "embedding": {"least": 1},
+    "learning_rate": {"least": 1e-12},
+    "clipnorm": {"least": 0},
+    "batch_size": {"least": 1},
+}
+
+_COUNTS = ("max_trials", "epochs", "executions_per_trial", "workers", "replicas", "steps")
+_COUNTS += ("threads", "length")
+
+
+class UsageError(ValueError):
+    """An argument cannot be used; the message is one line for the user."""
+
+
+def in_options(message: str) -> str:
+    """A message about arguments of Python in the words of the command line."""
+    names = (("task name=", "--task "), ("text_file=...", "--text FILE"), ("text_file=", "--text "))
+    for name, option in names:
+        message = message.replace(name, option)
+    return re.sub(r"`(\w+)`", lambda found: "--" + found[1].replace("_", "-"), message)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Check what needs neither the data nor TensorFlow.
+
+    Raises:
+        ValueError: with one line for the user.
+    """
+    path_of("--directory", arguments.directory)
+    for name in _COUNTS:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} must be a whole number above 0. Received: {value}")
+    seconds_of(arguments)
+    spaces(arguments)
+    if arguments.variants != "all":
+        for name in filter(None, arguments.variants.split(",")):
+            _loading.find_variant(name)
+    if arguments.data is None:
+        if arguments.head is not None:
+            raise UsageError("--head goes with --data: a task has its own")
+        task = arguments.task
+        if task is None:
+            task = "docs_text" if arguments.text is None else "text"
+        task = "text" if arguments.text is not None and task == "docs_text" else task
+        tasks.check(task, text_file=arguments.text)
+        return
+    for name in ("task", "text", "length"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--data and --{name} do not go together")
+    if arguments.head not in (None, *HEADS):
+        raise UsageError(f"--head must be one of {', '.join(HEADS)}. Received: {arguments.head!r}")
+    path = path_of("--data", arguments.data)
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        raise UsageError(
+            f"--data {arguments.data!r}: cannot be read ({error.strerror or error})"
+        ) from None
+
+
+def seconds_of(arguments: argparse.Namespace) -> float | None:
+    """`--max-time`: `90s`, `30m`, `1.5h` or `2d` in seconds."""
+    text = arguments.max_time
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text)
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
+    if not seconds:
+        raise UsageError(
+            f"--max-time must be a number above 0 with s, m, h or d, as 30m. Received: {text!r}"
+        )
+    return seconds
+
+
+def spaces(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The parameters that are given, as `RecurrentHyperModel` takes them."""
+    found = {}
+    for name, kind in PARAMETERS.items():
+        if (text := getattr(arguments, name)) is not None:
+            found[name] = parse(f"--{name.replace('_', '-')}", text, kind)
+            space_of(name, found[name], kind, **BOUNDS[name])
+    return found
