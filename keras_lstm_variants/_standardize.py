@@ -26,7 +26,7 @@ def statistics_of(values: np.ndarray, mask: np.ndarray | None = None) -> Statist
         Two tuples, means and deviations. The deviation of a feature that is constant is 1.
 
     Raises:
-        ValueError: the mask has another shape, or leaves nothing.
+        ValueError: they are no numbers, or the mask has another shape or leaves nothing.
 
     Example:
         >>> import numpy as np, keras_lstm_variants as klv
@@ -34,6 +34,10 @@ def statistics_of(values: np.ndarray, mask: np.ndarray | None = None) -> Statist
         ((2.0, 7.0), (1.0, 1.0))
     """
     values = np.asarray(values)
+    if values.dtype.kind not in "iuf" or not values.ndim:
+        raise ValueError(
+            f"`values` must be numbers (..., features). Received: {values.dtype} {values.shape}"
+        )
     if mask is not None and np.shape(mask) != values.shape[:-1]:
         raise ValueError(
             f"`mask` must have the shape {values.shape[:-1]}. Received: {np.shape(mask)}"
@@ -41,6 +45,8 @@ def statistics_of(values: np.ndarray, mask: np.ndarray | None = None) -> Statist
     rows = values.reshape(-1, values.shape[-1]) if mask is None else values[np.asarray(mask, bool)]
     if not len(rows):
         raise ValueError(f"`values` of shape {values.shape} hold nothing that counts")
+    if not np.isfinite(rows).all():
+        raise ValueError("`values` must be finite where they count: some are NaN or infinite")
     mean, deviation = rows.mean(0, dtype="float64"), rows.std(0, dtype="float64")
     # A constant has a deviation, too, by rounding.
     constant = deviation <= _RESOLUTION * np.abs(rows).max(0)

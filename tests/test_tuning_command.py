@@ -196,6 +196,52 @@ def test_what_goes_on_keeps_what_the_optimizer_gathered(tmp_path):
     assert int(model.optimizer.iterations) == 2 and np.abs(before[-1]).max() > 0
 
 
+def test_a_folder_that_fails_is_no_trials_fault(data, capsys, monkeypatch):
+    """A full disk, a folder that is gone, files that are cut: a line each, and on it goes."""
+    import shutil
+
+    from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
+
+    command = [data, *TINY, "--variants=Elman", "--directory=out", "--max-trials=2"]
+    command += ["--batch-size=8:16:8", "--tuner=grid"]
+
+    def full(*_):
+        raise OSError("Can't write data (errno = 28, error message = 'No space left on device')")
+
+    def gone(*_):
+        shutil.rmtree("out")
+        Path("out/trials/trial_0/checkpoint.weights.h5").write_bytes(b"")
+
+    for failure, said in ((gone, "No such file"), (full, "No space left on device")):
+        with monkeypatch.context() as patched:
+            patched.setattr(SaveBestEpoch, "_save_model", failure)
+            assert tune(*command) == 1
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("klv tune: cannot write to --directory 'out': ") and said in last
+    assert tune(*command) == 0
+    assert [r["status"] for r in trials_of("out")] == ["COMPLETED"] * 2
+    mode = Path("out/trials.csv").stat().st_mode
+    assert mode == Path("data.npz").stat().st_mode == Path("out/best.keras").stat().st_mode
+
+    cut = Path("out/trials/trial_0/trial.json")
+    cut.write_bytes(cut.read_bytes()[:40])
+    capsys.readouterr()
+    assert tune(*command) == 0
+    assert [(r["status"], r["error"]) for r in trials_of("out")] == [
+        ("FAILED", "its file was cut"),
+        ("COMPLETED", ""),
+    ]
+    for name in ("trials/oracle.json", "trials/search.json", "search.json"):
+        path = Path("out", name)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:40])
+        capsys.readouterr()
+        assert tune(*command) == 2
+        shown = capsys.readouterr().err
+        assert shown.count("\n") == 1 and path.name in shown and "give another" in shown
+        path.write_bytes(whole)
+
+
 def test_an_end_by_the_clock(data, capsys, monkeypatch):
     """In the second trial the time is up: the first one is the best, and the next call goes on."""
     from keras_lstm_variants.tuning.oracles import Accounting
@@ -265,6 +311,13 @@ BAD = {
     "no time": (["--max-time=0m"], "--max-time must be a number above 0"),
     "chief's": (["--role=worker", "--retry", "--address=1.2.3.4:9"], "are for the chief"),
     "seed": (["--seed=-1"], "--seed must be"),
+    "epochs": (["--epochs=1180591620717411303424"], "--epochs must be .* up to 1,000,000"),
+    "large seed": (["--seed=1180591620717411303424"], "--seed must be .* 4,294,967,294"),
+    "no steps": (["--max-timesteps=0"], "--max-timesteps must be a number above 2"),
+    "large rate": (["--learning-rate=1e30"], "--learning-rate must be.*1e[+]30 is out of bounds"),
+    "large bias": (["--forget-bias=1e30"], "--forget-bias must be"),
+    "no name": (["--role=worker", "--address=1.2.3.4:9", "--worker-id="], "--worker-id must be"),
+    "no curves": (["--tensorboard="], "--tensorboard must be a path"),
     "grid": (["--tuner=grid", "--units=1:999", "--batch-size=1:999"], "more than 100,000"),
     "task and data": (["--task=adding"], "--data and --task do not go together"),
     "embedding": (["--embedding=8"], "--embedding is for sequences of integers"),

@@ -421,13 +421,34 @@ class TestSearches:
             ({"epochs": 0}, "`epochs`"),
             ({"executions_per_trial": 0}, "`executions_per_trial`"),
             ({"seed": -1}, "`seed` must be"),
+            ({"seed": 2**70}, "`seed` must be at most"),
+            ({"epochs": 2**70}, "`epochs` must be at most 1,000,000"),
+            ({"project_name": "../../x"}, "`project_name` must be the name of a folder"),
+            ({"project_name": ".."}, "`project_name` must be the name of a folder"),
+            ({"project_name": ""}, "`project_name` must be a path"),
+            ({"directory": "a\0b"}, "`directory` must be a path"),
+            ({"directory": None}, "`directory` must be a path"),
+            ({"hypermodel": None}, "`hypermodel` must be"),
+            ({"objective": None}, "`objective` must be"),
+            ({"distribution_strategy": "two"}, "`distribution_strategy` must be"),
         ],
     )
     def test_bad_arguments(self, tmp_path, arguments, message):
+        usual = {"algorithm": "random", "hypermodel": lambda hp: None, "directory": tmp_path}
         with pytest.raises(ValueError, match=message):
-            make_tuner(
-                **{"algorithm": "random", "hypermodel": None, "directory": tmp_path, **arguments}
-            )
+            make_tuner(**{**usual, **arguments})
+        assert not list(tmp_path.iterdir())
+
+    def test_labels_that_no_trial_could_learn(self, tmp_path):
+        x, y = np.zeros((8, 4, 2), "float32"), np.arange(8) % 3
+        hypermodel = RecurrentHyperModel((4, 2), "classification", 3, variants=["LSTM"])
+        tuner = make_tuner("random", hypermodel, directory=tmp_path, max_trials=1)
+        for train, valid in ((y + 1, y), (y, y - 1)):
+            with pytest.raises(ValueError, match="`y` must hold classes from 0 to 2.*-?1 to"):
+                tuner.search(x, train, validation_data=(x, valid))
+        text = RecurrentHyperModel((4,), "next_step", symbols=5, variants=["LSTM"])
+        with pytest.raises(ValueError, match="`x` must hold symbols from 0 to 4.*0 to 5"):
+            text.check_data({"sequence": np.arange(6)[None]}, np.zeros((1, 6), int))
 
 
 class TestPicture:

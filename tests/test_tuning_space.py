@@ -219,6 +219,27 @@ class TestStack:
         with pytest.raises(ValueError, match="No variant here has the argument `dropout`"):
             hp_recurrent_stack(keras_tuner.HyperParameters(), "Bare", dropout=0.5)
 
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda hp: hp_variant(None), "`hp` must be"),
+            (lambda hp: hp_variant(hp, 5), "`variants` must be names"),
+            (lambda hp: hp_variant(hp, ["LSTM", None]), "`variants` must be names"),
+            (lambda hp: hp_variant(hp, name=""), "`name` must be"),
+            (lambda hp: hp_forget_bias(hp, int), "`cell` must be"),
+            (lambda hp: hp_forget_bias(hp, "LSTM", 1e30), "`forget_bias` must be.*out of bounds"),
+            (lambda hp: hp_recurrent_stack(hp, "LSTM", units_per_layer="x"), "`units_per_layer`"),
+            (lambda hp: hp_recurrent_stack(hp, "LSTM", return_sequences="no"), "`return_seq"),
+            (lambda hp: hp_recurrent_stack(hp, "LSTM", foo=1), "no argument `foo`"),
+            (lambda hp: statistics_of("x"), "`values` must be numbers"),
+            (lambda hp: statistics_of([[np.nan]]), "`values` must be finite"),
+            (lambda hp: statistics_of(np.zeros((3, 2)), np.ones(2, bool)), "`mask` must have"),
+        ],
+    )
+    def test_bad_arguments(self, call, message):
+        with pytest.raises(ValueError, match=message):
+            call(keras_tuner.HyperParameters())
+
     def test_variants_are_checked(self):
         hp = keras_tuner.HyperParameters()
         assert hp_variant(hp, ["grucell"]) == "GRU" and hp.values == {"variant": "GRU"}
@@ -400,6 +421,16 @@ class TestHyperModel:
                 {"head": "labels", "outputs": 3, "target_statistics": ([0.0], [1.0])},
                 "`target_statistics` must be None with head='labels'",
             ),
+            ({"foo": 1}, r"LSTM\(16, \.\.\.\): LSTM has no argument `foo`"),
+            ({"use_bias": False, "forget_bias": 1.0}, "`forget_bias` needs `use_bias=True`"),
+            ({"return_sequences": True}, "`return_sequences` follows from `head`"),
+            ({"return_state": True}, "`return_state` is decided by the stack"),
+            ({"embedding": 4}, "`embedding` must be None without `symbols`"),
+            ({"units_per_layer": "x"}, "`units_per_layer` must be True or False"),
+            ({"units": 10**9}, "`units` must be.*out of bounds"),
+            ({"units": 90_000}, "`units`=90,000 would take 388,800,000,000 bytes"),
+            ({"head": "classification", "outputs": 10**9}, "`outputs`=1,000,000,000 would take"),
+            ({"layers": 2**70}, "`layers` must be.*out of bounds"),
             ({"symbols": 0}, "`symbols` must be a positive integer"),
             ({"units": (64, 8)}, "`units` must be.*the range is empty"),
             ({"dropout": 1.0}, "`dropout` must be.*below 1.*out of bounds"),

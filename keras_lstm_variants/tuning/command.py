@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from keras_lstm_variants import _loading, tasks
-from keras_lstm_variants._folder import StoreError
+from keras_lstm_variants._folder import StoreError, StoreFailure
 from keras_lstm_variants.tuning.options import (
     ALGORITHMS,
     HEADS,
@@ -140,5 +140,5 @@ def main(arguments: argparse.Namespace) -> int:
         return session.run(search)
     except (UsageError, StoreError) as error:
         return fail(str(error))
-    except SearchError as error:
+    except (SearchError, StoreFailure) as error:
         return fail(str(error), 1)

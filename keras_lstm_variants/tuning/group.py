@@ -7,6 +7,7 @@ of life in the folder of the search, and the chief takes the trial of a lost one
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -43,21 +44,23 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--workers starts a group of its own: leave --role out")
     if arguments.role and not arguments.address:
         raise UsageError(f"--role {arguments.role} needs --address HOST:PORT, that of the chief")
-    if arguments.address and not arguments.role and not arguments.workers:
+    if arguments.address is not None and not arguments.role and not arguments.workers:
         raise UsageError("--address goes with --role or --workers")
     if arguments.role == "worker" and (arguments.retry or arguments.max_time is not None):
         raise UsageError("--retry and --max-time are for the chief, not for --role worker")
-    if arguments.worker_id and arguments.role != "worker":
+    if arguments.worker_id is not None and arguments.role != "worker":
         raise UsageError("--worker-id goes with --role worker")
-    if arguments.worker_id and ("chief" in arguments.worker_id or "/" in arguments.worker_id):
+    name = arguments.worker_id
+    if name is not None and (not re.fullmatch(r"[\w.@-]{1,100}", name) or "chief" in name):
         raise UsageError(
-            f"--worker-id must be a name without '/' and 'chief'. Received: {arguments.worker_id!r}"
+            "--worker-id must be a name of letters, digits and . @ _ - without 'chief'. "
+            f"Received: {name!r}"
         )
     if not 0 < arguments.lost_after < 1e9:
         raise UsageError(
             f"--lost-after must be a number of seconds above 0. Received: {arguments.lost_after}"
         )
-    if arguments.address:
+    if arguments.address is not None:
         _split(arguments.address)
 
 

@@ -1,12 +1,15 @@
 """A search space of recurrent models for Keras Tuner."""
 
 import math
+import numbers
+import random
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants._standardize import Standardize, StandardizedError, check_statistics
@@ -70,7 +73,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             recurrent_dropout: see `hp_recurrent_stack`. `max_timesteps` is the time of
             `input_shape` by default. No `bidirectional` with `"next_step"`: it would see
             what it should predict.
-        embedding: size of the symbols' vectors. Default 32.
+        embedding: size of the symbols' vectors, 32 by default; None for vectors.
         learning_rate: of Adam, a range is searched by order of magnitude.
             Default 1e-4 to 1e-2.
         clipnorm: longest gradient of a weight; 0 for no limit. Default 1.
@@ -113,7 +116,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         max_timesteps: float | None = None,
         dropout: Any = 0.0,
         recurrent_dropout: Any = 0.0,
-        embedding: Any = 32,
+        embedding: Any = None,
         learning_rate: Any = (1e-4, 1e-2),
         clipnorm: Any = 1.0,
         batch_size: Any = 32,
@@ -141,6 +144,12 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             max_timesteps = steps
         self.forget_bias, self.max_timesteps = forget_bias, max_timesteps
         split_forget_bias(forget_bias, max_timesteps)
+        if embedding is not None and self.symbols is None:
+            raise ValueError(
+                "`embedding` must be None without `symbols`: vectors are not embedded. "
+                f"Received: embedding={embedding!r}"
+            )
+        embedding = 32 if embedding is None else embedding
         self.embedding = space_of("embedding", embedding, int, **BOUNDS["embedding"])
         self.learning_rate = space_of(
             "learning_rate", learning_rate, float, **BOUNDS["learning_rate"], log=True
@@ -152,13 +161,21 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             else space_of("batch_size", batch_size, int, **BOUNDS["batch_size"])
         )
         self.jit_compile = _checks.one_of("jit_compile", jit_compile, ["auto", True, False])
+        if "return_sequences" in kwargs:
+            raise ValueError(
+                "`return_sequences` follows from `head` and cannot be given. Received: "
+                f"return_sequences={kwargs['return_sequences']!r}"
+            )
         self.layer_arguments = kwargs
+        self._check_layers()
+        self._check_sizes()
 
     def _check_input_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
         shape = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
         wanted = 2 if self.symbols is None else 1
         good = len(shape) == wanted and all(
-            n is None or (isinstance(n, int) and not isinstance(n, bool) and n > 0) for n in shape
+            n is None or (isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0)
+            for n in shape
         )
         if not good or (wanted == 2 and shape[1] is None):
             form = "(time, features)" if wanted == 2 else "(time,), as `symbols` is given"
@@ -187,6 +204,64 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             self.target_statistics = check_statistics("target_statistics", targets, self.outputs)
         elif self.head == "next_step":
             self.target_statistics = self.input_statistics
+
+    def _check_layers(self) -> None:
+        """What is wrong with their arguments is said here, and not trial by trial."""
+        state = random.getstate()  # layers draw seeds
+        try:
+            for variant in self.variants:
+                self._stack(keras_tuner.HyperParameters(), variant)
+        finally:
+            random.setstate(state)
+
+    def _check_sizes(self) -> None:
+        """A `ValueError` for weights that nobody has the memory for."""
+        units = self.spaces["units"].largest
+        weights = {
+            "units": (units, 4 * units**2),
+            "outputs": (self.outputs, self.outputs * units),
+        }
+        if self.symbols is not None:
+            size = self.embedding.largest
+            weights["symbols"] = (self.symbols, self.symbols * size)
+        for name, (value, count) in weights.items():
+            # Each with its gradient's two averages in Adam.
+            if 12 * count > MOST_BYTES:
+                raise ValueError(
+                    f"`{name}`={value:,} would take {12 * count:,} bytes in training, of which "
+                    f"there may be {MOST_BYTES:,}"
+                )
+
+    def check_data(self, x: Any, y: Any) -> None:
+        """A `ValueError` for arrays with symbols or classes that the model does not have."""
+        sequence = x.get("sequence") if isinstance(x, dict) else x
+        symbols = self.symbols if self.symbols is not None else None
+        classes = self.outputs if self.classifies else None
+        for name, what, array, count in (
+            ("x", "symbols", sequence, symbols),
+            ("y", "classes", y, classes),
+        ):
+            if count is None or not isinstance(array, np.ndarray) or not array.size:
+                continue
+            low, high = array.min(), array.max()
+            if low < 0 or high >= count:
+                raise ValueError(
+                    f"`{name}` must hold {what} from 0 to {count - 1}, as `"
+                    f"{'symbols' if name == 'x' else 'outputs'}` is {count}. Received: {low} "
+                    f"to {high}"
+                )
+
+    def _stack(self, hp: keras_tuner.HyperParameters, variant: Any) -> list[keras.layers.Layer]:
+        return hp_recurrent_stack(
+            hp,
+            variant,
+            **self.spaces,
+            units_per_layer=self.units_per_layer,
+            forget_bias=self.forget_bias,
+            max_timesteps=self.max_timesteps,
+            return_sequences=self.every_step,
+            **self.layer_arguments,
+        )
 
     def _check_outputs(self, outputs: int | None) -> int:
         if self.head == "next_step":
@@ -270,17 +345,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         if text:
             size = self.embedding.declare(hp, "embedding")
             x = keras.layers.Embedding(self.symbols, size, name="embedding")(x)
-        stack = hp_recurrent_stack(
-            hp,
-            variant,
-            **self.spaces,
-            units_per_layer=self.units_per_layer,
-            forget_bias=self.forget_bias,
-            max_timesteps=self.max_timesteps,
-            return_sequences=self.every_step,
-            **self.layer_arguments,
-        )
-        for layer in stack:
+        for layer in self._stack(hp, variant):
             x = layer(x, mask=mask) if self.masked else layer(x)
         x = keras.layers.Dense(self.outputs, name="output")(x)
         if self.target_statistics is not None:

@@ -26,21 +26,33 @@ PARAMETERS = {
 }
 
 
-# What their values may be.
+# What their values may be: beyond it nothing could be trained.
 BOUNDS: dict[str, dict[str, float]] = {
-    "layers": {"least": 1},
-    "units": {"least": 1},
+    "layers": {"least": 1, "most": 100},
+    "units": {"least": 1, "most": 100_000},
     "bidirectional": {},
     "dropout": {"least": 0, "below": 1},
     "recurrent_dropout": {"least": 0, "below": 1},
-    "embedding": {"least": 1},
-    "learning_rate": {"least": 1e-12},
-    "clipnorm": {"least": 0},
-    "batch_size": {"least": 1},
+    "embedding": {"least": 1, "most": 100_000},
+    "learning_rate": {"least": 1e-12, "most": 1e3},
+    "clipnorm": {"least": 0, "most": 1e18},
+    "batch_size": {"least": 1, "most": 1_000_000},
+    "forget_bias": {"least": -1e6, "most": 1e6},
 }
 
-_COUNTS = ("max_trials", "epochs", "executions_per_trial", "workers", "replicas", "steps")
-_COUNTS += ("threads", "length")
+# Whole numbers, each with the largest.
+COUNTS = {
+    "max_trials": 1_000_000,
+    "epochs": 1_000_000,
+    "executions_per_trial": 1_000,
+    "workers": 1_000,
+    "replicas": 1_000,
+    "steps": 1_000_000,
+    "threads": 10_000,
+    "length": 1_000_000,
+}
+# What NumPy and scikit-learn take.
+MOST_SEED = 2**32 - 2
 
 
 class UsageError(ValueError):
@@ -62,11 +74,18 @@ def check(arguments: argparse.Namespace) -> None:
         ValueError: with one line for the user.
     """
     path_of("--directory", arguments.directory)
-    for name in _COUNTS:
+    if arguments.tensorboard is not None:
+        path_of("--tensorboard", arguments.tensorboard)
+    for name, most in COUNTS.items():
         value = getattr(arguments, name)
-        if value is not None and value < 1:
+        if value is not None and not 0 < value <= most:
             option = name.replace("_", "-")
-            raise UsageError(f"--{option} must be a whole number above 0. Received: {value}")
+            allowed = "above 0" if value < 1 else f"up to {most:,}"
+            raise UsageError(f"--{option} must be a whole number {allowed}. Received: {value}")
+    if not 0 <= arguments.seed <= MOST_SEED:
+        raise UsageError(
+            f"--seed must be a whole number from 0 to {MOST_SEED:,}. Received: {arguments.seed}"
+        )
     seconds_of(arguments)
     spaces(arguments)
     if arguments.variants != "all":

@@ -115,7 +115,10 @@ class Accounting:
     @keras_tuner.synchronized
     def retry_failed(self) -> list[str]:
         """Let all trials run again that have failed, and forget why; returns their numbers."""
-        failed = sorted((t for t in self.trials.values() if t.status == FAILED), key=number_of)
+        failed = [
+            t for t in self.trials.values() if t.status == FAILED and t.hyperparameters.values
+        ]
+        failed.sort(key=number_of)
         for trial in reversed(failed):  # the queue gives the last one first
             name = trial.trial_id
             trial.status, trial.message, trial.score = RUNNING, None, None
@@ -177,6 +180,8 @@ class Accounting:
 
     def reload(self) -> None:
         self._were_ongoing: list[str] = []
+        for path in Path(self._project_dir).glob("trial_*/trial.json"):
+            self._mend(path)
         super().reload()
         stopped, self.interrupted = set(self.interrupted), []
         for trial in list(self.trials.values()):
@@ -194,6 +199,20 @@ class Accounting:
                 del self.trials[name]
                 shutil.rmtree(self._get_trial_dir(name), ignore_errors=True)
         self.save()
+
+    def _mend(self, path: Path) -> None:
+        """A trial whose file is cut is one that has failed: its settings are not known."""
+        try:
+            if isinstance(json.loads(path.read_text("utf-8")), dict):
+                return
+        except ValueError:
+            pass
+        name = path.parent.name.removeprefix("trial_")
+        lost = keras_tuner.engine.trial.Trial(
+            keras_tuner.HyperParameters(), trial_id=name, status=FAILED
+        )
+        lost.message = "its file was cut\n"
+        self._save_trial(lost)
 
     def get_state(self) -> dict[str, Any]:
         own = {"deaths": self.deaths, "seconds": self.seconds, "interrupted": self.interrupted}

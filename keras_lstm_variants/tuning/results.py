@@ -129,7 +129,12 @@ def retrain(search: Search, tuner: Any, trial: Any, folder: Path) -> dict[str, A
         raise SearchError(
             f"Training the best setting (trial {trial.trial_id}) again failed: {cause(error)}"
         ) from error
-    save_model(model, folder)
+    try:
+        save_model(model, folder)
+    except OSError:
+        raise
+    except Exception as error:  # TensorFlow has errors of its own for a full disk
+        raise SearchError(f"Saving the best model failed: {cause(error)}") from error
     return {
         "epochs": len(history.epoch),
         "best_epoch": keep.epoch,

@@ -3,11 +3,12 @@
 import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants import _stderr
-from keras_lstm_variants._folder import LOG, write_json
+from keras_lstm_variants._folder import LOG, StoreFailure, write_json
 from keras_lstm_variants.compare.command import versions
 from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning import group, tensorboard
@@ -27,7 +28,7 @@ from keras_lstm_variants.tuning.results import (
     save_trials,
 )
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.tuner import SearchError, TimeIsUp
+from keras_lstm_variants.tuning.tuner import FolderFailed, SearchError, TimeIsUp
 from keras_lstm_variants.tuning.words import score, score_name, searched, shown
 
 PICTURE = "search.png"
@@ -49,9 +50,19 @@ def run(search: Search) -> int:
                 "versions": versions(),
             },
         )
-        with group.environment(arguments):
+        with group.environment(arguments), _writing(store):
             tuner = tuner_of(search)
             return _run(search, store, tuner)
+
+
+@contextlib.contextmanager
+def _writing(store: SearchFolder) -> Iterator[None]:
+    """A `StoreFailure` for what fails because the folder does."""
+    try:
+        with store.writing():
+            yield
+    except FolderFailed as error:
+        raise StoreFailure(f"cannot write to {store.shown}: {error}") from error
 
 
 def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
@@ -149,7 +160,7 @@ def _conclude(search: Search, store: SearchFolder, tuner: Any) -> dict[str, Any]
     ]
     title = f"klv tune: {search.data.name}, {len(records)} trials"
     drawn = {r["settings"]["variant"] for r in records}
-    tried = {t.hyperparameters.values["variant"] for t in oracle.ended}
+    tried = {t.hyperparameters.values.get("variant") for t in oracle.ended}
     missing = [v for v in search.hypermodel.variants if v not in drawn]
     note = ", ".join(v + (" (failed)" if v in tried else "") for v in missing)
     note = note and f"Never tried, or without a score: {note}"

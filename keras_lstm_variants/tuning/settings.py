@@ -81,8 +81,6 @@ def _read(arguments: argparse.Namespace) -> Search:
     check(arguments)
     if arguments.jit and arguments.replicas > 1:
         raise UsageError("--jit does not go with --replicas: XLA runs on one device")
-    if arguments.seed < 0:
-        raise UsageError(f"--seed must be a whole number from 0. Received: {arguments.seed}")
     options = spaces(arguments)
     data = _data(arguments)
     if data.symbols is None and arguments.embedding is not None:
@@ -99,7 +97,9 @@ def _read(arguments: argparse.Namespace) -> Search:
         variants=list_variants() if names == "all" else [n for n in names.split(",") if n],
         units_per_layer=arguments.units_per_layer,
         forget_bias=_forget_bias(arguments.forget_bias),
-        max_timesteps=arguments.max_timesteps or data.max_timesteps,
+        max_timesteps=data.max_timesteps
+        if arguments.max_timesteps is None
+        else arguments.max_timesteps,
         jit_compile=JIT[arguments.jit],
         **options,
     )
@@ -114,7 +114,11 @@ def _read(arguments: argparse.Namespace) -> Search:
 def _data(arguments: argparse.Namespace) -> Data:
     if arguments.data is not None:
         return from_file(arguments.data, head=arguments.head, seed=arguments.seed)
-    task = arguments.task or ("docs_text" if arguments.text is None else "text")
+    task = (
+        arguments.task
+        if arguments.task is not None
+        else ("docs_text" if arguments.text is None else "text")
+    )
     if arguments.text is not None and task == "docs_text":
         task = "text"
     data = from_task(task, text=arguments.text, length=arguments.length, steps=arguments.steps)
