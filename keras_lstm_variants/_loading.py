@@ -15,7 +15,8 @@ _waiting = False
 
 def is_our_command() -> bool:
     """Whether this process is `klv` or `python -m keras_lstm_variants`, and no child of it."""
-    if multiprocessing.parent_process() is not None:
+    # The second is how a child is started, which does not know its parent when it imports this.
+    if multiprocessing.parent_process() or "--multiprocessing-fork" in sys.orig_argv:
         return False
     name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1] if sys.argv else ""
     # `python [options] -m keras_lstm_variants ...`: only the interpreter's own -m counts.

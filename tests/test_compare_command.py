@@ -3,12 +3,15 @@
 import csv
 import json
 import math
+import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import unittest.mock
 from pathlib import Path
 
 import keras
@@ -17,8 +20,10 @@ import pytest
 
 from keras_lstm_variants import tasks
 from keras_lstm_variants.cli import main
+from keras_lstm_variants.compare import schedule
 from keras_lstm_variants.compare.options import variants_of
-from keras_lstm_variants.compare.settings import Settings, defaults
+from keras_lstm_variants.compare.settings import Run, Settings, defaults
+from keras_lstm_variants.compare.store import COLUMNS, StoreFailure
 from keras_lstm_variants.registry import list_variants
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
@@ -45,7 +50,8 @@ class TestCommand:
         assert "Best by validation" in first.stdout
         assert "Data sha256: " in first.stdout and "floor logistic regression" in first.stdout
         # Only our own lines, none of TensorFlow's.
-        assert all(line.startswith(("[", "GRU", "Elman")) for line in first.stderr.splitlines())
+        ours = re.compile(r"\[|GRU|Elman|\d of 2 runs done, about \d+ s left")
+        assert all(map(ours.match, first.stderr.splitlines())), first.stderr
         names = {p.name for p in output.iterdir()}
         assert {"results.csv", "results.json", "curves.png", "runs"} <= names
         stamp = (output / "runs" / "GRU-seed0.json").stat().st_mtime_ns
@@ -86,8 +92,16 @@ class TestCommand:
         done = klv(
             "compare", "--text", words_file, "--units", 8, "--epochs", 1, "--no-jit",
             "--variants", "CoupledLSTM", "--forget-bias", "chrono", "--output", tmp_path / "out",
+            "--split", "70/20/10", "--batch-size", 16, "--steps", 25, "--dropout", 0.25,
+            "--learning-rate", 0.02,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        assert "cut into 70/20/10 % in order" in done.stdout and "dropout 0.25" in done.stdout
+        assert "batches of 16 sequences of 25 steps, Adam with a peak learning rate of 0.02" in (
+            done.stdout
+        )
+        assert "No curves.png: of one epoch" in done.stdout
+        assert not (tmp_path / "out" / "curves.png").exists()
         assert "CoupledLSTM-seed0, given" in done.stdout and "  | " in done.stdout
         assert "chrono" in done.stdout
 
@@ -108,13 +122,18 @@ class TestCommand:
         while not finished.exists():
             assert time.monotonic() < end and process.poll() is None
             time.sleep(0.05)
-        os.killpg(process.pid, how)
+        if how == signal.SIGKILL:
+            # The parent alone. Its workers hold its standard output for as long as they live.
+            process.kill()
+        else:
+            os.killpg(process.pid, how)
         _, err = process.communicate(timeout=60)
         if how == signal.SIGINT:
             assert process.returncode == 130, err
             assert "kept" in err and "Traceback" not in err
         assert not (output / "runs" / "GRU-seed0.json").exists()
         before = finished.read_bytes()
+        (output / "results.json").write_text('{"identity": ')  # cut by hand
         done = klv(*command)
         assert done.returncode == 0, done.stderr
         assert "1 of 2 runs are finished" in done.stdout
@@ -154,6 +173,83 @@ class TestCommand:
         assert results["failed"][0]["variant"] == "Elman"
 
 
+class TestFolder:
+    """What goes wrong with the folder, without the training: `train_all` only tells of a run."""
+
+    RECORD = {**dict.fromkeys(COLUMNS, 1), "variant": "GRU", "seed": 0}
+    RECORD["curve"] = [{"epoch": 1, "valid": 1}]
+
+    def compare(self, monkeypatch, meanwhile=lambda: None):
+        def train_all(runs, *_, listener, **__):
+            listener("start", runs[0], None)
+            meanwhile()
+            listener("done", runs[0], self.RECORD)
+
+        monkeypatch.setattr("keras_lstm_variants.compare.schedule.train_all", train_all)
+        return main(["compare", "--units", "4", "--variants", "GRU", "--output", "out"])
+
+    def test_the_folder_is_deleted_meanwhile(self, in_tmp, monkeypatch, capsys):
+        assert self.compare(monkeypatch, lambda: shutil.rmtree("out")) == 1
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith("klv compare: cannot write to --output 'out': No such file")
+
+    def test_the_disk_is_full(self, in_tmp, monkeypatch, capsys):
+        def full(handle):
+            raise OSError(28, "No space left on device")
+
+        fill = lambda: monkeypatch.setattr(os, "fsync", full)  # noqa: E731
+        assert self.compare(monkeypatch, fill) == 1
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last == (
+            "klv compare: cannot write to --output 'out': No space left on device. "
+            "The same command continues from what is there."
+        )
+        assert json.loads(Path("out/results.json").read_text())["runs"] == []
+
+    def test_two_commands_at_a_time(self, in_tmp, monkeypatch, capsys):
+        codes = []
+        assert self.compare(monkeypatch, lambda: codes.append(self.compare(monkeypatch))) == 0
+        assert codes == [2]
+        said = "klv compare: another process works in --output 'out' now"
+        assert said in capsys.readouterr().err
+
+    def test_runs_that_came_meanwhile_and_of_other_modules_count(self, in_tmp, monkeypatch, capsys):
+        def copy_others():
+            for variant in ("Elman", "NotImported"):
+                path = Path("out/runs") / f"{variant}-seed0.json"
+                path.write_text(json.dumps({**self.RECORD, "variant": variant}))
+
+        assert self.compare(monkeypatch, copy_others) == 0
+        with open("out/results.csv", newline="") as file:
+            found = [row["variant"] for row in csv.DictReader(file)]
+        assert found == ["Elman", "NotImported"]
+        # The first one's model is not there.
+        assert "No text by Elman-seed0: its model cannot be read" in capsys.readouterr().out
+
+    def test_a_worker_that_cannot_save_ends_it_all(self, monkeypatch):
+        ours, theirs = multiprocessing.Pipe()
+        run = Run("GRU", 0)
+
+        class Worker:
+            pipe, process = ours, unittest.mock.Mock()
+
+            def __init__(self, *_):
+                self.run = None
+
+            def give(self, run):
+                theirs.send(("lost", run, "cannot write to --output 'out': full"))
+
+        monkeypatch.setattr(schedule, "_Worker", Worker)
+        told = []
+        with pytest.raises(StoreFailure, match="'out': full"):
+            schedule.train_all(
+                [run, run], Settings(), "out", jobs=1, threads=1,
+                listener=lambda *event: told.append(event),
+            )  # fmt: skip
+        assert told == [("start", run, None)]
+        Worker.process.kill.assert_called_once()
+
+
 @pytest.fixture
 def in_tmp(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -161,6 +257,7 @@ def in_tmp(tmp_path, monkeypatch):
     (tmp_path / "short.txt").write_text("too short")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00" * 9000)
     (tmp_path / "file").write_text("x")
+    (tmp_path / "long.txt").write_text("abcde fghij" * 2000)
     return tmp_path
 
 
@@ -169,11 +266,14 @@ BAD = {
     "cell": (["--variants", "TSTMCell"], "'TSTMCell'.*Did you mean 'LSTM'"),
     "no variant": (["--variants", ","], "--variants ',' names no variant"),
     "task": (["--task", "digit"], "--task 'digit'.*did you mean 'digits'"),
-    "units": (["--units", "0"], "--units.*above 0.*0"),
+    "units": (["--units", "0"], "--units must be a whole number from 1 to 1,000,000. Received: 0"),
     "epochs": (["--epochs", "-1"], "--epochs.*-1"),
     "seeds": (["--seeds", "0"], "--seeds"),
     "jobs": (["--jobs", "0"], "--jobs"),
-    "forget bias": (["--forget-bias", "much"], "--forget-bias.*number or chrono.*'much'"),
+    "forget bias": (
+        ["--forget-bias", "much"],
+        "--forget-bias must be a number from -1000 to 1000, or chrono.*'much'",
+    ),
     "forget bias inf": (["--forget-bias", "inf"], "--forget-bias"),
     "no file": (["--text", "none.txt"], "none.txt.*cannot be read"),
     "folder": (["--text", "."], "is a directory"),
@@ -181,6 +281,41 @@ BAD = {
     "short": (["--text", "short.txt"], "20,?000"),
     "binary": (["--text", "binary.txt"], "UTF-8"),
     "text and task": (["--text", "short.txt", "--task", "adding"], "not allowed with task"),
+    "no text": (["--text", ""], "--text '' is a directory"),
+    "no task": (["--task", ""], "unknown --task ''"),
+    "text without a file": (["--task", "text"], "needs --text FILE"),
+    "much too many units": (["--units", str(2**70)], "--units must be.*1,000,000"),
+    "many units": (
+        ["--units", "1000000"],
+        "are 4,000,132,000,000 weights of LSTM, which take 64,002,112,000,000 bytes to train; this",
+    ),
+    "many layers": (["--units", "10000", "--layers", "1000"], "--layers 1000 are .* bytes"),
+    "many seeds": (["--seeds", "1000000000"], "--seeds must be a whole number from 1 to 10,000"),
+    "batch": (["--batch-size", "0"], "--batch-size must be a whole number from 1"),
+    "big batch": (["--batch-size", "1000000"], "--batch-size 1000000 .* --steps 50 is more than"),
+    "big batch of adding": (
+        ["--task", "adding", "--batch-size", "8001"],
+        "--batch-size must be at most 8,000, the sequences to train on. Received: 8001",
+    ),
+    "steps": (["--steps", "-1"], "--steps must be"),
+    "long steps": (["--steps", "900000"], "--steps 900000 is more than the .* characters"),
+    "steps of no text": (["--task", "adding", "--steps", "9"], "--steps is for text.*'adding'"),
+    "dropout": (["--dropout", "1"], "--dropout must be.*not including, 1. Received: 1.0"),
+    "dropout nan": (["--dropout", "nan"], "--dropout must be"),
+    "rate": (["--learning-rate", "0"], "--learning-rate must be a number above 0"),
+    "rate nan": (["--learning-rate", "nan"], "--learning-rate must be"),
+    "rate inf": (["--learning-rate", "1e30"], "--learning-rate must be"),
+    "forget bias huge": (["--forget-bias", "1e30"], "--forget-bias must be"),
+    **{
+        f"split {text}": (["--text", "long.txt", "--split", text], f"--split must be.*'{text}'")
+        for text in ("", "80/20", "80/10/5", "100/0/0", "a/b/c", "1e9/1/1", "8/1/1")
+    },
+    "tiny split": (["--text", "long.txt", "--split", "99.9/0.05/0.05"], "--split .* less than 200"),
+    "split of no text": (["--split", "80/10/10"], "--split goes with --text"),
+    "no output": (["--output", ""], "--output must be a path. Received: ''"),
+    "output with NUL": (["--output", "a\0b"], "--output must be a path"),
+    "text with NUL": (["--text", "a\0b"], "--text 'a.x00b' cannot be read"),
+    "long output": (["--output", "a" * 300], "cannot write to --output.*name too long"),
     "output is a file": (["--output", "file"], "cannot write to --output 'file'"),
     "output below a file": (["--output", "file/out"], "cannot write to --output 'file/out'"),
     "foreign output": (["--output", "."], "holds no comparison"),

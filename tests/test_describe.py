@@ -239,6 +239,25 @@ def test_errors():
         klv.describe("GRU", format="html")
 
 
+def test_weights_are_counted_without_being_made():
+    """A million units have weights of terabytes."""
+    for name in klv.list_variants():
+        found = klv.describe(name, 5, 10**6, format="dict")
+        assert found["parameters"] > 10**11
+    # Nothing is left behind that the end of a scope of Keras's would make.
+    with keras.StatelessScope():
+        pass
+
+
+def test_a_cell_whose_build_asks_for_values_is_described():
+    class ScaledCell(klv.ElmanCell):
+        def build(self, shape):
+            super().build(shape)
+            self.scale = keras.Variable(np.ones(self.units), name="scale")
+
+    assert klv.describe(ScaledCell, 3, 4, format="dict")["parameters"] == 3 * 4 + 4 * 4 + 4 + 4
+
+
 def test_commands(capsys):
     assert main(["list"]) == 0
     listed = capsys.readouterr().out.splitlines()
@@ -249,6 +268,14 @@ def test_commands(capsys):
     assert json.loads(capsys.readouterr().out)["cell"] == "MUT1Cell"
     assert main(["describe", "MUT9"]) == 2
     assert capsys.readouterr().err.startswith("klv describe: Unknown variant 'MUT9'")
+    for size in ("0", "-1", str(10**6 + 1), str(2**70)):
+        for option in ("--units", "--input-dim"):
+            assert main(["describe", "LSTM", option, size]) == 2
+            message = f"klv describe: {option} must be a whole number from 1 to 1,000,000"
+            assert capsys.readouterr().err.startswith(message)
+    for module in ("no_such_module", "", "."):
+        assert main(["list", "--import", module]) == 2
+        assert f"klv: --import {module}: " in capsys.readouterr().err
     assert main(["list", "--import", "no_such_module"]) == 2
     assert "klv: --import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
 

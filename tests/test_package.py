@@ -151,6 +151,7 @@ def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):
         (["train.py", "-m", "keras_lstm_variants"], "train.py", False),
         (["-m", "pytest", "keras_lstm_variants"], "pytest", False),
         (["-c", "import keras_lstm_variants"], "-c", False),
+        (["-c", "from multiprocessing.spawn import ...", "--multiprocessing-fork"], "klv", False),
     ],
 )
 def test_our_command_is_recognised(monkeypatch, arguments, argv, ours):

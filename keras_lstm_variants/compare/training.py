@@ -17,8 +17,8 @@ from keras_lstm_variants.tasks import Task
 # Long streams are scored in rows of at most this many steps, 16 rows at a time.
 _SCORED_STEPS, _SCORED_ROWS = 2000, 16
 
-# Between two reports from within an epoch.
-_REPORT_SECONDS = 1.0
+# Between two reports from within an epoch; and steps before the first one.
+_REPORT_SECONDS, _WARM_UP = 1.0, 5
 
 
 def make_layer(variant: str, settings: Settings, task: Task, **kwargs: Any) -> Any:
@@ -156,9 +156,9 @@ class _Epochs(keras.callbacks.Callback):
         self.step_seconds: list[float] = []
 
     def epoch_seconds(self) -> float:
-        """What an epoch takes, without compilation: the first step and score are slow."""
+        """What an epoch takes, without compilation, which is in the first step."""
         scoring = self.score_seconds if self.curve else 0.0
-        return float(np.median(self.step_seconds)) * self.batches + scoring
+        return float(np.median(self.step_seconds[1:])) * self.batches + scoring
 
     def on_train_begin(self, logs: Any = None) -> None:
         how = "with XLA" if self.model.jit_compile else "without XLA"
@@ -173,7 +173,7 @@ class _Epochs(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         now = time.perf_counter()
         self.step_seconds.append(now - self.started)
-        if len(self.step_seconds) > 1 and now - self.reported > _REPORT_SECONDS:
+        if len(self.step_seconds) > _WARM_UP and now - self.reported > _REPORT_SECONDS:
             self.reported = now
             part = self.epoch + (batch + 1) / self.batches
             self.report({"epochs": part, "epoch_seconds": self.epoch_seconds()})
