@@ -9,7 +9,7 @@ import pytest
 from test_saving import run_script
 from tune_helpers import save_data
 
-from keras_lstm_variants import tasks
+from keras_lstm_variants import list_variants, tasks
 from keras_lstm_variants.tuning import (
     RecurrentHyperModel,
     data,
@@ -483,6 +483,25 @@ class TestPicture:
         assert {"chrono", "none"} <= set(ticks) and "number" not in ticks
         shown = sum(len(points.get_offsets()) for points in figures[0].axes[0].collections)
         assert shown == 30
+
+        # All that was searched, each variant with a look of its own, and what no memory reaches.
+        names = ["units", "layers", "dropout", "batch_size", "learning_rate", "clipnorm"]
+        records = [
+            {"score": 1 + k, "settings": {"variant": v, **dict.fromkeys(names, k % 4)}}
+            for k, v in enumerate(list_variants())
+        ]
+        picture.draw(
+            records, "val_loss", "min", tmp_path / "x.png", "A", {"last value": 3.0}, "Never: B"
+        )
+        drawn = [axes for axes in figures[1].axes if axes.get_xlabel()]
+        assert len(drawn) == 7 and figures[1].get_supxlabel() == "Never: B"
+        looks = {
+            (tuple(c.get_facecolor()[0]), len(c.get_paths()[0]), str(c.get_paths()[0].vertices))
+            for c in drawn[0].collections
+        }
+        assert len(looks) == len(records)
+        for axes in drawn:
+            assert 3.0 in [line.get_ydata()[0] for line in axes.lines]
 
 
 REPLICAS = """

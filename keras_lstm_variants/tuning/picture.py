@@ -121,7 +121,7 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
     # Words stand to the right of the numbers.
     low, high = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
     width = (high - low) or 1.0
-    step = 0.18 * width if numbers else 1.0
+    step = 0.22 * width if numbers else 1.0
     start = high + step if numbers else 0.0
     if log and words:
         log = False
