@@ -167,7 +167,8 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
                 f"return_sequences={kwargs['return_sequences']!r}"
             )
         self.layer_arguments = kwargs
-        self._check_layers()
+        if kwargs:  # layers start TensorFlow, which a command has to set up first
+            self._check_layers()
         self._check_sizes()
 
     def _check_input_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
