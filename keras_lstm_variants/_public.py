@@ -3,7 +3,12 @@
 from keras_lstm_variants import _backend  # noqa: F401, first: it says what is missing
 
 # isort: split
-from keras_lstm_variants import callbacks, initializers, plots
+from keras_lstm_variants import (
+    _standardize,  # noqa: F401, Keras must know its classes
+    callbacks,
+    initializers,
+    plots,
+)
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.cell import Cell

@@ -111,7 +111,6 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(data, trouble, capsys
         assert re.search(pattern, rows[name]["error"]), rows[name]["error"]
         assert re.search(f"FAILED: .*{pattern}.*variant {name}", shown.err)
     assert "3 of 4 trials failed" in shown.out
-
     assert tune(*command[:-1], "--directory=none", "--variants=NotANumber,Raises") == 1
     shown = capsys.readouterr()
     last = shown.err.strip().splitlines()[-1]
@@ -163,10 +162,136 @@ def test_hyperband_goes_on_with_the_best(data):
     assert [r["status"] for r in rows] == ["COMPLETED"] * 4
     best_of_three = min(rows[:3], key=lambda r: float(r["score"]))
     assert rows[3]["learning_rate"] == best_of_three["learning_rate"]
-    assert int(rows[3]["best_epoch"]) > 1
+    # It began after epoch 1 of that one.
+    assert int(rows[3]["best_epoch"]) > 1 and rows[3]["goes_on_from"] == best_of_three["trial"]
+    assert [r["epochs"] for r in rows] == ["1", "1", "1", "3"]
     best = json.loads(Path("out/best.json").read_text())
     assert not [name for name in best["settings"] if name.startswith("tuner/")]
     assert best["trained_again"]["epochs"] == 3
+
+
+def test_what_goes_on_keeps_what_the_optimizer_gathered(tmp_path):
+    """Steps, momenta and all: one training of three epochs, cut after the second."""
+    from keras_lstm_variants.tuning import RecurrentHyperModel, make_tuner
+
+    hypermodel = RecurrentHyperModel(
+        (4, 2), "regression", variants=["Elman"], layers=1, units=2, learning_rate=(1e-3, 1e-2)
+    )
+    tuner = make_tuner("hyperband", hypermodel, directory=tmp_path, epochs=3)
+    seen = []
+    monkey = tuner.on_epoch_end
+    tuner.on_epoch_end = lambda trial, model, epoch, logs=None: (
+        seen.append([np.array(v) for v in model.optimizer.variables]),
+        monkey(trial, model, epoch, logs),
+    )
+    x = np.random.default_rng(0).normal(size=(64, 4, 2)).astype("float32")
+    tuner.search(x, x[:, -1, :1], validation_data=(x, x[:, -1, :1]), verbose=0)
+    promoted = next(
+        t for t in tuner.oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values
+    )
+    model = tuner._build_hypermodel(promoted.hyperparameters)
+    before = seen[int(promoted.hyperparameters.values["tuner/trial_id"])]
+    for kept, known in zip(model.optimizer.variables, before, strict=True):
+        np.testing.assert_array_equal(kept, known)
+    assert int(model.optimizer.iterations) == 2 and np.abs(before[-1]).max() > 0
+
+
+def test_a_folder_that_fails_is_no_trials_fault(data, capsys, monkeypatch):
+    """A full disk, a folder that is gone, files that are cut: a line each, and on it goes."""
+    import shutil
+
+    from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
+
+    command = [data, *TINY, "--variants=Elman", "--directory=out", "--max-trials=2"]
+    command += ["--batch-size=8:16:8", "--tuner=grid"]
+
+    def full(*_):
+        raise OSError("Can't write data (errno = 28, error message = 'No space left on device')")
+
+    def gone(*_):
+        shutil.rmtree("out")
+        Path("out/trials/trial_0/checkpoint.weights.h5").write_bytes(b"")
+
+    for failure, said in ((gone, "No such file"), (full, "No space left on device")):
+        with monkeypatch.context() as patched:
+            patched.setattr(SaveBestEpoch, "_save_model", failure)
+            assert tune(*command) == 1
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("klv tune: cannot write to --directory 'out': ") and said in last
+    assert tune(*command) == 0
+    assert [r["status"] for r in trials_of("out")] == ["COMPLETED"] * 2
+    mode = Path("out/trials.csv").stat().st_mode
+    assert mode == Path("data.npz").stat().st_mode == Path("out/best.keras").stat().st_mode
+
+    cut = Path("out/trials/trial_0/trial.json")
+    cut.write_bytes(cut.read_bytes()[:40])
+    capsys.readouterr()
+    assert tune(*command) == 0
+    assert [(r["status"], r["error"]) for r in trials_of("out")] == [
+        ("FAILED", "its file was cut"),
+        ("COMPLETED", ""),
+    ]
+    for name in ("trials/oracle.json", "trials/search.json", "search.json"):
+        path = Path("out", name)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:40])
+        capsys.readouterr()
+        assert tune(*command) == 2
+        shown = capsys.readouterr().err
+        assert shown.count("\n") == 1 and path.name in shown and "give another" in shown
+        path.write_bytes(whole)
+
+
+def test_an_end_by_the_clock(data, capsys, monkeypatch):
+    """In the second trial the time is up: the first one is the best, and the next call goes on."""
+    from keras_lstm_variants.tuning.oracles import Accounting
+
+    command = [data, *TINY, "--variants=Elman", "--directory=out", "--batch-size=4:40"]
+    command += ["--max-trials=2", "--max-time=90m"]
+    up = property(lambda oracle: bool(oracle.ended))
+    with monkeypatch.context() as patched:
+        patched.setattr(Accounting, "time_is_up", up)
+        assert tune(*command) == 0
+    shown = capsys.readouterr().out
+    assert "The time is up (--max-time 90m): 1 trial(s) ended" in shown and "Best: trial 0" in shown
+    assert [r["status"] for r in trials_of("out")] == ["COMPLETED"]
+    assert tune(*command) == 0
+    assert [r["status"] for r in trials_of("out")] == ["COMPLETED"] * 2
+    shown = capsys.readouterr()
+    assert "The time is up" not in shown.out and "[2/2] trial 1" in shown.err
+    # Fewer than there are.
+    assert tune(*command[:-2], "--max-trials=1", "--retry") == 0
+    shown = capsys.readouterr().out
+    assert "finished: 2 trial(s) ended" in shown and "0 failed trial(s) run again" in shown
+
+
+def test_raw_numbers_and_baselines_from_begin_to_end(tmp_path, monkeypatch, capsys):
+    """A series far from 0: scores in its units, and a last value that two epochs do not beat."""
+    monkeypatch.chdir(tmp_path)
+    series = 1000 + np.cumsum(np.random.default_rng(0).normal(size=64))
+    x = np.lib.stride_tricks.sliding_window_view(series, 4)[:-1, :, None]
+    y, split = series[4:], np.repeat([0, 1, 2], [40, 10, 10])
+    np.savez("data.npz", x=x, y=y, split=split)
+    command = ["--data=data.npz", *TINY, "--variants=Elman", "--max-trials=1", "--directory=out"]
+    assert tune(*command) == 0
+    shown = capsys.readouterr()
+    best = json.loads(Path("out/best.json").read_text())
+    model = keras.models.load_model("out/best.keras")
+    found = model.predict(x, verbose=0)[:, 0]
+    error = [np.mean((found - y)[split == k] ** 2) for k in range(3)]
+    assert best["score"] == pytest.approx(error[1], rel=1e-3)
+    assert best["objective"]["value"] == pytest.approx(error[1] / y[split == 0].var(), rel=1e-3)
+    assert best["trained_again"]["test"]["mean squared error"] == pytest.approx(error[2], rel=1e-3)
+    last = np.mean((x[:, -1, 0] - y)[split == 1] ** 2)
+    assert best["baselines"]["last value"] == pytest.approx(last, rel=1e-3)
+    assert best["baseline_beaten"] is False and "NO TRIAL BEATS THE BASELINE" in shown.out
+    assert re.search(r"\[1/1\] trial 0: val_mean_squared_error [\d.]+, NO better than", shown.err)
+    served = tf.saved_model.load("out/best_model")
+    np.testing.assert_allclose(served.serve(x.astype("float32"))[:, 0], found, rtol=1e-5)
+
+    assert tune(*command[:-1], "--directory=plain", "--no-standardize") == 0
+    plain = json.loads(Path("plain/best.json").read_text())
+    assert plain["score_name"] == "val_loss" and plain["score"] > 100 * best["score"]
 
 
 BAD = {
@@ -182,7 +307,17 @@ BAD = {
     "objective": (["--objective=val_acc"], "--objective must be one of.*val_accuracy.*'val_acc'"),
     "trials": (["--max-trials=0"], "--max-trials must be a whole number above 0"),
     "executions": (["--executions-per-trial=0"], "--executions-per-trial"),
+    "no unit": (["--max-time=30"], "--max-time must be a number above 0 with s, m, h or d"),
+    "no time": (["--max-time=0m"], "--max-time must be a number above 0"),
+    "chief's": (["--role=worker", "--retry", "--address=1.2.3.4:9"], "are for the chief"),
     "seed": (["--seed=-1"], "--seed must be"),
+    "epochs": (["--epochs=1180591620717411303424"], "--epochs must be .* up to 1,000,000"),
+    "large seed": (["--seed=1180591620717411303424"], "--seed must be .* 4,294,967,294"),
+    "no steps": (["--max-timesteps=0"], "--max-timesteps must be a number above 2"),
+    "large rate": (["--learning-rate=1e30"], "--learning-rate must be.*1e[+]30 is out of bounds"),
+    "large bias": (["--forget-bias=1e30"], "--forget-bias must be"),
+    "no name": (["--role=worker", "--address=1.2.3.4:9", "--worker-id="], "--worker-id must be"),
+    "no curves": (["--tensorboard="], "--tensorboard must be a path"),
     "grid": (["--tuner=grid", "--units=1:999", "--batch-size=1:999"], "more than 100,000"),
     "task and data": (["--task=adding"], "--data and --task do not go together"),
     "embedding": (["--embedding=8"], "--embedding is for sequences of integers"),

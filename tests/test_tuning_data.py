@@ -9,8 +9,14 @@ import pytest
 from test_saving import run_script
 from tune_helpers import save_data
 
-from keras_lstm_variants import tasks
-from keras_lstm_variants.tuning import RecurrentHyperModel, data, make_tuner, picture
+from keras_lstm_variants import list_variants, tasks
+from keras_lstm_variants.tuning import (
+    RecurrentHyperModel,
+    data,
+    make_tuner,
+    picture,
+    statistics_of,
+)
 from keras_lstm_variants.tuning.oracles import hyperband_plan
 from keras_lstm_variants.tuning.tuner import SearchError
 
@@ -35,6 +41,8 @@ class TestFiles:
             ({"y": X[:, 0, 0]}, None, ("regression", 1, None, "mean squared error")),
             ({"y": X[:, 0]}, None, ("regression", 2, None, "mean squared error")),
             ({"y": np.arange(ROWS)}, "regression", ("regression", 1, None, "mean squared error")),
+            ({"y": X}, None, ("values", 2, None, "mean squared error")),
+            ({"x": SYMBOLS, "y": X[..., 0]}, "values", ("values", 1, 7, "mean squared error")),
             ({}, "next_step", ("next_step", None, None, "mean squared error")),
             ({"x": SYMBOLS}, "next_step", ("next_step", None, 7, "cross-entropy")),
             ({"x": SYMBOLS, "y": SYMBOLS}, None, ("labels", 7, 7, "error %")),
@@ -70,8 +78,9 @@ class TestFiles:
 
     def test_next_steps_are_moved_by_one_and_masked_where_there_is_none(self, tmp_path):
         found = load(tmp_path, "next_step", x=SYMBOLS, mask=MASK, split=np.arange(ROWS) % 3)
-        np.testing.assert_array_equal(found.train.x, SYMBOLS[::3, :-1])
-        np.testing.assert_array_equal(found.train.y, SYMBOLS[::3, 1:])
+        kept = np.where(MASK, SYMBOLS, 0)  # what is skipped may be anything
+        np.testing.assert_array_equal(found.train.x, kept[::3, :-1])
+        np.testing.assert_array_equal(found.train.y, kept[::3, 1:])
         np.testing.assert_array_equal(found.train.mask, MASK[::3, :-1] & MASK[::3, 1:])
         assert set(found.train.inputs) == {"sequence", "mask"}
 
@@ -113,7 +122,8 @@ class TestFiles:
             ({"y": np.full(ROWS, 3)}, None, "one class only"),
             ({"y": SYMBOLS[:, :3]}, None, r"y must be integers.*\(40, 3\)"),
             ({"y": np.zeros(ROWS, int)}, None, "one class only"),
-            ({"y": X}, None, "y must be"),
+            ({"y": X[:, :3]}, None, r"or \(40, 5, K\) for values of every step"),
+            ({"y": X[:, :0]}, None, "y must be"),
             ({"y": X[:, 0, 0]}, "classification", "--head classification: y must be"),
             ({"y": None}, None, "has no array y"),
             ({"y": np.zeros(ROWS)}, "next_step", "leave y out"),
@@ -124,6 +134,14 @@ class TestFiles:
             ({"split": np.arange(ROWS)}, None, "split must be integers"),
             ({"label": np.zeros(3)}, None, "array 'label' is unknown"),
             ({"x": X[:3], "y": np.arange(3)}, None, "no sequence is left"),
+            (
+                {"y": np.arange(ROWS) + 2**32},
+                None,
+                "y has the integer 4294967335.*1,649,267,457,024",
+            ),
+            ({"y": np.arange(ROWS, dtype="uint64") * 10**9}, None, "y has the integer.* classes"),
+            ({"x": SYMBOLS + 2**31}, None, "x has the integer 2147483654.*symbols.*bytes"),
+            ({"x": X * 1e20}, None, r"x\[0, 0, 0\] is .* that are no numbers up to 1e\+18"),
             ({}, "guess", "--head must be one of"),
         ],
     )
@@ -151,10 +169,102 @@ class TestFiles:
             data.from_file(str(tmp_path / name), head=None, seed=0)
 
 
+def test_a_header_is_not_believed(tmp_path):
+    """Petabytes that are not there are refused before anything of that size is asked for."""
+    import io
+    import zipfile
+
+    path = tmp_path / "claims.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        header = io.BytesIO()
+        claim = {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**5, 10**4)}
+        np.lib.format.write_array_header_1_0(header, claim)
+        file.writestr("x.npy", header.getvalue() + bytes(80))
+    with pytest.raises(data.DataError, match="would be 8,000,000,000,000,000 bytes.* are 80"):
+        data.from_file(str(path), head=None, seed=0)
+
+
+class TestStandardised:
+    """Statistics are of the real steps to train on; what is skipped may be anything."""
+
+    def test_statistics(self, tmp_path):
+        x = np.where(MASK[..., None], X * [5, 1e-9] + [1000, 3e-9], np.nan)
+        split = np.arange(ROWS) % 3
+        x[split > 0] *= 7
+        found = load(tmp_path, x=x, y=np.where(MASK[..., None], X, 1e9), mask=MASK, split=split)
+        known = found.statistics()
+        for name, array in (("input_statistics", x), ("target_statistics", X)):
+            real = array[split == 0][MASK[split == 0]]
+            np.testing.assert_allclose(known[name], [real.mean(0), real.std(0)], rtol=1e-5)
+        assert statistics_of(np.full((9, 1), 0.1)) == ((pytest.approx(0.1),), (1.0,))
+        assert set(load(tmp_path, y=np.arange(ROWS) % 2).statistics()) == {"input_statistics"}
+        assert load(tmp_path, x=SYMBOLS, y=SYMBOLS).statistics() == {}
+
+    def test_baselines_of_numbers(self, tmp_path):
+        """A line that rises by its second feature: known from two steps, and from two features."""
+        random = np.random.default_rng(0)
+        slope = random.normal(size=(ROWS, 1))
+        line = 50 + slope * np.arange(5) + 20 * random.normal(size=(ROWS, 1))
+        x = np.stack([line, np.broadcast_to(slope, line.shape)], -1)
+        split = np.arange(ROWS) % 3
+        y = line[:, -1:] + slope
+        found = load(tmp_path, x=x, y=y, split=split).baselines
+        test = y[split == 2]
+        assert found.test == {
+            "constant": pytest.approx(np.mean((test - y[split == 0].mean()) ** 2), rel=1e-4),
+            "last value": pytest.approx(np.mean(slope[split == 2] ** 2), rel=1e-3),
+            "linear": pytest.approx(0, abs=1e-4),
+        }
+        valid = np.abs(slope[split == 1]).mean()
+        assert found.of("val_mean_absolute_error")["last value"] == pytest.approx(valid, rel=1e-3)
+        assert found.of("mean_absolute_error") == {}
+
+        # The next step of the sequence itself, padded before and after.
+        mask = np.arange(5) < 4
+        mask = np.where(np.arange(ROWS)[:, None] % 2, mask, mask[::-1])
+        moved = np.where(mask[..., None], x, np.nan)
+        found = load(tmp_path, "next_step", x=moved, mask=mask, split=split).baselines
+        expected = np.mean(slope[split == 2] ** 2) / 2  # the other feature stays as it is
+        assert found.test["last value"] == pytest.approx(expected, rel=1e-3)
+        assert found.test["linear"] == pytest.approx(0, abs=1e-4)
+
+        # At every step, what was the last but one.
+        y = np.concatenate([np.zeros((ROWS, 1)), line[:, :-1]], 1)[..., None]
+        mask = np.broadcast_to(np.arange(5) > 0, MASK.shape)
+        found = load(tmp_path, x=x[..., :1], y=y, mask=mask, split=split).baselines.test
+        assert found["last value"] == pytest.approx(np.mean(slope[split == 2] ** 2), rel=1e-3)
+        # Only before the first of four real steps nothing is known.
+        assert found["linear"] < 1e-2 * found["constant"]
+
+    def test_baselines_of_symbols(self, tmp_path):
+        """Symbols that go round: known from the one before, and a uniform guess without."""
+        x = (np.arange(5) + np.arange(ROWS)[:, None]) % 4
+        found = load(tmp_path, "next_step", x=x, mask=MASK | (np.arange(5) < 2)).baselines
+        assert found.test["memoryless"] == pytest.approx(np.log(4), abs=0.05)
+        assert found.test["order-1"] < 0.2 and set(found.of("val_loss")) == set(found.test)
+        found = load(tmp_path, y=np.arange(ROWS) % 4 // 3).baselines
+        assert found.of("val_accuracy")["commonest class"] == pytest.approx(0.75, abs=0.2)
+        assert found.of("val_loss")["class frequencies"] == pytest.approx(0.56, abs=0.3)
+
+    def test_what_a_random_split_or_float32_would_spoil_is_said(self, tmp_path):
+        series = np.random.default_rng(0).normal(size=ROWS + 5)
+        windows = np.lib.stride_tricks.sliding_window_view(series, 5)[:ROWS, :, None]
+        assert "windows that overlap" in load(tmp_path, x=windows, y=series[5:]).about
+        split = np.repeat([0, 1, 2], [30, 5, 5])
+        assert "overlap" not in load(tmp_path, x=windows, y=series[5:], split=split).about
+        assert "overlap" not in load(tmp_path, y=series[5:]).about
+        seconds = 1.7e9 + np.arange(ROWS * 5).reshape(ROWS, 5, 1) * 60
+        assert "float32 keeps less" in load(tmp_path, x=seconds / 60, y=series[5:]).about
+        assert "float32 keeps less" not in load(tmp_path, x=windows, y=series[5:]).about
+
+
 def test_tasks_as_in_compare():
     adding = data.from_task("adding", text=None, length=12, steps=50)
     assert adding.train.x.shape[1:] == (12, 2) and adding.max_timesteps == 12
-    assert adding.floors["constant"] == tasks.load("adding", length=12).floors["constant"]["test"]
+    assert (
+        adding.baselines.test["constant"]
+        == tasks.load("adding", length=12).floors["constant"]["test"]
+    )
     assert adding.score({"loss": 0.25, "mean_absolute_error": 9.0}) == 0.25
 
 
@@ -311,13 +421,34 @@ class TestSearches:
             ({"epochs": 0}, "`epochs`"),
             ({"executions_per_trial": 0}, "`executions_per_trial`"),
             ({"seed": -1}, "`seed` must be"),
+            ({"seed": 2**70}, "`seed` must be at most"),
+            ({"epochs": 2**70}, "`epochs` must be at most 1,000,000"),
+            ({"project_name": "../../x"}, "`project_name` must be the name of a folder"),
+            ({"project_name": ".."}, "`project_name` must be the name of a folder"),
+            ({"project_name": ""}, "`project_name` must be a path"),
+            ({"directory": "a\0b"}, "`directory` must be a path"),
+            ({"directory": None}, "`directory` must be a path"),
+            ({"hypermodel": None}, "`hypermodel` must be"),
+            ({"objective": None}, "`objective` must be"),
+            ({"distribution_strategy": "two"}, "`distribution_strategy` must be"),
         ],
     )
     def test_bad_arguments(self, tmp_path, arguments, message):
+        usual = {"algorithm": "random", "hypermodel": lambda hp: None, "directory": tmp_path}
         with pytest.raises(ValueError, match=message):
-            make_tuner(
-                **{"algorithm": "random", "hypermodel": None, "directory": tmp_path, **arguments}
-            )
+            make_tuner(**{**usual, **arguments})
+        assert not list(tmp_path.iterdir())
+
+    def test_labels_that_no_trial_could_learn(self, tmp_path):
+        x, y = np.zeros((8, 4, 2), "float32"), np.arange(8) % 3
+        hypermodel = RecurrentHyperModel((4, 2), "classification", 3, variants=["LSTM"])
+        tuner = make_tuner("random", hypermodel, directory=tmp_path, max_trials=1)
+        for train, valid in ((y + 1, y), (y, y - 1)):
+            with pytest.raises(ValueError, match="`y` must hold classes from 0 to 2.*-?1 to"):
+                tuner.search(x, train, validation_data=(x, valid))
+        text = RecurrentHyperModel((4,), "next_step", symbols=5, variants=["LSTM"])
+        with pytest.raises(ValueError, match="`x` must hold symbols from 0 to 4.*0 to 5"):
+            text.check_data({"sequence": np.arange(6)[None]}, np.zeros((1, 6), int))
 
 
 class TestPicture:
@@ -345,13 +476,32 @@ class TestPicture:
             if settings.get("forget_bias_rule") == "number":
                 settings["forget_bias"] = float(random.uniform(-1, 5))
             records.append({"score": settings["units"] + random.normal(), "settings": settings})
-        picture.draw(records, keras_tuner.Objective("val_loss", "min"), tmp_path / "x.png", "A")
+        picture.draw(records, "val_loss", "min", tmp_path / "x.png", "A")
         labels = [axes.get_xlabel() for axes in figures[0].axes]
-        assert labels[0].startswith("forget bias") and labels[1].startswith("units (explains")
+        assert labels[0].startswith("forget bias") and labels[1].startswith("units (accounts for")
         ticks = [t.get_text() for t in figures[0].axes[0].get_xticklabels()]
         assert {"chrono", "none"} <= set(ticks) and "number" not in ticks
         shown = sum(len(points.get_offsets()) for points in figures[0].axes[0].collections)
         assert shown == 30
+
+        # All that was searched, each variant with a look of its own, and what no memory reaches.
+        names = ["units", "layers", "dropout", "batch_size", "learning_rate", "clipnorm"]
+        records = [
+            {"score": 1 + k, "settings": {"variant": v, **dict.fromkeys(names, k % 4)}}
+            for k, v in enumerate(list_variants())
+        ]
+        picture.draw(
+            records, "val_loss", "min", tmp_path / "x.png", "A", {"last value": 3.0}, "Never: B"
+        )
+        drawn = [axes for axes in figures[1].axes if axes.get_xlabel()]
+        assert len(drawn) == 7 and figures[1].get_supxlabel() == "Never: B"
+        looks = {
+            (tuple(c.get_facecolor()[0]), len(c.get_paths()[0]), str(c.get_paths()[0].vertices))
+            for c in drawn[0].collections
+        }
+        assert len(looks) == len(records)
+        for axes in drawn:
+            assert 3.0 in [line.get_ydata()[0] for line in axes.lines]
 
 
 REPLICAS = """
@@ -379,4 +529,4 @@ def test_a_trial_on_two_devices(tmp_path, monkeypatch):
 
 def test_rows_of_the_helper_are_learnable(tmp_path):
     found = data.from_file(str(save_data(tmp_path / "a.npz")), head=None, seed=0)
-    assert found.head == "classification" and found.floors["commonest class"] > 0
+    assert found.head == "classification" and found.baselines.test["commonest class"] > 0

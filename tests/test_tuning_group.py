@@ -84,7 +84,7 @@ def test_a_watched_group_outlives_a_trial_that_kills_its_worker(data, trouble, c
     shown = capsys.readouterr()
     rows = {r["variant"]: r for r in accounted("out", 3)}
     assert rows["LSTM"]["status"] == "COMPLETED"
-    assert rows["Dies"]["error"] == "its process died twice"
+    assert rows["Dies"]["error"].startswith("its process died twice")
     assert "what must not be" in rows["Raises"]["error"]
     assert len(re.findall(r"worker-\d: its process died \(exit code -9\)", shown.err)) == 2
     assert "Test split" in shown.out
@@ -103,6 +103,11 @@ def test_a_trial_that_died_twice_has_failed_on_resume(data, tmp_path):
     def tuner():
         return make_tuner("random", hypermodel, directory="folder", max_trials=5)
 
+    def end(oracle, name):
+        oracle.update_trial(name, {"val_loss": 0.5})
+        oracle.trials[name].status = "COMPLETED"
+        oracle.end_trial(oracle.trials[name])
+
     first = tuner().oracle.create_trial("tuner0")
     again = tuner().oracle.create_trial("tuner0")
     assert again.trial_id == first.trial_id
@@ -110,7 +115,7 @@ def test_a_trial_that_died_twice_has_failed_on_resume(data, tmp_path):
     third = tuner()
     (failed,) = third.oracle.ended
     assert (failed.trial_id, failed.status) == (first.trial_id, "FAILED")
-    assert failed.message == "its process died twice\n"
+    assert failed.message.startswith("its process died twice; --retry")
     other = third.oracle.create_trial("tuner0")
     assert other.trial_id != first.trial_id
     # Keras Tuner itself would run it for ever.
@@ -121,6 +126,26 @@ def test_a_trial_that_died_twice_has_failed_on_resume(data, tmp_path):
         third = tuner()
         assert third.oracle.create_trial("tuner0").trial_id == other.trial_id
     assert third.oracle.deaths == {first.trial_id: 2}
+    # Nor did it if its worker was told to stop.
+    for _ in range(3):
+        third.oracle.lose("tuner0", died=False)
+        assert third.oracle.create_trial("tuner0").trial_id == other.trial_id
+    end(third.oracle, other.trial_id)
+
+    assert third.oracle.retry_failed() == [first.trial_id]
+    for k in (1, 2):  # it may die once, as at first
+        fourth = tuner()
+        assert fourth.oracle.create_trial("tuner0").trial_id == first.trial_id, k
+    assert fourth.oracle.deaths == {first.trial_id: 1}
+    end(fourth.oracle, first.trial_id)
+    ended = tuner().oracle.trials[first.trial_id]
+    assert (ended.status, ended.score, ended.message) == ("COMPLETED", 0.5, None)
+
+
+def test_what_tells_a_process_to_stop_is_no_death():
+    from keras_lstm_variants.tuning.group import TOLD
+
+    assert TOLD == {130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 
 def test_a_worker_needs_the_folder_of_its_chief(data, capsys, monkeypatch):

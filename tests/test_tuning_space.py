@@ -13,6 +13,7 @@ from keras_lstm_variants.tuning import (
     hp_forget_bias,
     hp_recurrent_stack,
     hp_variant,
+    statistics_of,
 )
 from keras_lstm_variants.tuning.space import Space, parse, space_of
 
@@ -218,6 +219,27 @@ class TestStack:
         with pytest.raises(ValueError, match="No variant here has the argument `dropout`"):
             hp_recurrent_stack(keras_tuner.HyperParameters(), "Bare", dropout=0.5)
 
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda hp: hp_variant(None), "`hp` must be"),
+            (lambda hp: hp_variant(hp, 5), "`variants` must be names"),
+            (lambda hp: hp_variant(hp, ["LSTM", None]), "`variants` must be names"),
+            (lambda hp: hp_variant(hp, name=""), "`name` must be"),
+            (lambda hp: hp_forget_bias(hp, int), "`cell` must be"),
+            (lambda hp: hp_forget_bias(hp, "LSTM", 1e30), "`forget_bias` must be.*out of bounds"),
+            (lambda hp: hp_recurrent_stack(hp, "LSTM", units_per_layer="x"), "`units_per_layer`"),
+            (lambda hp: hp_recurrent_stack(hp, "LSTM", return_sequences="no"), "`return_seq"),
+            (lambda hp: hp_recurrent_stack(hp, "LSTM", foo=1), "no argument `foo`"),
+            (lambda hp: statistics_of("x"), "`values` must be numbers"),
+            (lambda hp: statistics_of([[np.nan]]), "`values` must be finite"),
+            (lambda hp: statistics_of(np.zeros((3, 2)), np.ones(2, bool)), "`mask` must have"),
+        ],
+    )
+    def test_bad_arguments(self, call, message):
+        with pytest.raises(ValueError, match=message):
+            call(keras_tuner.HyperParameters())
+
     def test_variants_are_checked(self):
         hp = keras_tuner.HyperParameters()
         assert hp_variant(hp, ["grucell"]) == "GRU" and hp.values == {"variant": "GRU"}
@@ -276,6 +298,59 @@ class TestHyperModel:
         every_step = head in ("labels", "next_step")
         last = 3 if head != "next_step" else (symbols or 2)
         assert model.output_shape == ((None, None, last) if every_step else (None, last))
+
+    @pytest.mark.parametrize(
+        ("head", "masked"), [("regression", False), ("values", True), ("next_step", True)]
+    )
+    def test_a_model_that_standardises_takes_and_gives_raw_numbers(self, head, masked, tmp_path):
+        """The same weights as a model without, fed with standardised numbers by hand."""
+        random = np.random.default_rng(0)
+        x = 1e5 + [1.0, 3e-9] * random.normal(size=(24, 5, 2)) * [500, 1] - [0, 1e5]
+        y = {
+            "regression": random.normal(size=(24, 2)) * [1, 1e6] + 7,
+            "values": random.normal(size=(24, 5, 2)) * [1, 1e6] + 7,
+            "next_step": x,
+        }[head]
+        mask = np.arange(5) < random.integers(1, 6, size=(24, 1)) if masked else None
+        of_x = statistics_of(x, mask)
+        of_y = {
+            "regression": lambda: statistics_of(y),
+            "values": lambda: statistics_of(y, mask),
+            "next_step": lambda: of_x,
+        }[head]()
+        given = {"input_statistics": of_x}
+        if head != "next_step":
+            given["target_statistics"] = of_y
+        outputs = None if head == "next_step" else 2
+
+        def model_of(**statistics):
+            hypermodel = RecurrentHyperModel(
+                (5, 2), head, outputs, masked=masked, **statistics, **SMALL
+            )
+            return hypermodel, hypermodel.build(keras_tuner.HyperParameters())
+
+        hypermodel, model = model_of(**given)
+        _, plain = model_of()
+        plain.set_weights(model.get_weights())
+
+        def inputs(x):
+            return {"sequence": x, "mask": mask} if masked else x
+
+        expected = plain.predict(inputs((x - of_x[0]) / of_x[1]), verbose=0)
+        path = tmp_path / "model.keras"
+        model.optimizer.build(model.trainable_variables)
+        model.save(path)
+        model = keras.models.load_model(path)
+        found = model.predict(inputs(x), verbose=0)
+        np.testing.assert_allclose((found - of_y[0]) / of_y[1], expected, atol=1e-3)
+
+        counted = mask if head != "regression" and masked else np.ones(y.shape[:-1], bool)
+        gap = (np.asarray(y, "float32") - found)[counted].astype("float64")
+        scores = model.evaluate(inputs(x), y, verbose=0, return_dict=True)
+        assert set(hypermodel.objectives) == {f"{p}{s}" for p in ("", "val_") for s in scores}
+        assert scores["loss"] == pytest.approx(np.mean((gap / of_y[1]) ** 2), rel=1e-3)
+        assert scores["mean_squared_error"] == pytest.approx(np.mean(gap**2), rel=1e-3)
+        assert scores["mean_absolute_error"] == pytest.approx(np.abs(gap).mean(), rel=1e-3)
 
     @pytest.mark.parametrize("head", ["classification", "labels"])
     def test_masked_steps_count_nowhere(self, head):
@@ -338,6 +413,24 @@ class TestHyperModel:
             ({"input_shape": (5,)}, r"`input_shape` must be \(time, features\)"),
             ({"input_shape": (5, 2), "symbols": 4}, r"`input_shape` must be \(time,\)"),
             ({"input_shape": (5, None)}, "`input_shape` must be"),
+            ({"input_statistics": ([0.0], [1.0])}, r"`input_statistics` must be .* 2 finite"),
+            ({"input_statistics": 3}, "`input_statistics` must be"),
+            ({"target_statistics": ([0.0], [0.0])}, "the deviations above 0"),
+            ({"target_statistics": ([0.0, 1.0], [1.0])}, "`target_statistics` must be"),
+            (
+                {"head": "labels", "outputs": 3, "target_statistics": ([0.0], [1.0])},
+                "`target_statistics` must be None with head='labels'",
+            ),
+            ({"foo": 1}, r"LSTM\(16, \.\.\.\): LSTM has no argument `foo`"),
+            ({"use_bias": False, "forget_bias": 1.0}, "`forget_bias` needs `use_bias=True`"),
+            ({"return_sequences": True}, "`return_sequences` follows from `head`"),
+            ({"return_state": True}, "`return_state` is decided by the stack"),
+            ({"embedding": 4}, "`embedding` must be None without `symbols`"),
+            ({"units_per_layer": "x"}, "`units_per_layer` must be True or False"),
+            ({"units": 10**9}, "`units` must be.*out of bounds"),
+            ({"units": 90_000}, "`units`=90,000 would take 388,800,000,000 bytes"),
+            ({"head": "classification", "outputs": 10**9}, "`outputs`=1,000,000,000 would take"),
+            ({"layers": 2**70}, "`layers` must be.*out of bounds"),
             ({"symbols": 0}, "`symbols` must be a positive integer"),
             ({"units": (64, 8)}, "`units` must be.*the range is empty"),
             ({"dropout": 1.0}, "`dropout` must be.*below 1.*out of bounds"),

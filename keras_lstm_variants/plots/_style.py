@@ -10,7 +10,7 @@ from keras_lstm_variants import _checks
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-# A marker goes with each colour, a line style with each round of colours.
+# Each round of colours has other markers and another line style.
 MARKERS, LINES = ["o", "s", "^", "D", "v", "P", "X"], ["-", "--", ":", "-."]
 # From 0 to 1, and around 0; both in shades that colour-blind readers can tell apart. Neither
 # passes through the grey of what is not there.
@@ -47,7 +47,8 @@ def look(k: int) -> dict[str, str]:
     return {
         "color": COLOURS[k % len(COLOURS)],
         "linestyle": LINES[k // len(COLOURS) % len(LINES)],
-        "marker": MARKERS[k % len(MARKERS)],
+        # One further in each round: no two of 49 look the same.
+        "marker": MARKERS[(k + k // len(COLOURS)) % len(MARKERS)],
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .task import Task, digest, whole_number
+from .floors import Numbers, number_floors
+from .task import Split, Task, digest, whole_number
 
 LENGTH = 50  # time steps, unless told otherwise
 MIN_LENGTH, MAX_LENGTH = 4, 5_000  # 5,000 steps are 400 MB of input
@@ -55,26 +56,16 @@ def adding_task(length: int | None = None, seed: int = 0) -> Task:
     )
 
 
-def _floors(train, valid, test) -> dict[str, dict[str, float]]:
+def _floors(train: Split, valid: Split, test: Split) -> dict[str, dict[str, float]]:
     """Mean squared error of the mean of the training targets, and of a linear fit."""
-    mean = train[1].mean(dtype=np.float64)
-    splits = {"valid": valid, "test": test}
-    # Near 1/6, the variance of the sum of two values from U(0, 1).
-    floors = {
-        "constant": {split: float(np.mean((y - mean) ** 2)) for split, (_, y) in splits.items()}
+    length = train[0].shape[1]
+    # Least squares over all steps at once. It shows how little is to be had without the
+    # product value * mark: about 1/6 - 1/(3 length), what the sum of all values tells of
+    # the marked ones. For short sequences this is clearly less than the constant.
+    lengths = (length,) if length <= MAX_LINEAR_LENGTH else ()
+    found = number_floors(*(Numbers(*split) for split in (train, valid, test)), lengths)
+    return {
+        name: {split: errors["mean_squared_error"] for split, errors in found[name].items()}
+        for name in ("constant", "linear")
+        if name in found
     }
-    if train[0].shape[1] <= MAX_LINEAR_LENGTH:
-        # Least squares over all steps at once. It shows how little is to be had without the
-        # product value * mark: about 1/6 - 1/(3 length), what the sum of all values tells of
-        # the marked ones. For short sequences this is clearly less than the constant.
-        weights = np.linalg.lstsq(_flat(train[0]), train[1].astype(np.float64), rcond=None)[0]
-        floors["linear"] = {
-            split: float(np.mean((_flat(x) @ weights - y) ** 2)) for split, (x, y) in splits.items()
-        }
-    return floors
-
-
-def _flat(x: np.ndarray) -> np.ndarray:
-    """(N, T, F) as float64 (N, T * F + 1), the last column ones for the intercept."""
-    flat = x.reshape(len(x), -1).astype(np.float64)
-    return np.hstack([flat, np.ones((len(x), 1))])

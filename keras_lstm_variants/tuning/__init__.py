@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_lstm_variants._standardize import statistics_of
     from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
     from keras_lstm_variants.tuning.parameters import (
         hp_forget_bias,
@@ -24,15 +25,23 @@ __all__ = [
     "hp_recurrent_stack",
     "hp_variant",
     "make_tuner",
+    "statistics_of",
 ]
 
 # Imported when they are used: the command's parser must not wait for them.
-_MODULES = {"RecurrentHyperModel": "hypermodel", "SearchError": "tuner", "make_tuner": "tuner"}
+_MODULES = {
+    "RecurrentHyperModel": "tuning.hypermodel",
+    "SearchError": "tuning.tuner",
+    "make_tuner": "tuning.tuner",
+    "statistics_of": "_standardize",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'parameters')}")
+        module = importlib.import_module(
+            f"keras_lstm_variants.{_MODULES.get(name, 'tuning.parameters')}"
+        )
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

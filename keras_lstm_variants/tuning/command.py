@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from keras_lstm_variants import _loading, tasks
-from keras_lstm_variants._folder import StoreError
+from keras_lstm_variants._folder import StoreError, StoreFailure
 from keras_lstm_variants.tuning.options import (
     ALGORITHMS,
     HEADS,
@@ -53,6 +53,12 @@ def add_parser(commands: Any) -> None:
     add("--steps", type=int, default=50, help="steps of the sequences a text is cut into")
     add("--data", metavar="FILE.npz", help="arrays x, y, and perhaps mask and split")
     add("--head", help=f"what to predict from --data: {', '.join(HEADS)} (default: by y)")
+    add(
+        "--no-standardize",
+        action="store_true",
+        help="leave numbers as they are; otherwise the model itself makes their mean 0 and their "
+        "deviation 1 on the training split, and takes and gives them as they are",
+    )
     space = parser.add_argument_group("what is searched")
     add = space.add_argument
     add(
@@ -74,6 +80,12 @@ def add_parser(commands: Any) -> None:
     add = search.add_argument
     add("--tuner", choices=ALGORITHMS, default="random", help="default: %(default)s")
     add("--max-trials", type=int, metavar="N", help="default: 20; hyperband, grid: all there are")
+    add(
+        "--max-time",
+        metavar="TIME",
+        help="for the trials, as 30m or 2h (s, m, h, d); then the best so far is trained again",
+    )
+    add("--retry", action="store_true", help="run trials again that have failed")
     add("--epochs", type=int, help="of a trial, the longest with hyperband (default: by task)")
     add("--executions-per-trial", type=int, default=1, metavar="N", help="trainings averaged")
     add("--objective", default="val_loss", help="a score of the model (default: %(default)s)")
@@ -117,7 +129,9 @@ def main(arguments: argparse.Namespace) -> int:
 
     # Schedulers stop with this signal what a person stops with Ctrl-C.
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):  # the second one: a terminal that is closed
+            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+                signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         group.check(arguments)
         search = read(arguments)
@@ -126,5 +140,5 @@ def main(arguments: argparse.Namespace) -> int:
         return session.run(search)
     except (UsageError, StoreError) as error:
         return fail(str(error))
-    except SearchError as error:
+    except (SearchError, StoreFailure) as error:
         return fail(str(error), 1)

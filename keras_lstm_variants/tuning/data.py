@@ -3,23 +3,27 @@
 import dataclasses
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_lstm_variants import tasks
+from keras_lstm_variants._standardize import statistics_of
 from keras_lstm_variants.compare.training import scored_arrays
 from keras_lstm_variants.tasks.task import digest
+from keras_lstm_variants.tuning import baselines
+from keras_lstm_variants.tuning.arrays import DataError, read_arrays
+from keras_lstm_variants.tuning.baselines import SQUARE, Baselines
 from keras_lstm_variants.tuning.hypermodel import HEADS
 
 SPLITS = ("train", "valid", "test")
+# Beyond it the squares of errors leave float32.
+LARGEST = 1e18
+MOST_SYMBOLS = 10_000_000
 # Of rows without a split of their own.
 SHARES = (0.70, 0.15, 0.15)
-
-
-class DataError(ValueError):
-    """The data cannot be used; the message is one line for the user."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,8 +51,7 @@ class Data:
         max_timesteps: the longest dependency that may be learned.
         train, valid, test: the splits.
         sha256: of all arrays.
-        floors: floor name -> score of the test split that needs no memory, in the unit of
-            `metric`.
+        baselines: what needs no memory.
         metric: what the test split is scored in; lower is better.
     """
 
@@ -63,7 +66,7 @@ class Data:
     valid: Split = dataclasses.field(repr=False)
     test: Split = dataclasses.field(repr=False)
     sha256: str
-    floors: dict[str, float]
+    baselines: Baselines
     metric: str
 
     @property
@@ -74,7 +77,20 @@ class Data:
         """The score in the unit of `metric`, from what `evaluate` returned."""
         if self.metric == "bits/char":
             return found["loss"] / math.log(2)
-        return 100 * (1 - found["accuracy"]) if self.metric == "error %" else found["loss"]
+        if self.metric == "error %":
+            return 100 * (1 - found["accuracy"])
+        # Of a model that standardises, the loss is not in the data's own units.
+        return found.get(SQUARE, found["loss"])
+
+    def statistics(self) -> dict[str, Any]:
+        """What `RecurrentHyperModel` standardises with, from the real steps to train on."""
+        train, found = self.train, {}
+        if self.symbols is None:
+            found["input_statistics"] = statistics_of(train.x, train.mask)
+        if self.head in ("regression", "values"):
+            mask = train.mask if self.head == "values" else None
+            found["target_statistics"] = statistics_of(train.y, mask)
+        return found
 
 
 def from_task(name: str, *, text: str | None, length: int | None, steps: int) -> Data:
@@ -104,7 +120,7 @@ def from_task(name: str, *, text: str | None, length: int | None, steps: int) ->
         valid=valid,
         test=test,
         sha256=task.sha256,
-        floors={name: floor["test"] for name, floor in task.floors.items()},
+        baselines=baselines.of_task(task),
         metric=task.metric,
     )
 
@@ -131,20 +147,15 @@ class _Reader:
 
     def _read(self) -> dict[str, np.ndarray]:
         try:
-            loaded = np.load(self.path, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise DataError("is a single array: give a .npz with x and y")
-            with loaded as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_arrays(self.path)
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or 'no .npz file'})") from None
         except DataError:
             raise
-        except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        except MemoryError:
+            raise DataError("takes more memory than there is") from None
+        except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
             raise DataError(f"is no .npz file of plain arrays ({error})") from None
-        unknown = sorted(set(arrays) - {"x", "y", "mask", "split"})
-        if unknown:
-            raise DataError(f"array {unknown[0]!r} is unknown: there may be x, y, mask and split")
         if "x" not in arrays:
             raise DataError("has no array x")
         return arrays
@@ -159,11 +170,13 @@ class _Reader:
             )
         if 0 in x.shape:
             raise DataError(f"x is empty: {x.shape}")
+        mask = self.arrays.get("mask")
+        if mask is not None and mask.dtype == bool and mask.shape == x.shape[:2]:
+            # What stands at skipped steps means nothing, and may be NaN or -1.
+            x = _where(mask, x)
         if x.ndim == 3:
             return _finite("x", x)
-        if x.min() < 0:
-            raise DataError(f"x has the negative integer {x.min()}: symbols are 0, 1, ...")
-        return x.astype("int32")
+        return _counting("x", x, "symbols")
 
     def _mask(self) -> np.ndarray | None:
         mask = self.arrays.get("mask")
@@ -189,26 +202,31 @@ class _Reader:
             raise DataError(f"x and y must have as many rows. Received: {rows} and {len(y)}")
         wanted = (
             f"y must be integers ({rows},) to classify or ({rows}, {steps}) to label, or numbers "
-            f"({rows},) or ({rows}, K) to regress. Received: {y.dtype} {y.shape}"
+            f"({rows},) or ({rows}, K) to regress or ({rows}, {steps}, K) for values of every "
+            f"step. Received: {y.dtype} {y.shape}"
         )
-        if y.ndim not in (1, 2) or not _real(y):
+        if y.ndim not in (1, 2, 3) or not _real(y) or 0 in y.shape:
             raise DataError(wanted)
         if whole and y.shape == (rows, 1) and steps > 1 and head in (None, "classification"):
             raise DataError(f"{wanted}; to classify, leave out the last axis: `y[:, 0]`")
         if head is None:
-            head = "regression" if not whole else "classification" if y.ndim == 1 else "labels"
-        if head == "regression":
+            if not whole:
+                head = "values" if y.ndim == 3 else "regression"
+            else:
+                head = "classification" if y.ndim == 1 else "labels"
+        if head == "regression" and y.ndim < 3:
             return head, _finite("y", y.reshape(rows, -1))
+        if head == "values" and y.shape[:2] == (rows, steps):
+            y = y.reshape(rows, steps, -1)
+            return head, _finite("y", y if self.mask is None else _where(self.mask, y))
         if not whole or y.shape != ((rows,) if head == "classification" else (rows, steps)):
             raise DataError(f"--head {head}: {wanted}")
         if head == "labels" and self.mask is not None:
-            # What stands at skipped steps means nothing, and may be -1.
-            y = np.where(self.mask, y, 0)
-        if y.min() < 0:
-            raise DataError(f"y has the negative integer {y.min()}: classes are 0, 1, ...")
+            y = _where(self.mask, y)
+        y = _counting("y", y, "classes")
         if len(np.unique(y if head == "classification" or self.mask is None else y[self.mask])) < 2:
             raise DataError("y has one class only")
-        return head, y.astype("int32")
+        return head, y
 
     def _hint(self) -> str:
         """What may be meant otherwise than it is read."""
@@ -221,6 +239,16 @@ class _Reader:
         if self.head == "regression" and (self.y == self.y.round()).all():
             hints += " y holds whole numbers only: to classify, give integers (`y.astype(int)`, or "
             hints += "`y.argmax(-1)` of one-hot rows)."
+        if self.head == "regression" and 1 < self.y.shape[1] == self.x.shape[1]:
+            hints += f" The {self.y.shape[1]} numbers of y are outputs of the whole sequence: if "
+            hints += "they are one for each step, give `y[..., None]`."
+        if "split" not in self.arrays and _overlap(self.x):
+            hints += " The rows are windows that overlap, and are divided at random: give `split`, "
+            hints += "earlier rows 0, later ones 1 and 2, or the test rows are known from training."
+        for name, array in (("x", self.arrays["x"]), ("y", self.arrays.get("y"))):
+            if array is not None and _loses(array, self.x if name == "x" else self.y):
+                hints += f" float32 keeps less than 1 % of the differences in {name}: subtract "
+                hints += "what is common to its numbers, or give them in other units."
         if self.mask is None and self.x.ndim == 2 and self.head != "next_step":
             ends = (self.x[:, -1] == 0).mean()
             # Padding is at the ends, and there more often than elsewhere.
@@ -272,7 +300,7 @@ class _Reader:
         if self.head == "next_step" and symbols is not None:
             symbols = max(symbols, int(self.y.max()) + 1)
         classes = self.head in ("classification", "labels")
-        outputs = int(self.y.max()) + 1 if classes else self.y.shape[1]
+        outputs = int(self.y.max()) + 1 if classes else self.y.shape[-1]
         arrays = [a for s in (train, valid, test) for a in (s.x, s.y, s.mask) if a is not None]
         metric = "error %" if classes else "mean squared error"
         if self.head == "next_step" and symbols:
@@ -293,20 +321,9 @@ class _Reader:
             valid=valid,
             test=test,
             sha256=digest(arrays),
-            floors=_floors(self.head, train, test),
+            baselines=baselines.of_arrays(self.head, symbols, train, valid, test),
             metric=metric,
         )
-
-
-def _floors(head: str, train: Split, test: Split) -> dict[str, float]:
-    """What a constant answer reaches on the test split."""
-    if head == "regression":
-        return {"constant": float(np.mean((test.y - train.y.mean(0)) ** 2))}
-    if head == "next_step":
-        return {}
-    masks = (train.mask, test.mask) if head == "labels" else (None, None)
-    a, b = (s.y.ravel() if m is None else s.y[m] for s, m in zip((train, test), masks, strict=True))
-    return {"commonest class": float(100 * np.mean(b != np.bincount(a).argmax()))}
 
 
 def _real(array: np.ndarray) -> bool:
@@ -315,12 +332,50 @@ def _real(array: np.ndarray) -> bool:
 
 def _finite(name: str, array: np.ndarray) -> np.ndarray:
     """As float32, or an error that says where a value is none."""
-    array = array.astype("float32")
-    bad = np.argwhere(~np.isfinite(array))
+    with np.errstate(over="ignore"):
+        array = array.astype("float32")
+    bad = np.argwhere(~(np.abs(array) <= LARGEST))
     if len(bad):
         place = ", ".join(map(str, bad[0]))
         raise DataError(
             f"{name}[{place}] is {array[tuple(bad[0])]}, one of {len(bad):,} values of {name} "
-            "that are no numbers (NaN, infinite or too large)"
+            f"that are no numbers up to {LARGEST:g}"
         )
     return array
+
+
+def _where(mask: np.ndarray, array: np.ndarray) -> np.ndarray:
+    mask = mask.reshape(*mask.shape, *[1] * (array.ndim - mask.ndim))
+    return np.where(mask, array, np.zeros((), array.dtype))
+
+
+def _counting(name: str, array: np.ndarray, what: str) -> np.ndarray:
+    """As int32, or an error unless its integers are symbols or classes 0, 1, ..."""
+    low, high = int(array.min()), int(array.max())
+    if low < 0:
+        raise DataError(f"{name} has the negative integer {low}: {what} are 0, 1, ...")
+    if high >= MOST_SYMBOLS:
+        # A vector of 32 numbers and Adam's two of the same size.
+        raise DataError(
+            f"{name} has the integer {high}: {high + 1:,} {what}, of which there may be "
+            f"{MOST_SYMBOLS:,}; their vectors of 32 numbers alone would take "
+            f"{(high + 1) * 32 * 4 * 3:,} bytes in training. Number those that occur: "
+            f"`np.unique({name}, return_inverse=True)`"
+        )
+    return array.astype("int32")
+
+
+def _overlap(x: np.ndarray) -> bool:
+    """Whether each row is the one before it, moved by a step."""
+    if len(x) < 3 or x.shape[1] < 3 or (x == x[:1]).all():
+        return False
+    return bool((x[1:, :-1] == x[:-1, 1:]).all())
+
+
+def _loses(given: np.ndarray, kept: np.ndarray) -> bool:
+    """Whether most of what differs among numbers is lost in float32."""
+    if kept.dtype != np.float32 or given.dtype.itemsize <= 4:
+        return False
+    numbers = given[np.isfinite(given)]
+    spread = float(numbers.std(dtype="float64"))
+    return 0 < spread < 100 * float(np.abs(numbers.astype("float32") - numbers).max())

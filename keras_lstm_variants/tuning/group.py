@@ -7,6 +7,7 @@ of life in the folder of the search, and the chief takes the trial of a lost one
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,9 @@ from keras_lstm_variants.tuning.tuner import SearchError
 HELD = "KLV_TUNE_HELD"
 IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
 _NOT_HANDED_ON = {"run", "parser", "modules", "workers", "role", "address", "worker_id", "threads"}
+_NOT_HANDED_ON |= {"retry", "max_time"}
+# How a process ends that was told to: 130 after Ctrl-C, or killed by a signal that asks.
+TOLD = {130, *(-getattr(signal, n) for n in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, n))}
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -40,19 +44,23 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--workers starts a group of its own: leave --role out")
     if arguments.role and not arguments.address:
         raise UsageError(f"--role {arguments.role} needs --address HOST:PORT, that of the chief")
-    if arguments.address and not arguments.role and not arguments.workers:
+    if arguments.address is not None and not arguments.role and not arguments.workers:
         raise UsageError("--address goes with --role or --workers")
-    if arguments.worker_id and arguments.role != "worker":
+    if arguments.role == "worker" and (arguments.retry or arguments.max_time is not None):
+        raise UsageError("--retry and --max-time are for the chief, not for --role worker")
+    if arguments.worker_id is not None and arguments.role != "worker":
         raise UsageError("--worker-id goes with --role worker")
-    if arguments.worker_id and ("chief" in arguments.worker_id or "/" in arguments.worker_id):
+    name = arguments.worker_id
+    if name is not None and (not re.fullmatch(r"[\w.@-]{1,100}", name) or "chief" in name):
         raise UsageError(
-            f"--worker-id must be a name without '/' and 'chief'. Received: {arguments.worker_id!r}"
+            "--worker-id must be a name of letters, digits and . @ _ - without 'chief'. "
+            f"Received: {name!r}"
         )
     if not 0 < arguments.lost_after < 1e9:
         raise UsageError(
             f"--lost-after must be a number of seconds above 0. Received: {arguments.lost_after}"
         )
-    if arguments.address:
+    if arguments.address is not None:
         _split(arguments.address)
 
 
@@ -147,6 +155,9 @@ def lead(search: Search, tuner: Any, lines: LiveLines) -> None:
         while not oracle.finished:
             if failed:
                 raise SearchError(f"The service at {arguments.address} failed: {failed[0]}")
+            if oracle.time_is_up and arguments.workers:
+                oracle.interrupt()
+                break
             processes.watch()
             for name in signs.lost(oracle.tuner_ids):
                 lines.note(f"{name}: no sign of life for {arguments.lost_after:g} s, taken as lost")
@@ -256,7 +267,7 @@ class _Processes:
                 said = log.read_text("utf-8", "replace").strip().splitlines() or [""]
                 raise SearchError(f"{name} ended with code {code}, see {str(log)!r}: {said[-1]}")
             self.lines.note(f"{name}: its process died (exit code {code}); it is started again")
-            self.oracle.lose(name)
+            self.oracle.lose(name, died=code not in TOLD)
             self._start(name)
 
 

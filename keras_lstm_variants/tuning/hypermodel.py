@@ -1,13 +1,18 @@
 """A search space of recurrent models for Keras Tuner."""
 
 import math
+import numbers
+import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants._standardize import Standardize, StandardizedError, check_statistics
 from keras_lstm_variants.tuning.options import BOUNDS, HEADS
 from keras_lstm_variants.tuning.parameters import (
     check_variants,
@@ -17,6 +22,9 @@ from keras_lstm_variants.tuning.parameters import (
     stack_spaces,
 )
 from keras_lstm_variants.tuning.space import space_of
+
+# Bytes of the largest model that a search may ask for: none that large is meant.
+MOST_BYTES = 2**34
 
 
 class StopAtNaN(keras.callbacks.Callback):
@@ -44,21 +52,28 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             of integers; time may be None.
         head: what is predicted. `"classification"`: one class of a sequence; targets are
             integers (batch,). `"regression"`: numbers of a sequence, (batch,) or
-            (batch, outputs). `"labels"`: a class of every step, (batch, time).
+            (batch, outputs). `"labels"`: a class of every step, (batch, time). `"values"`:
+            numbers of every step, (batch, time, outputs).
             `"next_step"`: what comes next at every step, the sequence moved by one:
             integers (batch, time) or vectors (batch, time, features).
-        outputs: number of classes or of numbers. Default: 1 for regression, for the next
-            step the number of symbols or features; the others need it.
+        outputs: number of classes or of numbers. Default: 1 for regression and values, for
+            the next step the number of symbols or features; the others need it.
         symbols: number of different integers in the input; None for vectors.
         masked: the model has a second input, the mask, bool (batch, time); its data is
             `{"sequence": x, "mask": mask}`. Masked steps count in neither loss nor metric.
+        input_statistics: mean and standard deviation of each feature, `(means, deviations)`,
+            as `klv.tuning.statistics_of(x_train)` gives them. The model then standardises its
+            input itself, and with `"next_step"` its output: it takes and gives raw numbers.
+            None: nothing is standardised.
+        target_statistics: likewise of `"regression"` and `"values"`. The loss is then the
+            mean squared error of standardised numbers; both metrics are of raw ones.
         variants: names of variants; None for all. Default: LSTM, PeepholeLSTM,
             CoupledLSTM, GRU.
         layers, units, units_per_layer, bidirectional, forget_bias, max_timesteps, dropout,
             recurrent_dropout: see `hp_recurrent_stack`. `max_timesteps` is the time of
             `input_shape` by default. No `bidirectional` with `"next_step"`: it would see
             what it should predict.
-        embedding: size of the symbols' vectors. Default 32.
+        embedding: size of the symbols' vectors, 32 by default; None for vectors.
         learning_rate: of Adam, a range is searched by order of magnitude.
             Default 1e-4 to 1e-2.
         clipnorm: longest gradient of a weight; 0 for no limit. Default 1.
@@ -90,6 +105,8 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         *,
         symbols: int | None = None,
         masked: bool = False,
+        input_statistics: Any = None,
+        target_statistics: Any = None,
         variants: Sequence[str] | None = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU"),
         layers: Any = (1, 2),
         units: Any = (16, 128),
@@ -99,7 +116,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         max_timesteps: float | None = None,
         dropout: Any = 0.0,
         recurrent_dropout: Any = 0.0,
-        embedding: Any = 32,
+        embedding: Any = None,
         learning_rate: Any = (1e-4, 1e-2),
         clipnorm: Any = 1.0,
         batch_size: Any = 32,
@@ -113,6 +130,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         self.input_shape = self._check_input_shape(input_shape)
         self.outputs = self._check_outputs(outputs)
         self.masked = _checks.flag("masked", masked)
+        self._check_statistics(input_statistics, target_statistics)
         self.variants = check_variants("variants", variants)
         self.units_per_layer = _checks.flag("units_per_layer", units_per_layer)
         self.spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
@@ -126,6 +144,12 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             max_timesteps = steps
         self.forget_bias, self.max_timesteps = forget_bias, max_timesteps
         split_forget_bias(forget_bias, max_timesteps)
+        if embedding is not None and self.symbols is None:
+            raise ValueError(
+                "`embedding` must be None without `symbols`: vectors are not embedded. "
+                f"Received: embedding={embedding!r}"
+            )
+        embedding = 32 if embedding is None else embedding
         self.embedding = space_of("embedding", embedding, int, **BOUNDS["embedding"])
         self.learning_rate = space_of(
             "learning_rate", learning_rate, float, **BOUNDS["learning_rate"], log=True
@@ -137,13 +161,22 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             else space_of("batch_size", batch_size, int, **BOUNDS["batch_size"])
         )
         self.jit_compile = _checks.one_of("jit_compile", jit_compile, ["auto", True, False])
+        if "return_sequences" in kwargs:
+            raise ValueError(
+                "`return_sequences` follows from `head` and cannot be given. Received: "
+                f"return_sequences={kwargs['return_sequences']!r}"
+            )
         self.layer_arguments = kwargs
+        if kwargs:  # layers start TensorFlow, which a command has to set up first
+            self._check_layers()
+        self._check_sizes()
 
     def _check_input_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
         shape = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
         wanted = 2 if self.symbols is None else 1
         good = len(shape) == wanted and all(
-            n is None or (isinstance(n, int) and not isinstance(n, bool) and n > 0) for n in shape
+            n is None or (isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0)
+            for n in shape
         )
         if not good or (wanted == 2 and shape[1] is None):
             form = "(time, features)" if wanted == 2 else "(time,), as `symbols` is given"
@@ -152,6 +185,84 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
                 f"Received: input_shape={shape!r}"
             )
         return shape
+
+    def _check_statistics(self, inputs: Any, targets: Any) -> None:
+        for name, given, wanted in (
+            ("input_statistics", inputs, self.symbols is None),
+            ("target_statistics", targets, self.head in ("regression", "values")),
+        ):
+            if given is not None and not wanted:
+                raise ValueError(
+                    f"`{name}` must be None with head={self.head!r}, symbols={self.symbols}: "
+                    f"there are no such numbers. Received: {name}={given!r}"
+                )
+        self.input_statistics = self.target_statistics = None
+        if inputs is not None:
+            self.input_statistics = check_statistics(
+                "input_statistics", inputs, self.input_shape[1]
+            )
+        if targets is not None:
+            self.target_statistics = check_statistics("target_statistics", targets, self.outputs)
+        elif self.head == "next_step":
+            self.target_statistics = self.input_statistics
+
+    def _check_layers(self) -> None:
+        """What is wrong with their arguments is said here, and not trial by trial."""
+        state = random.getstate()  # layers draw seeds
+        try:
+            for variant in self.variants:
+                self._stack(keras_tuner.HyperParameters(), variant)
+        finally:
+            random.setstate(state)
+
+    def _check_sizes(self) -> None:
+        """A `ValueError` for weights that nobody has the memory for."""
+        units = self.spaces["units"].largest
+        weights = {
+            "units": (units, 4 * units**2),
+            "outputs": (self.outputs, self.outputs * units),
+        }
+        if self.symbols is not None:
+            size = self.embedding.largest
+            weights["symbols"] = (self.symbols, self.symbols * size)
+        for name, (value, count) in weights.items():
+            # Each with its gradient's two averages in Adam.
+            if 12 * count > MOST_BYTES:
+                raise ValueError(
+                    f"`{name}`={value:,} would take {12 * count:,} bytes in training, of which "
+                    f"there may be {MOST_BYTES:,}"
+                )
+
+    def check_data(self, x: Any, y: Any) -> None:
+        """A `ValueError` for arrays with symbols or classes that the model does not have."""
+        sequence = x.get("sequence") if isinstance(x, dict) else x
+        symbols = self.symbols if self.symbols is not None else None
+        classes = self.outputs if self.classifies else None
+        for name, what, array, count in (
+            ("x", "symbols", sequence, symbols),
+            ("y", "classes", y, classes),
+        ):
+            if count is None or not isinstance(array, np.ndarray) or not array.size:
+                continue
+            low, high = array.min(), array.max()
+            if low < 0 or high >= count:
+                raise ValueError(
+                    f"`{name}` must hold {what} from 0 to {count - 1}, as `"
+                    f"{'symbols' if name == 'x' else 'outputs'}` is {count}. Received: {low} "
+                    f"to {high}"
+                )
+
+    def _stack(self, hp: keras_tuner.HyperParameters, variant: Any) -> list[keras.layers.Layer]:
+        return hp_recurrent_stack(
+            hp,
+            variant,
+            **self.spaces,
+            units_per_layer=self.units_per_layer,
+            forget_bias=self.forget_bias,
+            max_timesteps=self.max_timesteps,
+            return_sequences=self.every_step,
+            **self.layer_arguments,
+        )
 
     def _check_outputs(self, outputs: int | None) -> int:
         if self.head == "next_step":
@@ -162,10 +273,10 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
                     f"`head='next_step'`. Received: outputs={outputs!r}"
                 )
             return usual
-        if outputs is None and self.head == "regression":
+        if outputs is None and self.head in ("regression", "values"):
             return 1
         outputs = _checks.positive_integer("outputs", outputs)
-        if self.head != "regression" and outputs < 2:
+        if self.head in ("classification", "labels") and outputs < 2:
             raise ValueError(
                 f"`outputs` must be at least 2 classes with `head={self.head!r}`. "
                 f"Received: outputs={outputs}"
@@ -175,7 +286,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
     @property
     def every_step(self) -> bool:
         """Whether the model predicts at every step."""
-        return self.head in ("labels", "next_step")
+        return self.head in ("labels", "next_step", "values")
 
     @property
     def classifies(self) -> bool:
@@ -186,15 +297,29 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
 
     @property
     def metric(self) -> str:
-        """What the model reports beside its loss."""
-        return "accuracy" if self.classifies else "mean_absolute_error"
+        """The first that the model reports beside its loss."""
+        return self.metrics[0]
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the model reports beside its loss, in the units of the data."""
+        if self.classifies:
+            return ["accuracy"]
+        # Without statistics the loss is the second one.
+        return ["mean_absolute_error", *(["mean_squared_error"] if self.target_statistics else [])]
 
     @property
     def objectives(self) -> dict[str, str]:
         """Scores that the model reports, each with its direction, `"min"` or `"max"`."""
         way = "max" if self.classifies else "min"
-        names = {"loss": "min", self.metric: way}
+        names = {"loss": "min", **dict.fromkeys(self.metrics, way)}
         return {f"{part}{name}": way for part in ("val_", "") for name, way in names.items()}
+
+    def reported(self, objective: str) -> str:
+        """The score in the units of the data that belongs to an objective."""
+        if self.target_statistics is None:
+            return objective
+        return re.sub(r"^(val_)?loss$", r"\1mean_squared_error", objective)
 
     def objective(self, name: str = "val_loss") -> keras_tuner.Objective:
         """The objective of this name, with its direction.
@@ -216,22 +341,17 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         if self.masked:
             mask = keras.Input(self.input_shape[:1], dtype="bool", name="mask")
             inputs = {"sequence": sequence, "mask": mask}
+        if self.input_statistics is not None:
+            x = Standardize(*self.input_statistics, name="standardize")(x)
         if text:
             size = self.embedding.declare(hp, "embedding")
             x = keras.layers.Embedding(self.symbols, size, name="embedding")(x)
-        stack = hp_recurrent_stack(
-            hp,
-            variant,
-            **self.spaces,
-            units_per_layer=self.units_per_layer,
-            forget_bias=self.forget_bias,
-            max_timesteps=self.max_timesteps,
-            return_sequences=self.every_step,
-            **self.layer_arguments,
-        )
-        for layer in stack:
+        for layer in self._stack(hp, variant):
             x = layer(x, mask=mask) if self.masked else layer(x)
-        model = keras.Model(inputs, keras.layers.Dense(self.outputs, name="output")(x))
+        x = keras.layers.Dense(self.outputs, name="output")(x)
+        if self.target_statistics is not None:
+            x = Standardize(*self.target_statistics, invert=True, name="raw_output")(x)
+        model = keras.Model(inputs, x)
         rate = self.learning_rate.declare(hp, "learning_rate")
         clip = self.clipnorm.declare(hp, "clipnorm")
         if self.batch_size is not None:
@@ -239,10 +359,12 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         loss: Any = "mean_squared_error"
         if self.classifies:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        elif self.target_statistics is not None:
+            loss = StandardizedError(self.target_statistics[1])
         model.compile(
             keras.optimizers.Adam(rate, clipnorm=clip or None),
             loss,
-            metrics=[self.metric],
+            metrics=self.metrics,
             jit_compile=self.jit_compile,
         )
         return model

@@ -42,6 +42,19 @@ def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     return digest.hexdigest()
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A file of a search, or a `ValueError` that says that it is cut."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{path} cannot be read, it is cut or changed: put it back, or give another `directory`"
+    )
+
+
 def check(project: Path, **identity: Any) -> None:
     """Add what this search is about to the folder's file, or raise if that says otherwise.
 
@@ -49,7 +62,7 @@ def check(project: Path, **identity: Any) -> None:
         ValueError: the folder holds another search; the message says what differs.
     """
     path = project / FILE
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    known = read(path) if path.exists() else {}
     identity = {name: value for name, value in identity.items() if value is not None}
     different = [name for name in identity if known.get(name, identity[name]) != identity[name]]
     if different:

@@ -9,7 +9,7 @@ from keras_lstm_variants import _loading, tasks
 from keras_lstm_variants._folder import path_of
 from keras_lstm_variants.tuning.space import parse, space_of
 
-HEADS = ("classification", "regression", "next_step", "labels")
+HEADS = ("classification", "regression", "next_step", "labels", "values")
 ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
 
 # Parameters of the search, with the kind of their values.
@@ -26,21 +26,33 @@ PARAMETERS = {
 }
 
 
-# What their values may be.
+# What their values may be: beyond it nothing could be trained.
 BOUNDS: dict[str, dict[str, float]] = {
-    "layers": {"least": 1},
-    "units": {"least": 1},
+    "layers": {"least": 1, "most": 100},
+    "units": {"least": 1, "most": 100_000},
     "bidirectional": {},
     "dropout": {"least": 0, "below": 1},
     "recurrent_dropout": {"least": 0, "below": 1},
-    "embedding": {"least": 1},
-    "learning_rate": {"least": 1e-12},
-    "clipnorm": {"least": 0},
-    "batch_size": {"least": 1},
+    "embedding": {"least": 1, "most": 100_000},
+    "learning_rate": {"least": 1e-12, "most": 1e3},
+    "clipnorm": {"least": 0, "most": 1e18},
+    "batch_size": {"least": 1, "most": 1_000_000},
+    "forget_bias": {"least": -1e6, "most": 1e6},
 }
 
-_COUNTS = ("max_trials", "epochs", "executions_per_trial", "workers", "replicas", "steps")
-_COUNTS += ("threads", "length")
+# Whole numbers, each with the largest.
+COUNTS = {
+    "max_trials": 1_000_000,
+    "epochs": 1_000_000,
+    "executions_per_trial": 1_000,
+    "workers": 1_000,
+    "replicas": 1_000,
+    "steps": 1_000_000,
+    "threads": 10_000,
+    "length": 1_000_000,
+}
+# What NumPy and scikit-learn take.
+MOST_SEED = 2**32 - 2
 
 
 class UsageError(ValueError):
@@ -62,13 +74,19 @@ def check(arguments: argparse.Namespace) -> None:
         ValueError: with one line for the user.
     """
     path_of("--directory", arguments.directory)
-    for name in _COUNTS:
+    if arguments.tensorboard is not None:
+        path_of("--tensorboard", arguments.tensorboard)
+    for name, most in COUNTS.items():
         value = getattr(arguments, name)
-        if value is not None and not 1 <= value <= 1_000_000:
-            raise UsageError(
-                f"--{name.replace('_', '-')} must be a whole number above 0, and at most "
-                f"1,000,000. Received: {value}"
-            )
+        if value is not None and not 0 < value <= most:
+            option = name.replace("_", "-")
+            allowed = "above 0" if value < 1 else f"up to {most:,}"
+            raise UsageError(f"--{option} must be a whole number {allowed}. Received: {value}")
+    if not 0 <= arguments.seed <= MOST_SEED:
+        raise UsageError(
+            f"--seed must be a whole number from 0 to {MOST_SEED:,}. Received: {arguments.seed}"
+        )
+    seconds_of(arguments)
     spaces(arguments)
     if arguments.variants != "all":
         for name in filter(None, arguments.variants.split(",")):
@@ -98,6 +116,20 @@ def _check_readable(option: str, path: str) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{option} {path!r}: cannot be read ({error.strerror or error})") from None
+
+
+def seconds_of(arguments: argparse.Namespace) -> float | None:
+    """`--max-time`: `90s`, `30m`, `1.5h` or `2d` in seconds."""
+    text = arguments.max_time
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text)
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
+    if not seconds:
+        raise UsageError(
+            f"--max-time must be a number above 0 with s, m, h or d, as 30m. Received: {text!r}"
+        )
+    return seconds
 
 
 def spaces(arguments: argparse.Namespace) -> dict[str, Any]:

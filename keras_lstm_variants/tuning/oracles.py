@@ -20,11 +20,16 @@ import keras_tuner
 from keras_lstm_variants._folder import write_atomically
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
-DIED = "its process died twice"
+DIED = "its process died twice; --retry, or `retry_failed`, runs it again"
 ERROR_FILE = "error.txt"
 
 # A grid of more settings is refused: nobody tries them all.
 GRID_LIMIT = 100_000
+
+
+def number_of(trial: Any) -> int:
+    """Its number; Keras Tuner pads it to the width of `max_trials`, which may grow."""
+    return int(trial.trial_id)
 
 
 class Accounting:
@@ -38,6 +43,12 @@ class Accounting:
         self.interrupted: list[str] = []
         self.begun: dict[str, float] = {}
         self.stopped = False
+        # The score that people read, where it is not the objective, and what it is without
+        # memory.
+        self.reported = ""
+        self.baselines: dict[str, float] = {}
+        # When no trial begins any more, by `time.monotonic`.
+        self.deadline = math.inf
         # Whether workers without work stay, for the case that another one is lost.
         self.spares = False
         self.listener: Callable[[str, Any], None] = lambda kind, trial: None
@@ -53,13 +64,17 @@ class Accounting:
         """Trials with a score, the best one first."""
         found = [t for t in self.trials.values() if t.status == COMPLETED]
         # The order of the trials decides where scores are equal.
-        found.sort(key=lambda t: t.trial_id)
+        found.sort(key=number_of)
         return sorted(found, key=lambda t: t.score, reverse=self.objective.direction == "max")
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         # Its worker was started anew, or it would have ended its trial first.
         self.lose(tuner_id)
+        if self.time_is_up:
+            self.tuner_ids.discard(tuner_id)
+            self.stopped = True
+            return keras_tuner.engine.trial.Trial(self.get_space(), status="STOPPED")
         trial = super().create_trial(tuner_id)
         if trial.status == RUNNING:
             self.begun[trial.trial_id] = time.monotonic()
@@ -74,16 +89,49 @@ class Accounting:
     @property
     def finished(self) -> bool:
         """Whether every trial has ended and every worker was told so."""
-        return self.stopped and not (self.ongoing_trials or self._retry_queue or self.tuner_ids)
+        left = self._retry_queue and not self.time_is_up
+        return self.stopped and not (self.ongoing_trials or left or self.tuner_ids)
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the time for the search is over."""
+        return time.monotonic() > self.deadline
 
     @keras_tuner.synchronized
-    def lose(self, tuner_id: str) -> None:
-        """The process of this worker is gone: its trial runs again, or has failed for good."""
+    def lose(self, tuner_id: str, died: bool = True) -> None:
+        """The process of this worker is gone: its trial runs again, or has failed.
+
+        `died` is False where somebody told the process to stop: that is not the trial's doing.
+        """
         trial = self.ongoing_trials.pop(tuner_id, None)
         self.tuner_ids.discard(tuner_id)
-        if trial is not None:
+        if trial is not None and died:
             self._died(trial)
+        elif trial is not None:
+            self._again(trial)
+        if trial is not None:
             self.save()
+
+    @keras_tuner.synchronized
+    def retry_failed(self) -> list[str]:
+        """Let all trials run again that have failed, and forget why; returns their numbers."""
+        failed = [
+            t for t in self.trials.values() if t.status == FAILED and t.hyperparameters.values
+        ]
+        failed.sort(key=number_of)
+        for trial in reversed(failed):  # the queue gives the last one first
+            name = trial.trial_id
+            trial.status, trial.message, trial.score = RUNNING, None, None
+            for record in (self.deaths, self.seconds, self._run_times):
+                record.pop(name, None)
+            self.end_order = [other for other in self.end_order if other != name]
+            (Path(self._get_trial_dir(name)) / ERROR_FILE).unlink(missing_ok=True)
+            self._again(trial)
+        # The queue first: a trial that runs and is in no queue counts as not begun.
+        self.save()
+        for trial in failed:
+            self._save_trial(trial)
+        return [trial.trial_id for trial in failed]
 
     def _died(self, trial: Any) -> None:
         count = self.deaths[trial.trial_id] = self.deaths.get(trial.trial_id, 0) + 1
@@ -132,6 +180,8 @@ class Accounting:
 
     def reload(self) -> None:
         self._were_ongoing: list[str] = []
+        for path in Path(self._project_dir).glob("trial_*/trial.json"):
+            self._mend(path)
         super().reload()
         stopped, self.interrupted = set(self.interrupted), []
         for trial in list(self.trials.values()):
@@ -149,6 +199,20 @@ class Accounting:
                 del self.trials[name]
                 shutil.rmtree(self._get_trial_dir(name), ignore_errors=True)
         self.save()
+
+    def _mend(self, path: Path) -> None:
+        """A trial whose file is cut is one that has failed: its settings are not known."""
+        try:
+            if isinstance(json.loads(path.read_text("utf-8")), dict):
+                return
+        except ValueError:
+            pass
+        name = path.parent.name.removeprefix("trial_")
+        lost = keras_tuner.engine.trial.Trial(
+            keras_tuner.HyperParameters(), trial_id=name, status=FAILED
+        )
+        lost.message = "its file was cut\n"
+        self._save_trial(lost)
 
     def get_state(self) -> dict[str, Any]:
         own = {"deaths": self.deaths, "seconds": self.seconds, "interrupted": self.interrupted}

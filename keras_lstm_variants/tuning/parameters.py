@@ -3,16 +3,20 @@
 import contextlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
+import keras_tuner
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants.initializers import check_max_timesteps
 from keras_lstm_variants.registry import find_variant, get_variant, list_variants
 from keras_lstm_variants.tuning.options import BOUNDS
 from keras_lstm_variants.tuning.space import Space, space_of
+
+# Arguments of layers that would make a stack something else.
+_DECIDED = ("return_state", "return_all_states", "go_backwards", "initial_state")
 
 
 class Variant(str):
@@ -49,6 +53,7 @@ def hp_variant(hp: Any, variants: Sequence[str] | None = None, *, name: str = "v
         >>> klv.get_variant(variant)(8).units
         8
     """
+    check_hp(hp, name)
     names = check_variants("variants", variants)
     chosen = hp.Fixed(name, names[0]) if len(names) == 1 else hp.Choice(name, list(names))
     variant = Variant(chosen if chosen is not None else names[0])
@@ -56,13 +61,29 @@ def hp_variant(hp: Any, variants: Sequence[str] | None = None, *, name: str = "v
     return variant
 
 
+def check_hp(hp: Any, name: Any, empty: bool = False) -> None:
+    """A `ValueError` unless these can declare parameters."""
+    if not isinstance(hp, keras_tuner.HyperParameters):
+        raise ValueError(
+            f"`hp` must be the keras_tuner.HyperParameters of a build function. Received: hp={hp!r}"
+        )
+    if not isinstance(name, str) or not (name or empty):
+        raise ValueError(f"`name` must be a string. Received: name={name!r}")
+
+
 def check_variants(argument: str, variants: Sequence[str] | None) -> tuple[str, ...]:
     """Names of registered variants, each once."""
     given = [variants] if isinstance(variants, str) else variants
+    if given is not None and (
+        not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given)
+    ):
+        raise ValueError(
+            f"`{argument}` must be names of variants or None. Received: {argument}={variants!r}"
+        )
     names = list_variants() if given is None else list(given)
     if not names:
         raise ValueError(f"`{argument}` names no variant. Received: {argument}={variants!r}")
-    return tuple(dict.fromkeys(find_variant(str(name)) for name in names))
+    return tuple(dict.fromkeys(find_variant(name) for name in names))
 
 
 def layer_class_of(cell: Any) -> type:
@@ -71,7 +92,7 @@ def layer_class_of(cell: Any) -> type:
         return get_variant(find_variant(cell))
     if isinstance(cell, keras.layers.Layer):
         return type(cell)
-    if isinstance(cell, type):
+    if isinstance(cell, type) and issubclass(cell, keras.layers.Layer):
         return cell
     raise ValueError(
         "`cell` must be the name of a variant, a cell or layer class, or what `hp_variant` "
@@ -142,7 +163,8 @@ def split_forget_bias(values: Any, max_timesteps: float | None) -> tuple[Space |
             "`forget_bias` may have one range or a list of numbers, not both. "
             f"Received: forget_bias={values!r}"
         )
-    return space_of("forget_bias", ranges[0] if ranges else rest, float), words
+    given = ranges[0] if ranges else rest
+    return space_of("forget_bias", given, float, **BOUNDS["forget_bias"]), words
 
 
 def hp_forget_bias(
@@ -182,6 +204,7 @@ def hp_forget_bias(
         >>> klv.tuning.hp_forget_bias(hp, "Elman")
         {}
     """
+    check_hp(hp, name)
     numbers_, words = split_forget_bias(values, max_timesteps)
     with only_where(hp, cell, keeps_memory) as exists:
         if not exists:
@@ -253,7 +276,16 @@ def hp_recurrent_stack(
         >>> model.output_shape, sorted(hp.values)
         ((None, 1), ['dropout', 'forget_bias', 'layers', 'recurrent_dropout', 'units', 'variant'])
     """
+    check_hp(hp, name, empty=True)
+    units_per_layer = _checks.flag("units_per_layer", units_per_layer)
+    return_sequences = _checks.flag("return_sequences", return_sequences)
     spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
+    for own in _DECIDED:
+        if own in kwargs:
+            raise ValueError(
+                f"`{own}` is decided by the stack and cannot be given for every layer. "
+                f"Received: {own}={kwargs[own]!r}"
+            )
     layer_class = layer_class_of(variant)
     count = spaces["layers"].declare(hp, f"{name}layers")
     both_ways = False
@@ -282,12 +314,19 @@ def hp_recurrent_stack(
         sequences = return_sequences or k < count - 1
         own = {"return_sequences": sequences, **options, **kwargs}
         if both_ways:
-            layer = keras.layers.Bidirectional(layer_class(size, **own), name=label)
+            layer = keras.layers.Bidirectional(_made(layer_class, size, own), name=label)
             layer.supports_masking = True  # False in Keras 3.16: the layer behind saw no mask
         else:
-            layer = layer_class(size, name=label, **own)
+            layer = _made(layer_class, size, {"name": label, **own})
         stack.append(layer)
     return stack
+
+
+def _made(layer_class: type, units: int, options: dict[str, Any]) -> keras.layers.Layer:
+    try:
+        return layer_class(units, **options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{layer_class.__name__}({units}, ...): {error}") from error
 
 
 def stack_spaces(

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from keras_lstm_variants.plots import _style
 from keras_lstm_variants.registry import list_variants
 
 BIAS, RULE = "forget_bias", "forget_bias_rule"
+PANELS = 4  # in a row
 
 
 def importance(values: Sequence[Any], scores: Sequence[float]) -> float:
@@ -41,39 +43,65 @@ def importance(values: Sequence[Any], scores: Sequence[float]) -> float:
     return max(0.0, (between - (found - 1) * within / (count - found)) / total)
 
 
-def draw(records: list[dict[str, Any]], objective: Any, path: Path, title: str) -> None:
-    """Draw completed trials: `records` have `score` and `settings`.
+def draw(
+    records: list[dict[str, Any]],
+    score: str,
+    direction: str,
+    path: Path,
+    title: str,
+    baselines: dict[str, float] | None = None,
+    note: str = "",
+) -> None:
+    """Draw completed trials, a panel for each parameter that was searched.
+
+    Args:
+        records: the trials, each with `score` and `settings`.
+        score: what it is, for the axis; `direction` "max" or "min" is better.
+        path: of the picture.
+        title, note: above and below.
+        baselines: scores without memory, drawn as lines.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
     records = [{**r, "settings": _with_places(r["settings"])} for r in records]
     scores = [r["score"] for r in records]
-    better = [-s if objective.direction == "max" else s for s in scores]
+    better = [-s if direction == "max" else s for s in scores]
     names = list(dict.fromkeys(n for r in records for n in r["settings"]))
     weights = {
         name: importance([r["settings"].get(name) for r in records], better)
         for name in names
         if name != RULE and len({r["settings"].get(name) for r in records} - {None}) > 1
     }
-    others = sorted((n for n in weights if n != BIAS), key=lambda n: -weights[n])[:3]
-    with_bias = any(BIAS in r["settings"] for r in records)
-    panels = [BIAS, *others] if with_bias else others
+    panels = sorted((n for n in weights if n != BIAS), key=lambda n: -weights[n])
+    if any(BIAS in r["settings"] for r in records):
+        panels.insert(0, BIAS)
     panels = panels or names[:1]
-    figure = _style.new_figure(4.2 * len(panels) + 1.5, 4.4)
-    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    log = min(scores) > 0 and max(scores) > 20 * min(scores)
-    for axes, name in zip(all_axes, panels, strict=True):
+    columns = min(len(panels), PANELS)
+    rows = -(-len(panels) // columns)
+    figure = _style.new_figure(4.2 * columns + 1.8, 3.7 * rows + 0.7)
+    all_axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    every = [*scores, *(baselines or {}).values()]
+    log = min(every) > 0 and max(every) > 20 * min(every)
+    for axes, name in zip(all_axes, panels, strict=False):
         # Of a few trials no share can be told.
         _panel(axes, name, records, weights.get(name) if len(records) >= 8 else None)
+        for k, (baseline, value) in enumerate((baselines or {}).items()):
+            label = f"{baseline} (baseline)"
+            axes.axhline(value, color="0.35", linestyle=_style.LINES[1 + k % 3], label=label)
         if log:
             axes.set_yscale("log")
-    best = "higher" if objective.direction == "max" else "lower"
-    all_axes[0].set_ylabel(f"{objective.name} ({best} is better)")
+    for axes in all_axes[len(panels) :]:
+        axes.set_axis_off()
+    best = "higher" if direction == "max" else "lower"
+    for axes in all_axes[::columns]:
+        axes.set_ylabel(f"{score.replace('_', ' ')} ({best} is better)")
     handles, labels = all_axes[0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside right upper")
     figure.suptitle(title)
+    if note:
+        figure.supxlabel(textwrap.fill(note, 26 * columns + 10), fontsize="small")
     figure.savefig(path, dpi=120)
 
 
@@ -93,7 +121,7 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
     # Words stand to the right of the numbers.
     low, high = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
     width = (high - low) or 1.0
-    step = 0.18 * width if numbers else 1.0
+    step = 0.22 * width if numbers else 1.0
     start = high + step if numbers else 0.0
     if log and words:
         log = False
@@ -116,7 +144,7 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
         ticks = [t for t in _ticks(low, high) if numbers]
         axes.set_xticks([*ticks, *places.values()], [*(f"{t:g}" for t in ticks), *places])
         if len(words) > 4:
-            axes.tick_params(axis="x", rotation=60)
+            axes.tick_params(axis="x", rotation=90)
     elif not log:
         whole = all(isinstance(v, int) for v in numbers)
         ticks = _style.drawing().MaxNLocator(5, integer=whole, min_n_ticks=1)
@@ -125,7 +153,10 @@ def _panel(axes: Any, name: str, records: list[dict[str, Any]], weight: float | 
         axes.set_xscale("log")
         _style.plain_log(axes.xaxis, (1, 3) if max(numbers) > 30 * min(numbers) else (1, 2, 5))
     label = name.replace("_", " ")
-    axes.set_xlabel(label if weight is None else f"{label} (explains {weight:.0%} of the order)")
+    if weight is not None:
+        share = f"accounts for {weight:.0%} of the ranking" if weight >= 0.05 else "no effect seen"
+        label += f" ({share})"
+    axes.set_xlabel(label)
     axes.grid(alpha=0.25)
 
 

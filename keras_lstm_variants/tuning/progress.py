@@ -6,7 +6,7 @@ from typing import Any, TextIO
 from keras_lstm_variants._lines import LiveLines
 from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.words import best_so_far, chosen, ended
+from keras_lstm_variants.tuning.words import best_so_far, chosen, ended, score_name
 
 
 def duration(seconds: float) -> str:
@@ -49,13 +49,15 @@ class Progress(LiveLines):
             self.running.pop(label, None)
             self.done_here += self.search.epochs_of(trial)
             said = ended(self.oracle, trial, self._left())
-            self.end(label, f"[{len(self.oracle.ended)}/{self.trials}] {label}: {said}")
+            # A smaller number may be asked for than have begun.
+            total = max(self.trials, len(self.oracle.trials))
+            self.end(label, f"[{len(self.oracle.ended)}/{total}] {label}: {said}")
 
     def epoch(self, trial: Any, epoch: int, logs: dict[str, float]) -> None:
         """After an epoch of a trial in this process."""
         label = f"trial {trial.trial_id}"
         self.running[label] = self.running.get(label, 0) + 1
-        name = self.oracle.objective.name
+        name = score_name(self.oracle)
         total = self.search.epochs_of(trial)
         value = number(float(logs[name])) if name in logs else "-"
         line = f"{label}: epoch {self.running[label]}/{total}, {name} {value}"
@@ -67,5 +69,6 @@ class Progress(LiveLines):
         if not here:
             return ""
         each = (time.monotonic() - self.began) / here
-        left = max(0, self.epochs - self.done_before - here)
-        return f", about {duration(each * left)} left"
+        left = each * max(0, self.epochs - self.done_before - here)
+        left = min(left, max(0.0, self.oracle.deadline - time.monotonic()))
+        return f", about {duration(left)} left"

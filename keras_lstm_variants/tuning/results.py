@@ -13,10 +13,10 @@ import keras
 
 from keras_lstm_variants._folder import PARTIAL, WorkFolder, write_atomically, write_json
 from keras_lstm_variants.tuning.data import Data, Split
-from keras_lstm_variants.tuning.oracles import COMPLETED
+from keras_lstm_variants.tuning.oracles import COMPLETED, number_of
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import SearchError
-from keras_lstm_variants.tuning.words import cause, reason
+from keras_lstm_variants.tuning.words import beaten, cause, reason, score, score_name
 
 BEST, MODEL, SAVED_MODEL, TRIALS = "best.json", "best.keras", "best_model", "trials.csv"
 
@@ -42,24 +42,31 @@ def clean(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}
 
 
-def save_trials(folder: Path, oracle: Any) -> None:
-    """All trials as CSV, in the order of their numbers."""
+def save_trials(folder: Path, oracle: Any, epochs: int) -> None:
+    """All trials as CSV, in the order of their numbers; `epochs` are those of a trial."""
     names = [p.name for p in oracle.get_space().space]
     names = list(dict.fromkeys(names))
-    columns = ["trial", "status", "score", "best_epoch", "seconds", *names, "error"]
+    columns = ["trial", "status", "score", "objective", "best_epoch", "epochs", "goes_on_from"]
+    columns += ["seconds", *names, "error"]
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    for trial in sorted(oracle.trials.values(), key=lambda t: t.trial_id):
-        done = trial.status == COMPLETED
+    for trial in sorted(oracle.trials.values(), key=number_of):
+        done, values = trial.status == COMPLETED, trial.hyperparameters.values
+        before = values.get("tuner/initial_epoch", 0)
         seconds = oracle.seconds.get(trial.trial_id)
         writer.writerow(
             {
-                **clean(trial.hyperparameters.values),
+                **clean(values),
                 "trial": trial.trial_id,
                 "status": trial.status,
-                "score": float(trial.score) if done else "",
-                "best_epoch": trial.best_step + 1 if done else "",
+                # The same, but where the objective is of standardised numbers.
+                "score": score(oracle, trial) if done else "",
+                "objective": float(trial.score) if done else "",
+                # Keras Tuner counts from where a trial of Hyperband goes on.
+                "best_epoch": before + trial.best_step + 1 if done else "",
+                "epochs": values.get("tuner/epochs", epochs) if done else "",
+                "goes_on_from": values.get("tuner/trial_id", ""),
                 "seconds": "" if seconds is None else round(seconds, 2),
                 "error": reason(trial) if trial.status == "FAILED" else "",
             }
@@ -74,11 +81,13 @@ class _KeepBest(keras.callbacks.Callback):
         super().__init__()
         self.objective = objective
         self.epoch, self.score, self.weights = 0, math.nan, None
+        self.logs: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = float(logs[self.objective.name])
         if self.weights is None or self.objective.better_than(value, self.score):
             self.epoch, self.score, self.weights = epoch + 1, value, self.model.get_weights()
+            self.logs = {name: float(v) for name, v in logs.items()}
 
 
 def fit_arguments(data: Data) -> dict[str, Any]:
@@ -120,11 +129,17 @@ def retrain(search: Search, tuner: Any, trial: Any, folder: Path) -> dict[str, A
         raise SearchError(
             f"Training the best setting (trial {trial.trial_id}) again failed: {cause(error)}"
         ) from error
-    save_model(model, folder)
+    try:
+        save_model(model, folder)
+    except OSError:
+        raise
+    except Exception as error:  # TensorFlow has errors of its own for a full disk
+        raise SearchError(f"Saving the best model failed: {cause(error)}") from error
     return {
         "epochs": len(history.epoch),
         "best_epoch": keep.epoch,
         tuner.oracle.objective.name: keep.score,
+        score_name(tuner.oracle): keep.logs[score_name(tuner.oracle)],
         "parameters": model.count_params(),
         "test": {**test, search.data.metric: search.data.score(test)},
     }
@@ -149,14 +164,21 @@ def save_best(
     trial = oracle.completed[0]
     record = {
         "identity": search.identity,
-        "objective": {"name": oracle.objective.name, "direction": oracle.objective.direction},
+        "objective": {
+            "name": oracle.objective.name,
+            "direction": oracle.objective.direction,
+            "value": float(trial.score),
+        },
         "trial": trial.trial_id,
-        "score": float(trial.score),
+        "score_name": score_name(oracle),
+        "score": score(oracle, trial),
+        "baselines": oracle.baselines,
+        "baseline_beaten": beaten(oracle, trial) if oracle.baselines else None,
         "settings": clean(trial.hyperparameters.values),
         "trials": len(oracle.ended),
         "failed": len(oracle.ended) - len(oracle.completed),
         "trained_again": trained,
-        "floors_of_test": search.data.floors,
+        "baselines_of_test": search.data.baselines.test,
         "metric": search.data.metric,
         "model": MODEL,
         "saved_model": SAVED_MODEL,

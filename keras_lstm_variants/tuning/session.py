@@ -3,11 +3,12 @@
 import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants import _stderr
-from keras_lstm_variants._folder import LOG, write_json
+from keras_lstm_variants._folder import LOG, StoreFailure, write_json
 from keras_lstm_variants.compare.command import versions
 from keras_lstm_variants.compare.report import number
 from keras_lstm_variants.tuning import group, tensorboard
@@ -27,8 +28,8 @@ from keras_lstm_variants.tuning.results import (
     save_trials,
 )
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.tuner import SearchError
-from keras_lstm_variants.tuning.words import searched, shown
+from keras_lstm_variants.tuning.tuner import FolderFailed, SearchError, TimeIsUp
+from keras_lstm_variants.tuning.words import score, score_name, searched, shown
 
 PICTURE = "search.png"
 
@@ -49,9 +50,19 @@ def run(search: Search) -> int:
                 "versions": versions(),
             },
         )
-        with group.environment(arguments):
+        with group.environment(arguments), _writing(store):
             tuner = tuner_of(search)
             return _run(search, store, tuner)
+
+
+@contextlib.contextmanager
+def _writing(store: SearchFolder) -> Iterator[None]:
+    """A `StoreFailure` for what fails because the folder does."""
+    try:
+        with store.writing():
+            yield
+    except FolderFailed as error:
+        raise StoreFailure(f"cannot write to {store.shown}: {error}") from error
 
 
 def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
@@ -59,7 +70,13 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
     started = time.monotonic()
     settings = len(oracle.settings()) if arguments.tuner == "grid" else None
     progress = Progress(search, oracle, settings)
+    if arguments.retry:
+        again = oracle.retry_failed()
+        print(f"{len(again)} failed trial(s) run again: {', '.join(again) or 'there are none'}.")
+    if search.max_seconds is not None:
+        oracle.deadline = started + search.max_seconds
     before = len(oracle.ended)
+    oracle.baselines = search.data.baselines.of(score_name(oracle))
     _introduce(search, progress, settings)
     if oracle.trials:
         print(f"{before} trial(s) ended in {arguments.directory!r} already.", flush=True)
@@ -67,7 +84,7 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
     def listener(kind: str, trial: Any) -> None:
         progress(kind, trial)
         if kind == "end":
-            save_trials(store.folder, oracle)
+            save_trials(store.folder, oracle, search.epochs)
 
     oracle.listener, tuner.on_epoch = listener, progress.epoch
     tensorboard.describe(search, oracle)
@@ -76,13 +93,21 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
             group.lead(search, tuner, progress)
         else:
             callbacks = tensorboard.callbacks(search)
-            with contextlib.suppress(SearchError):  # said below, with the trials
+            # Said below, with the trials.
+            with contextlib.suppress(SearchError, TimeIsUp):
                 tuner.search(**fit_arguments(search.data), callbacks=callbacks, verbose=0)
-        save_trials(store.folder, oracle)
+        if oracle.time_is_up:
+            oracle.interrupt()
+            print(
+                f"The time is up (--max-time {arguments.max_time}): {len(oracle.ended)} trial(s) "
+                "ended. The same command goes on."
+            )
+        save_trials(store.folder, oracle, search.epochs)
         tuner.check_completed()
         best = store.best()
         if len(oracle.ended) == before and best and best["trials"] == before:
-            print(_finished(search, before))
+            if not oracle.time_is_up:
+                print(_finished(search, before))
         else:
             best = _conclude(search, store, tuner)
     except KeyboardInterrupt:
@@ -111,8 +136,10 @@ def _introduce(search: Search, progress: Progress, settings: int | None) -> None
         f"Search: {arguments.tuner}, {tried}, up to {search.epochs} epoch(s) each, for the best "
         f"{arguments.objective}; over {', '.join(sorted(searched(progress.oracle))) or 'nothing'}."
     )
-    for name, floor in search.data.floors.items():
-        print(f"  floor {name}: test {search.data.metric} {number(floor)}")
+    for name, value in search.data.baselines.test.items():
+        print(f"  baseline {name}: test {search.data.metric} {number(value)}")
+    for name, value in progress.oracle.baselines.items():
+        print(f"  baseline {name}: {score_name(progress.oracle)} {number(value)}")
     sys.stdout.flush()
 
 
@@ -128,12 +155,18 @@ def _conclude(search: Search, store: SearchFolder, tuner: Any) -> dict[str, Any]
     """The picture, the best model trained again, and `best.json`."""
     oracle = tuner.oracle
     records = [
-        {"score": float(t.score), "settings": clean(t.hyperparameters.values)}
+        {"score": score(oracle, t), "settings": clean(t.hyperparameters.values)}
         for t in oracle.completed
     ]
     title = f"klv tune: {search.data.name}, {len(records)} trials"
+    drawn = {r["settings"]["variant"] for r in records}
+    tried = {t.hyperparameters.values.get("variant") for t in oracle.ended}
+    missing = [v for v in search.hypermodel.variants if v not in drawn]
+    note = ", ".join(v + (" (failed)" if v in tried else "") for v in missing)
+    note = note and f"Never tried, or without a score: {note}"
+    name, direction = score_name(oracle), oracle.objective.direction
     try:
-        draw(records, oracle.objective, store.folder / PICTURE, title)
+        draw(records, name, direction, store.folder / PICTURE, title, oracle.baselines, note)
     except ModuleNotFoundError:
         print(f"No {PICTURE}: pip install 'keras_lstm_variants[plot]' draws it.")
     trial = oracle.completed[0]
@@ -143,21 +176,31 @@ def _conclude(search: Search, store: SearchFolder, tuner: Any) -> dict[str, Any]
 
 
 def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
-    name, metric = best["objective"]["name"], best["metric"]
+    name, metric = best["score_name"], best["metric"]
     print(f"\nBest: trial {best['trial']}, {name} {number(best['score'])}:")
+    if best["baseline_beaten"] is False:
+        hardest = min if best["objective"]["direction"] == "min" else max
+        baseline = hardest(best["baselines"], key=best["baselines"].get)
+        print(
+            f"NO TRIAL BEATS THE BASELINE {baseline!r} ({number(best['baselines'][baseline])}): "
+            "this search has found nothing that is worth its cost."
+        )
     print(f"  {shown(best['settings'])}")
     trained = best["trained_again"]
     print(
         f"Trained again: {name} {number(trained[name])} in epoch {trained['best_epoch']} of "
         f"{trained['epochs']}, {trained['parameters']:,} parameters."
     )
-    score = trained["test"][metric]
-    print(f"Test split, looked at once: {metric} {number(score)}")
-    for floor, value in best["floors_of_test"].items():
-        note = "" if score < value else "  <- not beaten: has shown nothing yet"
-        print(f"  floor {floor}: {number(value)}{note}")
+    reached = trained["test"][metric]
+    print(f"Test split, looked at once: {metric} {number(reached)}")
+    for baseline, value in best["baselines_of_test"].items():
+        note = "" if reached < value else "  <- not beaten"
+        print(f"  baseline {baseline}: {number(value)}{note}")
     if best["failed"]:
-        print(f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why.")
+        print(
+            f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why. --retry runs "
+            "them again."
+        )
     print(f"Files: {BEST}, {TRIALS}, {PICTURE}, {MODEL}, {SAVED_MODEL}/")
     if search.data.masked:
         print('The model is called with {"sequence": x, "mask": mask}.')

@@ -11,7 +11,14 @@ from keras_lstm_variants import tasks
 from keras_lstm_variants.registry import list_variants
 from keras_lstm_variants.tuning.data import Data, DataError, from_file, from_task
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
-from keras_lstm_variants.tuning.options import PARAMETERS, UsageError, check, in_options, spaces
+from keras_lstm_variants.tuning.options import (
+    PARAMETERS,
+    UsageError,
+    check,
+    in_options,
+    seconds_of,
+    spaces,
+)
 from keras_lstm_variants.tuning.oracles import hyperband_plan
 from keras_lstm_variants.tuning.space import parse
 from keras_lstm_variants.tuning.tuner import HYPERBAND_FACTOR
@@ -29,12 +36,13 @@ class Search:
     hypermodel: RecurrentHyperModel
     epochs: int
     max_trials: int | None
+    max_seconds: float | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for trials to belong to one search. `--max-trials` may grow."""
         names = ("tuner", "objective", "seed", "executions_per_trial", "variants", "forget_bias")
-        names += ("max_timesteps", "units_per_layer", "jit", *PARAMETERS)
+        names += ("max_timesteps", "units_per_layer", "jit", "no_standardize", *PARAMETERS)
         found = {name: getattr(self.arguments, name) for name in names}
         found |= {"data_sha256": self.data.sha256, "head": self.data.head, "epochs": self.epochs}
         return json.loads(json.dumps(found))
@@ -73,12 +81,12 @@ def _read(arguments: argparse.Namespace) -> Search:
     check(arguments)
     if arguments.jit and arguments.replicas > 1:
         raise UsageError("--jit does not go with --replicas: XLA runs on one device")
-    if arguments.seed < 0:
-        raise UsageError(f"--seed must be a whole number from 0. Received: {arguments.seed}")
     options = spaces(arguments)
     data = _data(arguments)
     if data.symbols is None and arguments.embedding is not None:
         raise UsageError("--embedding is for sequences of integers, and these are vectors")
+    if not arguments.no_standardize:
+        options |= data.statistics()
     names = arguments.variants
     hypermodel = RecurrentHyperModel(
         data.input_shape,
@@ -89,7 +97,9 @@ def _read(arguments: argparse.Namespace) -> Search:
         variants=list_variants() if names == "all" else [n for n in names.split(",") if n],
         units_per_layer=arguments.units_per_layer,
         forget_bias=_forget_bias(arguments.forget_bias),
-        max_timesteps=arguments.max_timesteps or data.max_timesteps,
+        max_timesteps=data.max_timesteps
+        if arguments.max_timesteps is None
+        else arguments.max_timesteps,
         jit_compile=JIT[arguments.jit],
         **options,
     )
@@ -98,13 +108,17 @@ def _read(arguments: argparse.Namespace) -> Search:
     if max_trials is None and arguments.tuner in ("random", "bayesian"):
         max_trials = 20
     epochs = arguments.epochs or EPOCHS.get(data.name, 20)
-    return Search(arguments, data, hypermodel, epochs, max_trials)
+    return Search(arguments, data, hypermodel, epochs, max_trials, seconds_of(arguments))
 
 
 def _data(arguments: argparse.Namespace) -> Data:
     if arguments.data is not None:
         return from_file(arguments.data, head=arguments.head, seed=arguments.seed)
-    task = arguments.task or ("docs_text" if arguments.text is None else "text")
+    task = (
+        arguments.task
+        if arguments.task is not None
+        else ("docs_text" if arguments.text is None else "text")
+    )
     if arguments.text is not None and task == "docs_text":
         task = "text"
     data = from_task(task, text=arguments.text, length=arguments.length, steps=arguments.steps)

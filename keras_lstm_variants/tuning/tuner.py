@@ -1,6 +1,7 @@
 """Keras Tuner's tuners on oracles that account for every trial."""
 
 import contextlib
+import errno
 import io
 import math
 import os
@@ -16,9 +17,10 @@ import keras_tuner
 from keras_tuner.src import config
 
 from keras_lstm_variants import _checks
+from keras_lstm_variants._folder import path_of
 from keras_lstm_variants.tuning import identity, oracles, words
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
-from keras_lstm_variants.tuning.options import ALGORITHMS
+from keras_lstm_variants.tuning.options import ALGORITHMS, COUNTS, MOST_SEED
 from keras_lstm_variants.tuning.oracles import ERROR_FILE
 
 HYPERBAND_FACTOR = 3
@@ -26,6 +28,26 @@ HYPERBAND_FACTOR = 3
 
 class SearchError(RuntimeError):
     """The search has no result; the message is one line that says why."""
+
+
+class FolderFailed(keras_tuner.errors.FatalError):
+    """The folder of the search cannot be written to: that is not the trial's doing."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+
+
+def _is_the_folders(error: BaseException, folder: Path) -> bool:
+    """Whether it was an error of writing, as on a full disk or in a folder that is gone."""
+    # HDF5 and TensorFlow tell the number in words only.
+    full = getattr(error, "errno", None) in _FULL or any(
+        os.strerror(number) in str(error) for number in _FULL
+    )
+    return full or not (folder / "oracle.json").exists()
+
+
+class TimeIsUp(BaseException):
+    """The search ends here, in the middle of a trial; no `Exception`, which would fail it."""
 
 
 class _Watched:
@@ -71,6 +93,11 @@ class _Watched:
         shutil.rmtree(folder, ignore_errors=True)
         return folder
 
+    def on_batch_end(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
+        super().on_batch_end(trial, model, batch, logs)
+        if getattr(self.oracle, "time_is_up", False):  # a worker's chief knows
+            raise TimeIsUp
+
     def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
         super().on_epoch_end(trial, model, epoch, logs)
         self.on_epoch(trial, epoch, dict(logs or {}))
@@ -81,6 +108,8 @@ class _Watched:
         except keras_tuner.errors.FatalError:
             raise
         except Exception as error:
+            if _is_the_folders(error, Path(self.directory, self.project_name)):
+                raise FolderFailed(str(error)) from error
             said = words.cause(error)
             path = Path(self.get_trial_dir(trial.trial_id)) / ERROR_FILE
             path.write_text(f"FailedTrialError: {said}\n", "utf-8")
@@ -102,6 +131,7 @@ class _Watched:
         _checks.one_of("verbose", verbose, (0, 1, 2))
         if not self._is_worker():
             self.check_objective(kwargs)
+            self.check_data(args, kwargs)
             identity.check(Path(self.project_dir), data=identity.fingerprint(args, kwargs))
         # It prints a traceback of every failure, which it also keeps in the trial.
         before, config.DEBUG = config.DEBUG, False
@@ -129,6 +159,17 @@ class _Watched:
                 "in `search`. Received: neither"
             )
 
+    def check_data(self, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        """A `ValueError` for labels that no trial could learn."""
+        if not isinstance(self.hypermodel, RecurrentHyperModel):
+            return
+        x, y = (*args, *(given.get(name) for name in ("x", "y")[len(args) :]))[:2]
+        pairs = [(x, y)]
+        if isinstance(given.get("validation_data"), tuple | list):
+            pairs.append(tuple(given["validation_data"])[:2])
+        for x, y in pairs:
+            self.hypermodel.check_data(x, y)
+
     def serve(self) -> None:
         """Be the chief of other processes, until they have run all trials."""
         super().search()
@@ -142,9 +183,10 @@ class _Watched:
 
     def check_completed(self) -> None:
         if not self.oracle.completed:
-            failed = sorted(self.oracle.ended, key=lambda t: t.trial_id)
+            failed = sorted(self.oracle.ended, key=oracles.number_of)
             why = f" The first one: {words.reason(failed[0])}" if failed else ""
-            raise SearchError(f"No trial completed, {len(failed)} failed.{why}")
+            time_ = " before the time was up" if self.oracle.time_is_up else ""
+            raise SearchError(f"No trial completed{time_}, {len(failed)} failed.{why}")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[Any]:
         """As Keras Tuner's, but never those of a trial that failed."""
@@ -170,6 +212,13 @@ class HyperbandTuner(_Watched, keras_tuner.Hyperband):
         if "tuner/trial_id" in hp.values:
             self.load_weights(model, hp.values["tuner/trial_id"])
         return model
+
+
+def _path(name: str, value: Any) -> Path:
+    try:
+        return path_of(f"`{name}`", value)
+    except TypeError:
+        raise ValueError(f"`{name}` must be a path. Received: {name}={value!r}") from None
 
 
 def make_tuner(
@@ -232,17 +281,45 @@ def make_tuner(
         ['batch_size', 'clipnorm', 'dropout']
     """
     _checks.one_of("algorithm", algorithm, ALGORITHMS)
-    if max_trials is not None:
-        _checks.positive_integer("max_trials", max_trials)
-    elif algorithm in ("random", "bayesian"):
+    if max_trials is None and algorithm in ("random", "bayesian"):
         raise ValueError(
             f"`max_trials` must be given with algorithm={algorithm!r}. Received: max_trials=None"
         )
-    _checks.positive_integer("epochs", epochs)
-    _checks.positive_integer("executions_per_trial", executions_per_trial)
+    given = {"epochs": epochs, "executions_per_trial": executions_per_trial}
+    given |= {} if max_trials is None else {"max_trials": max_trials}
+    for name, value in given.items():
+        if _checks.positive_integer(name, value) > COUNTS[name]:
+            raise ValueError(f"`{name}` must be at most {COUNTS[name]:,}. Received: {name}={value}")
     seed = _checks.seed("seed", seed) or 0
-    if isinstance(objective, str) and isinstance(hypermodel, RecurrentHyperModel):
-        objective = hypermodel.objective(objective)
+    if seed > MOST_SEED:
+        raise ValueError(f"`seed` must be at most {MOST_SEED:,}. Received: seed={seed}")
+    folder = _path("directory", directory)
+    plain = _path("project_name", project_name).name == project_name != ".."
+    if not plain or "\\" in project_name:
+        raise ValueError(
+            "`project_name` must be the name of a folder in `directory`. Received: "
+            f"project_name={project_name!r}"
+        )
+    if not isinstance(hypermodel, keras_tuner.HyperModel) and not callable(hypermodel):
+        raise ValueError(
+            "`hypermodel` must be a keras_tuner.HyperModel or a function of `hp`. Received: "
+            f"hypermodel={hypermodel!r}"
+        )
+    if distribution_strategy is not None and not hasattr(distribution_strategy, "scope"):
+        raise ValueError(
+            "`distribution_strategy` must be a tf.distribute.Strategy or None. Received: "
+            f"distribution_strategy={distribution_strategy!r}"
+        )
+    if not isinstance(objective, str | list | keras_tuner.Objective):
+        raise ValueError(
+            "`objective` must be the name of a score, or a keras_tuner.Objective. Received: "
+            f"objective={objective!r}"
+        )
+    reported = ""
+    if isinstance(hypermodel, RecurrentHyperModel):
+        reported = hypermodel.reported(getattr(objective, "name", objective))
+        if isinstance(objective, str):
+            objective = hypermodel.objective(objective)
     common = {"objective": objective, "seed": seed}
     if algorithm == "hyperband":
         oracle = oracles.HyperbandOracle(max_epochs=epochs, factor=HYPERBAND_FACTOR, **common)
@@ -254,7 +331,8 @@ def make_tuner(
     else:
         kind = oracles.GridOracle if algorithm == "grid" else oracles.RandomOracle
         oracle = kind(max_trials=max_trials, **common)
-    project = Path(directory) / project_name
+    oracle.reported = reported
+    project = folder / project_name
     if "KERASTUNER_TUNER_ID" not in os.environ:
         identity.check(
             project,
@@ -266,6 +344,7 @@ def make_tuner(
             space=identity.space_of(hypermodel),
         )
     if (project / "oracle.json").exists():
+        identity.read(project / "oracle.json")
         # Keras Tuner resumes only where it finds a file of this name, and else starts anew
         # over what is there: a search may go on as a group and back.
         own = project / f"{os.environ.get('KERASTUNER_TUNER_ID', 'tuner0')}.json"
@@ -275,7 +354,7 @@ def make_tuner(
         tuner = kind(
             oracle=oracle,
             hypermodel=hypermodel,
-            directory=str(directory),
+            directory=str(folder),
             project_name=project_name,
             executions_per_trial=executions_per_trial,
             distribution_strategy=distribution_strategy,

@@ -29,17 +29,47 @@ def chosen(oracle: Any, trial: Any) -> str:
     return shown({name: value for name, value in values.items() if name in free})
 
 
+def score_name(oracle: Any) -> str:
+    """The score that is reported: the objective, but in the units of the data."""
+    return oracle.reported or oracle.objective.name
+
+
+def score(oracle: Any, trial: Any) -> float:
+    """What a completed trial reached, in the units of the data."""
+    if not oracle.reported or oracle.reported == oracle.objective.name:
+        return float(trial.score)
+    (observed,) = trial.metrics.get_history(oracle.reported)
+    return float(observed.value[0])
+
+
+def best_baseline(oracle: Any) -> tuple[str, float] | None:
+    """The baseline that is hardest to beat."""
+    way = max if oracle.objective.direction == "max" else min
+    return way(oracle.baselines.items(), key=lambda b: b[1]) if oracle.baselines else None
+
+
+def beaten(oracle: Any, trial: Any) -> bool:
+    """Whether a trial is better than every baseline."""
+    best, mine = best_baseline(oracle), score(oracle, trial)
+    if best is None:
+        return True
+    return mine > best[1] if oracle.objective.direction == "max" else mine < best[1]
+
+
 def ended(oracle: Any, trial: Any, left: str = "") -> str:
     """How a trial ended; `left` stands before the settings."""
     if trial.status != COMPLETED:
         return f"FAILED: {reason(trial)} ({chosen(oracle, trial)})"
-    score = f"{oracle.objective.name} {number(trial.score)}, {best_so_far(oracle)}"
-    return f"{score}{left} ({chosen(oracle, trial)})"
+    said = f"{score_name(oracle)} {number(score(oracle, trial))}"
+    if (baseline := best_baseline(oracle)) is not None:
+        than = "better" if beaten(oracle, trial) else "NO better"
+        said += f", {than} than {baseline[0]} {number(baseline[1])}"
+    return f"{said}, {best_so_far(oracle)}{left} ({chosen(oracle, trial)})"
 
 
 def best_so_far(oracle: Any) -> str:
     best = oracle.completed[:1]
-    return f"best so far {number(best[0].score)}" if best else "no score so far"
+    return f"best so far {number(score(oracle, best[0]))}" if best else "no score so far"
 
 
 def cause(error: BaseException) -> str:
