@@ -1,10 +1,12 @@
 """The time loop: how a cell runs over a sequence, and nothing about cells."""
 
+from keras_lstm_variants.engine.data import is_dataset, of_shape, required
 from keras_lstm_variants.engine.dispatch import output_size, run
 from keras_lstm_variants.engine.graphs import (
     compiled,
     current_graph,
     gradient,
+    is_eager,
     weight_gradients,
 )
 from keras_lstm_variants.engine.loop import Result, is_ragged
@@ -20,11 +22,15 @@ __all__ = [
     "compiled",
     "current_graph",
     "gradient",
+    "is_dataset",
+    "is_eager",
     "is_ragged",
+    "of_shape",
     "output_size",
     "recorded",
     "recording_of",
     "replica_count",
+    "required",
     "run",
     "weight_gradients",
     "wiring",

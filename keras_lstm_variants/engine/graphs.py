@@ -19,6 +19,11 @@ def current_graph() -> Any:
     return tf.compat.v1.get_default_graph()
 
 
+def is_eager() -> bool:
+    """Whether what is called now is computed now."""
+    return tf.executing_eagerly()
+
+
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     """The value (batch,) of the function, and the gradient of the values' sum by x.
 
