@@ -12,10 +12,11 @@ from keras_lstm_variants.engine.graphs import (
 from keras_lstm_variants.engine.loop import Result, is_ragged
 from keras_lstm_variants.engine.recording import recorded, recording_of
 from keras_lstm_variants.engine.summary import Writer
-from keras_lstm_variants.engine.wiring import Part, wiring
+from keras_lstm_variants.engine.wiring import Operation, Part, wiring
 from keras_lstm_variants.engine.xla import replica_count
 
 __all__ = [
+    "Operation",
     "Part",
     "Result",
     "Writer",
