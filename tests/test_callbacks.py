@@ -175,12 +175,12 @@ def test_the_history_has_what_the_line_of_the_epoch_has_not(capsys, tmp_path):
     assert {len(values) for values in found.values()} == {3}
     # On demand, for the callbacks behind it.
     written = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    early = keras.callbacks.EarlyStopping("lstm/c/norm", patience=9)
+    early = keras.callbacks.EarlyStopping("lstm/c/norm", mode="min", patience=9)
     monitors = [callbacks.GateMonitor(x, logs=True), written, early]
     found = model.fit(*data(), epochs=2, verbose=2, callbacks=monitors).history
     assert {len(values) for values in found.values()} == {2}
     header, *rows = (tmp_path / "log.csv").read_text().splitlines()
-    assert set(header.split(",")) == {"epoch", *found} and len(rows) == 2
+    assert {"epoch", *found} <= set(header.split(",")) and len(rows) == 2
     assert "lstm/c/norm" in capsys.readouterr().out and early.best == min(found["lstm/c/norm"])
 
 
@@ -377,7 +377,7 @@ class TestErrors:
             ({"low": 0.9, "high": 0.1}, "`low` must not be above"),
             ({"images": "no"}, "images='no'"),
             ({"log_dir": 5}, "log_dir=5"),
-            ({"logs": 1}, "logs=1"),
+            ({"logs": "yes"}, "logs='yes'"),
             ({"logs": True, "history": False}, "history=False"),
         ],
         ids=str,
