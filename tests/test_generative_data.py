@@ -145,6 +145,15 @@ def test_other_bad_data(name):
             call(GOOD, batch_size=0)
 
 
+def test_a_data_set_that_a_strategy_has_divided():
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        model = MAKE["VRNN"]()
+        model.compile("sgd", jit_compile=False)
+    divided = strategy.experimental_distribute_dataset(sources(GOOD)["tf.data"])
+    assert np.isfinite(model.fit(divided, shuffle=False, verbose=0).history["loss"]).all()
+
+
 @pytest.mark.parametrize("name", ["VRNN", "DRAW"])
 def test_a_fit_that_failed_spoils_none_after_it(name, monkeypatch):
     model = MAKE[name]()

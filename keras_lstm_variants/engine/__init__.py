@@ -1,6 +1,6 @@
 """The time loop: how a cell runs over a sequence, and nothing about cells."""
 
-from keras_lstm_variants.engine.data import is_dataset, of_shape, required
+from keras_lstm_variants.engine.data import is_dataset, is_distributed, of_shape, required
 from keras_lstm_variants.engine.dispatch import output_size, run
 from keras_lstm_variants.engine.graphs import (
     compiled,
@@ -24,6 +24,7 @@ __all__ = [
     "current_graph",
     "gradient",
     "is_dataset",
+    "is_distributed",
     "is_eager",
     "is_ragged",
     "of_shape",

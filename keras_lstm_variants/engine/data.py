@@ -9,6 +9,11 @@ def is_dataset(value: Any) -> bool:
     return isinstance(value, tf.data.Dataset)
 
 
+def is_distributed(value: Any) -> bool:
+    """Whether it is a data set that a strategy has divided among its replicas."""
+    return isinstance(value, tf.distribute.DistributedDataset)
+
+
 def of_shape(value: Any, shape: tuple[int | None, ...]) -> Any:
     """The tensor, whose shape is known from here on; an error if it has another one."""
     return tf.ensure_shape(value, shape)

@@ -110,6 +110,8 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 def _looked_at(model: Any, name: str, x: Any) -> Any:
     """The data, or what gives them batch by batch after a look at each."""
+    if engine.is_distributed(x):
+        return x  # divided already: nothing can be put between
     if engine.is_dataset(x):
         return _dataset(model, x)
     if isinstance(x, keras.utils.PyDataset):

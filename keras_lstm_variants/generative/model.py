@@ -57,7 +57,8 @@ class GenerativeModel(Configured, keras.Model):
     Raises:
         ValueError: an argument is out of its range. By `compile`: a loss or metrics. By `fit`,
             `evaluate` and `predict`, before any work, or for data sets and generators at the
-            batch: data of another shape, or numbers that have no likelihood.
+            batch: data of another shape, or numbers that have no likelihood. Data sets that a
+            `tf.distribute` strategy has divided already are taken as they are.
     """
 
     # The distribution p(x | parameters).
