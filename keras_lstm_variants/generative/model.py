@@ -11,6 +11,7 @@ from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import AutocastScope
 from keras_lstm_variants.generative import data, gaussian
+from keras_lstm_variants.generative.estimator import Untracked
 from keras_lstm_variants.generative.likelihoods import Bernoulli
 from keras_lstm_variants.generative.precision import at_least_float32
 
@@ -100,7 +101,7 @@ class GenerativeModel(Configured, keras.Model):
         self.reconstruction_mean = keras.metrics.Mean(name="reconstruction")
         self.kl_mean = keras.metrics.Mean(name="kl")
         self._evaluating = False
-        self._estimator = _Untracked()
+        self._estimator = Untracked()
 
     # What a subclass defines.
 
@@ -375,27 +376,3 @@ def _terms(observation: Any, x: Any, mask: Any, noise: Any, found: Inference) ->
         total(gaussian.kl(*posterior, *prior)),
         total(gaussian.log_density(z, *prior) - log_posterior),
     )
-
-
-class _Untracked:
-    """Holds what Keras must not take for a part of the model."""
-
-    def __init__(self) -> None:
-        self.made = None
-
-    def of(self, model: GenerativeModel) -> "_Estimator":
-        if self.made is None:
-            self.made = _Estimator(model)
-        return self.made
-
-
-class _Estimator(keras.Model):
-    """The terms of a model's bound, for `predict`: in graphs, batch by batch."""
-
-    def __init__(self, model: GenerativeModel) -> None:
-        super().__init__(autocast=False, name="estimator")
-        self.model = model
-
-    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        terms = self.model.terms(inputs["x"], inputs.get("mask"), inputs["noise"])
-        return terms._asdict()
