@@ -28,8 +28,9 @@ class GateMonitor(keras.callbacks.Callback):
     """Watches the gates of all recurrent layers of ours while a model is trained.
 
     At each measurement the model, as it is then, reads the same small sample. What is found
-    goes into the `History` (and to all callbacks behind this one, as `CSVLogger`), and to
-    TensorBoard. With `lstm` the path of a layer, as in `klv.gate_history`:
+    goes into the `History` that `fit` returns, when the epoch's line is printed, and to
+    TensorBoard; with `logs=True` also to all callbacks behind this one. With `lstm` the path of a
+    layer, as in `klv.gate_history`:
 
     - `lstm/f/saturated_low` and `lstm/f/saturated_high`: the share of the gate's values, over rows,
       steps and units, that are below `low` and above `high`; for each gate.
@@ -56,8 +57,11 @@ class GateMonitor(keras.callbacks.Callback):
         low: a gate is shut below it, in [0, 1].
         high: a gate is open above it, in [low, 1].
         images: whether to write heat maps.
-        history: whether the numbers go into the logs, and so to the `History`. The progress bar
-            shows them, too.
+        history: whether the numbers go into the `History`, those of the last epoch at the end of
+            the training.
+        logs: whether they go into the logs of the epoch, too: for callbacks behind this one, as a
+            `CSVLogger`, or an `EarlyStopping` by one of them. Then they are in the line that `fit`
+            prints for the epoch, however many there are.
 
     Raises:
         ValueError: an argument is out of its range; and at the start of `fit`, before the first
@@ -84,6 +88,7 @@ class GateMonitor(keras.callbacks.Callback):
         high: float = 0.9,
         images: bool = True,
         history: bool = True,
+        logs: bool = False,
     ) -> None:
         super().__init__()
         if not (isinstance(every, str) and every == "epoch"):
@@ -104,6 +109,9 @@ class GateMonitor(keras.callbacks.Callback):
         self.low, self.high = _checks.limits(low, high)
         self.images = _checks.flag("images", images)
         self.history = _checks.flag("history", history)
+        self.logs = _checks.flag("logs", logs)
+        if logs and not history:
+            raise ValueError("What is in the logs is in the `History`: logs=True, history=False.")
         # Keras then need not wait for each batch, where nothing is done after one.
         self.async_safe = every == "epoch"
         self.batches = 0
@@ -116,8 +124,10 @@ class GateMonitor(keras.callbacks.Callback):
         self._writer: engine.Writer | None = None
         self._latest: dict[str, float] = {}
         self._measured = -1
+        self._waiting: dict[str, float] = {}  # for the History
 
     def on_train_begin(self, logs: Any = None) -> None:
+        self._waiting = {}  # of a training that was broken off
         # Compiled anew, the model may have other layers, another loss, and train other weights.
         if self._compiled != (self.model, self.model.train_function):
             if not self.model.built:
@@ -140,6 +150,10 @@ class GateMonitor(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._before = self.batches
+        self._into_history()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._into_history()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # `batch` is the last one of those that Keras ran at once.
@@ -153,9 +167,17 @@ class GateMonitor(keras.callbacks.Callback):
         step = epoch if self.every == "epoch" else self.batches
         if self.every == "epoch" or self._measured != step:
             self._measure(step)
-        found = self._latest
-        if self.history and logs is not None:
-            logs.update(found)
+        if self.logs and logs is not None:
+            logs.update(self._latest)
+        elif self.history:
+            self._waiting = self._latest
+
+    def _into_history(self) -> None:
+        """The numbers of the epoch before: in its logs the progress bar would show them all."""
+        waiting, self._waiting = self._waiting, {}
+        if waiting and isinstance(getattr(self.model, "history", None), keras.callbacks.History):
+            for name, value in waiting.items():
+                self.model.history.history.setdefault(name, []).append(value)
 
     def _build(self) -> None:
         """Build a model whose first batch would do so, without computing anything."""

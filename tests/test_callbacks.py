@@ -150,6 +150,40 @@ class TestTensorBoard:
         assert set(found) == {"loss"} and self.tags(tmp_path)[0]
 
 
+def test_the_history_has_what_the_line_of_the_epoch_has_not(capsys, tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    model, x = model_of(), data(2)[0]
+    found = model.fit(*data(), epochs=9, callbacks=[callbacks.GateMonitor(x), Stop()], verbose=2)
+    assert found.epoch == [0, 1] and {len(values) for values in found.history.values()} == {2}
+    assert "lstm/f/half_life" in found.history and "lstm" not in capsys.readouterr().out
+    # A run that goes on, and one after it that was broken off.
+    monitor = callbacks.GateMonitor(x)
+    options = {"verbose": 0, "callbacks": [monitor]}
+    found = model.fit(*data(), initial_epoch=2, epochs=4, **options)
+    assert found.epoch == [2, 3] and {len(values) for values in found.history.values()} == {2}
+
+    def breaks(epoch, logs):
+        raise KeyboardInterrupt
+
+    broken = keras.callbacks.LambdaCallback(on_epoch_end=breaks)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data(), epochs=2, verbose=0, callbacks=[monitor, broken])
+    found = model.fit(*data(), epochs=3, **options).history
+    assert {len(values) for values in found.values()} == {3}
+    # On demand, for the callbacks behind it.
+    written = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    early = keras.callbacks.EarlyStopping("lstm/c/norm", mode="min", patience=9)
+    monitors = [callbacks.GateMonitor(x, logs=True), written, early]
+    found = model.fit(*data(), epochs=2, verbose=2, callbacks=monitors).history
+    assert {len(values) for values in found.values()} == {2}
+    header, *rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert {"epoch", *found} <= set(header.split(",")) and len(rows) == 2
+    assert "lstm/c/norm" in capsys.readouterr().out and early.best == min(found["lstm/c/norm"])
+
+
 def test_layers_of_all_kinds_and_masks():
     inputs = keras.Input((None,), dtype="int32")
     y = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)
@@ -343,6 +377,8 @@ class TestErrors:
             ({"low": 0.9, "high": 0.1}, "`low` must not be above"),
             ({"images": "no"}, "images='no'"),
             ({"log_dir": 5}, "log_dir=5"),
+            ({"logs": "yes"}, "logs='yes'"),
+            ({"logs": True, "history": False}, "history=False"),
         ],
         ids=str,
     )

@@ -45,6 +45,23 @@ class TestCell:
             ("new", "c"),
         }
 
+    def test_sums_and_products(self):
+        product = lambda *of: engine.Operation("×", of)  # noqa: E731
+        f, i, g, o, z = (("gate", name) for name in "figoz")
+        parts = self.parts("LSTM")
+        assert parts["new", "c"].made == engine.Operation(
+            "+", (product(f, ("old", "c")), product(i, g))
+        )
+        h = product(o, engine.Operation("tanh", (("new", "c"),)))
+        assert parts["new", "h"].made == h and parts["gate", "i"].made is None
+        rest = product(engine.Operation("1 -", (z,)), g)
+        assert rest in self.parts("GRU")["new", "h"].made.of
+        assert len(self.parts("DepthGatedLSTM")["new", "c_2"].made.of) == 3
+        # What weights are in, or what is chosen, is no sum to be drawn.
+        assert self.parts("ClockworkLSTM")["new", "c"].made is None
+        texts = [text.get_text() for text in plots.cell_diagram("LSTM", 5, 4).axes[0].texts]
+        assert sorted(t for t in texts if t in "×+") == ["+", "×", "×", "×"]
+
     def test_columns_that_were_joined_and_cut_apart(self):
         parts = self.parts("MUT1")
         assert parts["gate", "z"].sources == {("x", ""): {"kernel": True}}

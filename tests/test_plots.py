@@ -155,7 +155,8 @@ class TestTimeConstants:
         (axes,) = figure.axes
         np.testing.assert_allclose(self.lives(figure), [2])
         assert sum(bar.get_height() for bar in axes.patches) == 3
-        assert axes.get_xscale() == "log" and axes.get_title() == "f: median 2"
+        assert axes.get_xscale() == "log" and axes.get_xlabel().endswith("(log scale)")
+        assert axes.get_title() == "f: median 2"
         png(figure)
 
     def test_all_and_nothing_are_counted(self):
@@ -204,13 +205,21 @@ class TestText:
         figure = plots.units_over_text(text, values, columns=4)
         axes = figure.axes[0]
         written = {t.get_position(): t.get_text() for t in axes.texts}
-        assert written[(2, 0)] == "␣" and written[(0, 1)] == "d" and written[(0, 2)] == "e"
+        # Words are whole, but for those longer than a line.
+        assert [written[p] for p in ((2, 0), (0, 1), (1, 1), (0, 2))] == ["␣", "c", "d", "e"]
         assert len(written) == len(text)
         (grid,) = images(figure)[:1]
         np.testing.assert_array_equal(grid[2, :2], [1, 2])
         assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (-2, 2)
-        assert axes.images[0].get_alpha()[2].tolist() == [1, 1, 0, 0]
+        assert axes.images[0].get_alpha()[2].tolist() == [1, 1, 0]
         png(figure)
+
+    def test_words_longer_than_a_line(self):
+        figure = plots.units_over_text("a bcdefg h", np.zeros(10), columns=4)
+        lines = {}
+        for text in figure.axes[0].texts:
+            lines[text.get_position()[1]] = lines.get(text.get_position()[1], "") + text.get_text()
+        assert list(lines.values()) == ["a␣bc", "defg", "␣h"]
 
     def test_limits(self):
         def norm(*arguments, **options):
@@ -261,16 +270,29 @@ def test_attention():
 def test_attribution():
     layer = make("LSTM")
     found = klv.attribution(layer, sequences(), 0, steps=2)
-    figure = plots.attribution(found, tokens="abcdef", feature_names=["p", "q", "r"], row=1)
+    output = found.baseline_output + np.array([1, 2, 1, 1])
+    gap = np.array([0, 0.5, 0, 0])
+    found = found._replace(output=output, gap=gap)
+    figure = plots.attribution(found, tokens="abcdef", feature_names=["p", "q $", "r"], row=1)
     bars, axes = figure.axes[:2]
     np.testing.assert_allclose(images(figure)[0], found.values[1].T)
     heights = [bar.get_height() for bar in bars.patches]
-    np.testing.assert_allclose(heights, found.values[1].sum(-1), rtol=1e-5)
-    shown = {bar.get_facecolor() for bar in bars.patches if bar.get_height() > 0}
-    assert len(shown) <= 1 and ticks(axes.yaxis) == ["p", "q", "r"]
+    np.testing.assert_allclose(heights, [*found.values[1].sum(-1), 0.5], rtol=1e-5)
+    shown = {bar.get_facecolor() for bar in bars.patches[:-1] if bar.get_height() > 0}
+    assert bars.patches[-1].get_hatch() and bars.patches[-1].get_x() > TIME - 0.5
+    (said,) = bars.texts
+    assert said.get_text() == "bars: 2.5, F(x) - F(baseline): 2, gap (hatched): 0.5, 25 %"
+    small = plots.attribution(found, row=0).axes[0].texts[0]
+    assert small.get_text().endswith("0, 0 %") and small.get_color() != said.get_color()
+    assert len(shown) <= 1 and ticks(axes.yaxis) == ["p", r"q \$", "r"]
     assert ticks(axes.xaxis) == list("abcdef")
     png(figure)
     png(plots.attribution(np.zeros((1, 1))))
+    # Of tokens, with one value each, there are bars alone.
+    alone = plots.attribution(found._replace(values=found.values[..., 0]), "abcdef", row=1)
+    assert [bar.get_height() for bar in alone.axes[0].patches][:-1] == list(found.values[1, :, 0])
+    assert len(alone.axes) == 1 and ticks(alone.axes[0].xaxis) == list("abcdef")
+    png(alone)
     for arguments, message in (
         ((np.ones(3),), "`values`"),
         ((found, "abc"), "`tokens`"),

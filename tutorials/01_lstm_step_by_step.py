@@ -176,9 +176,12 @@ if tutorial.pictures:
     axes = figure.subplots(1, 2)
     for axis, unit, what in zip(axes, (LATCH, COUNTER), ("latch", "counter"), strict=True):
         table = np.stack([by_hand[name][:, unit] for name in "ifgoch"])
-        axis.imshow(table, cmap="RdBu_r", vmin=-3, vmax=3, aspect="auto")
+        high = np.abs(table).max()
+        image = axis.imshow(table, cmap="RdBu_r", vmin=-high, vmax=high, aspect="auto")
+        figure.colorbar(image, ax=axis, pad=0.02)
         for (row, t), number in np.ndenumerate(table):
-            axis.text(t, row, f"{number:.2f}", ha="center", va="center", fontsize=8)
+            colour = "white" if abs(number) > 0.6 * high else "black"
+            axis.text(t, row, f"{number:.2f}", ha="center", va="center", fontsize=8, color=colour)
         axis.set_yticks(range(6), ["i", "f", "g", "o", "c", "h"])
         axis.set_xticks(range(len(x)), [f"{v}{' *' if m else ''}" for v, m in x])
         axis.set_xlabel("value (* marked)")

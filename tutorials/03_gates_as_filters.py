@@ -208,8 +208,9 @@ if tutorial.pictures:
         axes[0].plot(near, values[jump + near], label=f"f = {f}")
     axes[0].set(title="A fixed gate smooths", xlabel="steps since the jump", ylim=(-0.7, 1.7))
     axes[0].legend(fontsize=8)
-    axes[1].imshow(history["i"][0].T, cmap="viridis", vmin=0, vmax=1, aspect="auto")
-    axes[1].set(title="Input gates of one sequence: 0 dark, 1 bright", ylabel="unit")
+    image = axes[1].imshow(history["i"][0].T, cmap="viridis", aspect="auto")
+    figure.colorbar(image, ax=axes[1], pad=0.02)
+    axes[1].set(title="Input gates of one sequence", ylabel="unit")
     axes[1].set_xticks(np.flatnonzero(marked[0]), ["mark", "mark"])
     for (name, curve), line in zip(curves.items(), ("-", "-", "-", "-", "-", "--"), strict=True):
         axes[2].semilogy(np.maximum(curve, 1e-30), line, label=name)

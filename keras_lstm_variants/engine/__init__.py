@@ -1,20 +1,23 @@
 """The time loop: how a cell runs over a sequence, and nothing about cells."""
 
+from keras_lstm_variants.engine.data import is_dataset, is_distributed, of_shape, required
 from keras_lstm_variants.engine.dispatch import output_size, run
 from keras_lstm_variants.engine.graphs import (
     compiled,
     current_graph,
     gradient,
+    is_eager,
     weight_gradients,
 )
 from keras_lstm_variants.engine.loop import Result, is_ragged
 from keras_lstm_variants.engine.recording import recorded, recording_of
 from keras_lstm_variants.engine.sizes import fitted, fitted_call, of_one_batch
 from keras_lstm_variants.engine.summary import Writer
-from keras_lstm_variants.engine.wiring import Part, wiring
+from keras_lstm_variants.engine.wiring import Operation, Part, wiring
 from keras_lstm_variants.engine.xla import compiled_by_xla, in_a_loop, replica_count
 
 __all__ = [
+    "Operation",
     "Part",
     "Result",
     "Writer",
@@ -25,12 +28,17 @@ __all__ = [
     "fitted_call",
     "gradient",
     "in_a_loop",
+    "is_dataset",
+    "is_distributed",
+    "is_eager",
     "is_ragged",
     "of_one_batch",
+    "of_shape",
     "output_size",
     "recorded",
     "recording_of",
     "replica_count",
+    "required",
     "run",
     "weight_gradients",
     "wiring",

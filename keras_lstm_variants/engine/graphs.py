@@ -40,6 +40,11 @@ def followed(
     return value, sources, lambda targets, d: tape.gradient(targets, sources, output_gradients=d)
 
 
+def is_eager() -> bool:
+    """Whether what is called now is computed now."""
+    return tf.executing_eagerly()
+
+
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     """The value (batch,) of the function, and the gradient of the values' sum by x.
 

@@ -12,6 +12,17 @@ _CHOICES = {"Split", "SplitV", "StridedSlice", "Slice", "Reshape", "Identity", "
 _FUNCTIONS = {"Sigmoid": "σ", "Tanh": "tanh", "Softmax": "softmax", "Relu": "relu"}
 
 
+# Between values of the same shape.
+_SIGNS = {"Mul": "×", "AddV2": "+", "Add": "+", "AddN": "+", "Sub": "-"}
+
+
+class Operation(NamedTuple):
+    """A sum, product or function of others, which are as it is or sources of a part."""
+
+    sign: str
+    of: tuple[Any, ...]
+
+
 class Part(NamedTuple):
     """A gate, a new state, or the output of a step where that is neither.
 
@@ -22,12 +33,15 @@ class Part(NamedTuple):
         sources: where it comes from, without what lies behind another part: `("x", "")`,
             `("constant", name)`, `("old", state)`, `("gate", name)` or `("new", state)`, each
             with the weights in between, name -> whether it is a matrix.
+        made: how it is made of them, an `Operation`, where these are sums, products and functions
+            without weights; else None.
     """
 
     kind: str
     name: str
     function: str
     sources: dict[tuple[str, str], dict[str, bool]]
+    made: Operation | None
 
 
 def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
@@ -52,7 +66,9 @@ def wiring(cell: Any, inputs: int, names: list[str]) -> list[Part]:
         own = {known[v.ref()] for v, is_used in zip(trace.values, used, strict=True) if is_used}
         for source, links in sources.items():
             sources[source] = {w: m for w, m in links.items() if w in own} or links
-        made.append(Part(kind, name, _function(tensor), sources))
+        how = None if any(sources.values()) else _made(tensor, (kind, name), found)
+        how = how if isinstance(how, Operation) else None
+        made.append(Part(kind, name, _function(tensor), sources, how))
     place = {op.name: k for k, op in enumerate(trace.x.graph.get_operations())}
     order = [
         (place[tensor.op.name], kind != "gate", k)
@@ -135,6 +151,27 @@ def _function(tensor: Any) -> str:
     while tensor.op.type in _CHOICES:
         tensor = tensor.op.inputs[1 if tensor.op.type == "Split" else 0]
     return _FUNCTIONS.get(tensor.op.type, "")
+
+
+def _made(tensor: Any, own: tuple[str, str], found: dict[Any, Any]) -> Any:
+    """A source, or an `Operation` on some; None for any other way."""
+    source = found.get(tensor.ref(), own)
+    if source != own:
+        return source
+    kind, inputs = tensor.op.type, list(tensor.op.inputs)
+    if kind in ("Identity", "Cast"):
+        return _made(inputs[0], own, found)
+    if kind == "Sub" and tf.get_static_value(inputs[0]) is not None:
+        ones = (tf.get_static_value(inputs[0]) == 1).all()
+        sign, inputs = "1 -" if ones else None, inputs[1:]
+    else:
+        sign = _SIGNS.get(kind) or _FUNCTIONS.get(kind)
+    of = [_made(i, own, found) for i in inputs]
+    if sign is None or None in of:
+        return None
+    if sign in "+×":  # of three, not two of two
+        of = [p for o in of for p in (o.of if getattr(o, "sign", "") == sign else (o,))]
+    return Operation(sign, tuple(of))
 
 
 def _sources(

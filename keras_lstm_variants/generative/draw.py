@@ -10,7 +10,7 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.cells.lstm import LSTMCell
 from keras_lstm_variants.derived import derived_as
-from keras_lstm_variants.generative import filters
+from keras_lstm_variants.generative import data, filters
 from keras_lstm_variants.generative.model import GenerativeModel, Inference
 from keras_lstm_variants.generative.precision import at_least_float32
 from keras_lstm_variants.layer import RecurrentLayer
@@ -256,14 +256,16 @@ class DRAW(GenerativeModel):
         _checks.shape("x", shape, (None, *self.image_shape))
         self.recurrence.build((None, self.steps, self.latent_units))
 
+    @property
+    def shape_of_x(self) -> tuple[int | None, ...]:
+        return (None, *self.image_shape)
+
     def unpack(self, x: Any, mask: Any) -> tuple[Any, None]:
-        if any(m is not None for m in keras.tree.flatten(mask)):
-            raise ValueError(f"{self.name} takes no `mask`. Received: mask={mask!r}")
-        x = x["x"] if isinstance(x, dict) else x
+        x, _ = data.parts(self, x, mask)
         x = ops.convert_to_tensor(x)
         if not keras.backend.is_float_dtype(x.dtype):
             x = ops.cast(x, self.compute_dtype)
-        x = self.fitted("x", x, (None, *self.image_shape))
+        x = self.fitted("x", x, self.shape_of_x)
         return ops.reshape(x, (-1, self.recurrence.cell.pixels)), None
 
     def shaped(self, x: Any) -> Any:

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks, _functions
+from keras_lstm_variants import _calls, _checks, _functions, engine
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import AutocastScope
 from keras_lstm_variants._weights import CheckedModel
 from keras_lstm_variants.engine import fitted
-from keras_lstm_variants.generative import gaussian
+from keras_lstm_variants.generative import data, gaussian
+from keras_lstm_variants.generative.estimator import Untracked
 from keras_lstm_variants.generative.likelihoods import Bernoulli
 from keras_lstm_variants.generative.precision import at_least_float32
 
@@ -39,7 +40,7 @@ class Terms(NamedTuple):
 class GenerativeModel(CheckedModel, Configured, keras.Model):
     """A model with latent variables, trained by `compile(optimizer)` and `fit(x)`.
 
-    A subclass defines `infer`, `unpack` and `noise_shape`.
+    A subclass defines `infer`, `unpack`, `shape_of_x` and `noise_shape`.
 
     The loss is minus the evidence lower bound, the mean over the batch of
 
@@ -57,12 +58,20 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         **kwargs: `name`, `dtype`, `trainable`.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range. By `compile`: a loss or metrics. By `fit`,
+            `evaluate` and `predict`, before any work, or for data sets and generators at the
+            batch: data of another shape, or numbers that have no likelihood. Data sets that a
+            `tf.distribute` strategy has divided already are taken as they are.
     """
 
     may_change = ("kl_warm_up",)
     # The distribution p(x | parameters).
     observation: Any = Bernoulli()
+    takes_mask = False
+
+    fit, evaluate, predict = map(data.checked, ("fit", "evaluate", "predict"))
+    train_on_batch, test_on_batch = map(data.checked, ("train_on_batch", "test_on_batch"))
+    predict_on_batch = data.checked("predict_on_batch")
 
     def __init__(
         self,
@@ -96,7 +105,7 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         self.reconstruction_mean = keras.metrics.Mean(name="reconstruction")
         self.kl_mean = keras.metrics.Mean(name="kl")
         self._evaluating = False
-        self._estimator = _Untracked()
+        self._estimator = Untracked()
 
     # What a subclass defines.
 
@@ -108,14 +117,46 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         """x and its mask, or None, as `infer` wants them; errors for what does not fit."""
         raise NotImplementedError
 
+    @property
+    def shape_of_x(self) -> tuple[int | None, ...]:
+        """As far as it is known."""
+        raise NotImplementedError
+
     def noise_shape(self, x: Any) -> tuple[Any, ...]:
         """Of the noise for x: (batch, steps, latent units)."""
         raise NotImplementedError
 
     # Training.
 
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        given = {"loss": loss, "loss_weights": loss_weights}
+        given |= {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        for name, value in given.items():
+            if value is not None and value != []:
+                raise ValueError(
+                    f"{self.name} has a loss and metrics of its own: `{name}` must be None. "
+                    f"Received: {name}={value!r}"
+                )
+        super().compile(optimizer, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        # Keras asks for it where `compile` is overridden.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def call(self, x: Any, mask: Any = None, training: bool = False, noise: Any = None) -> Any:
         x, mask = self.unpack(x, mask)
+        if engine.is_eager():
+            self.observation.check("x", ops.convert_to_numpy(x))
         drawn = training or self._evaluating or noise is not None
         noise = self._noise(x, noise, drawn)
         with self.own_precision():
@@ -217,7 +258,8 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         Returns:
             Numbers like x.
         """
-        return self.predict(self._checked(x, mask), batch_size=batch_size, verbose=0)
+        batch_size = _checks.positive_integer("batch_size", batch_size)
+        return self.predict(data.arrays(self, x, mask), batch_size=batch_size, verbose=0)
 
     def elbo(
         self,
@@ -285,9 +327,10 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
     ) -> dict[str, np.ndarray]:
         """The terms of the bound, (samples, batch) each."""
         samples = _checks.positive_integer("samples", samples)
+        batch_size = _checks.positive_integer("batch_size", batch_size)
         self.check_built()
-        data = self._checked(x, mask)
-        shape = self.noise_shape(data["x"])
+        given = data.arrays(self, x, mask)
+        shape = self.noise_shape(given["x"])
         if noise is None:
             noise = keras.random.normal((samples, *shape), seed=self.generator(seed))
         noise = ops.convert_to_numpy(noise)
@@ -296,21 +339,11 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         # Several draws at once where there are few rows.
         at_once = max(1, _ROWS_AT_ONCE // max(1, shape[0]))
         for part in np.split(noise, range(at_once, len(noise), at_once)):
-            copies = {k: np.concatenate([v] * len(part)) for k, v in data.items()}
+            copies = {k: np.concatenate([v] * len(part)) for k, v in given.items()}
             copies["noise"] = part.reshape(-1, *shape[1:])
             terms = estimator.predict(copies, batch_size=batch_size, verbose=0)
             found.append({k: v.reshape(len(part), -1) for k, v in terms.items()})
         return {k: np.concatenate([f[k] for f in found]) for k in found[0]}
-
-    def _checked(self, x: Any, mask: Any) -> dict[str, np.ndarray]:
-        """x and mask as arrays, after all checks."""
-        if isinstance(x, dict):
-            x, mask = x["x"], x.get("mask", mask)
-        x = ops.convert_to_numpy(x)
-        mask = None if mask is None else ops.convert_to_numpy(mask)
-        self.unpack(x, mask)
-        self.observation.check(x if mask is None else x[mask])
-        return {"x": x} if mask is None else {"x": x, "mask": mask}
 
     def check_built(self) -> None:
         if not self.built:
@@ -351,27 +384,3 @@ def _terms(observation: Any, x: Any, mask: Any, noise: Any, found: Inference) ->
         total(gaussian.kl(*posterior, *prior)),
         total(gaussian.log_density(z, *prior) - log_posterior),
     )
-
-
-class _Untracked:
-    """Holds what Keras must not take for a part of the model."""
-
-    def __init__(self) -> None:
-        self.made = None
-
-    def of(self, model: GenerativeModel) -> "_Estimator":
-        if self.made is None:
-            self.made = _Estimator(model)
-        return self.made
-
-
-class _Estimator(keras.Model):
-    """The terms of a model's bound, for `predict`: in graphs, batch by batch."""
-
-    def __init__(self, model: GenerativeModel) -> None:
-        super().__init__(autocast=False, name="estimator")
-        self.model = model
-
-    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        terms = self.model.terms(inputs["x"], inputs.get("mask"), inputs["noise"])
-        return terms._asdict()

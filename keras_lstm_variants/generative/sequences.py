@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks, cells
+from keras_lstm_variants import _calls, _checks, cells
+from keras_lstm_variants.generative import data
 from keras_lstm_variants.generative.likelihoods import LIKELIHOODS
 from keras_lstm_variants.generative.model import GenerativeModel
 from keras_lstm_variants.registry import get_variant
@@ -34,6 +35,8 @@ class SequenceModel(GenerativeModel):
     A subclass defines `infer`, `build_for`, `first_states` and `generate`.
     """
 
+    takes_mask = True
+
     def __init__(self, *args: Any, likelihood: str = "bernoulli", **kwargs: Any) -> None:
         _checks.one_of("likelihood", likelihood, LIKELIHOODS)
         super().__init__(*args, **kwargs)
@@ -42,7 +45,11 @@ class SequenceModel(GenerativeModel):
         self.supports_masking = True
 
     def compute_mask(self, x: Any, previous: Any = None) -> Any:
-        return _mask_of(x, previous)
+        return data.mask_of(x, previous)
+
+    @property
+    def shape_of_x(self) -> tuple[int | None, ...]:
+        return (None, None, getattr(self, "features", None))
 
     def build_for(self, features: int) -> None:
         """Build all layers, for so many features of x."""
@@ -65,20 +72,14 @@ class SequenceModel(GenerativeModel):
         self.build_for(self.features)
 
     def unpack(self, x: Any, mask: Any) -> tuple[Any, Any]:
-        if isinstance(x, dict):
-            if not {"x"} <= set(x) <= {"x", "mask"}:
-                raise ValueError(
-                    'A dict for `x` must have the key "x" and may have "mask". '
-                    f"Received: the keys {sorted(x)}"
-                )
-            x, mask = x["x"], _mask_of(x, mask)
+        x, mask = data.parts(self, x, mask)
         x = ops.convert_to_tensor(x)
         if not keras.backend.is_float_dtype(x.dtype):
             x = ops.cast(x, self.compute_dtype)
-        x = self.fitted("x", x, (None, None, getattr(self, "features", None)))
+        x = self.fitted("x", x, self.shape_of_x)
         if mask is None:
             return x, None
-        mask = ops.cast(ops.convert_to_tensor(mask), "bool")
+        mask = _calls.as_mask("mask", mask)
         mask = self.fitted("mask", mask, ops.shape(x)[:2])
         # What is masked may be anything, also no number.
         return ops.where(mask[..., None], x, ops.zeros_like(x)), mask
@@ -140,10 +141,3 @@ class SequenceModel(GenerativeModel):
                 )
                 found.append(self.observation.mean(parameters) if means else x)
         return ops.convert_to_numpy(ops.stack(found, axis=1))
-
-
-def _mask_of(x: Any, mask: Any) -> Any:
-    """The mask in the dict x, if there is one, or `mask`, of which Keras makes a dict then."""
-    if not isinstance(x, dict):
-        return mask
-    return x.get("mask", mask["x"] if isinstance(mask, dict) else mask)

@@ -13,6 +13,7 @@ from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._layered import Layered
 
 _WIDE, _HIGH = 1.75, 0.62  # inches from box to box
+_NARROW, _ROUND = 0.65, 0.13  # inches from sign to sign, and half of one
 _LETTER = 0.068  # inches, of the small text that is as wide as typed
 _KEY = "lines: thick - times a matrix; broken - times a weight for each unit; thin - no weights"
 
@@ -22,8 +23,9 @@ def cell_diagram(variant: Any, input_dim: int = 80, units: int = 12, **options: 
 
     It is drawn from a step of the cell as it is computed, so that it is right for any cell of
     ours or yours: on the left the input and the old states, then each gate and new state, right
-    of all that it needs. A thick line is a product with a matrix of weights, a broken one with a
-    weight for each unit (as peepholes), a thin one has no weights. A dot joins what goes into
+    of all that it needs, with the sums and products that make it of them. A thick line is a
+    product with a matrix of weights, a broken one with a weight for each unit (as peepholes), a
+    thin one has no weights. A dot joins what goes into
     one product. Below: every weight, with its shape, and the equations.
 
     Args:
@@ -121,9 +123,16 @@ class _Diagram:
                     froms += [source] if source not in froms else []
                     tos += [target] if target not in tos else []
         self.joints = self._join()
+        self.signs: dict[Any, str] = {}
+        for node in nodes:
+            if self.parts[node].made:
+                self.links[node] = {self._sign(self.parts[node].made): {}}
         sources = {node: [] for node in self.starts}
         sources |= {node: list(links) for node, links in self.links.items()}
-        self.layered = Layered(sources, set(self.joints))
+        self.layered = Layered(sources, self.joints | set(self.signs))
+        boxes = {self.layered.at[node][0] for node in (*self.starts, *nodes)}
+        wide = self.wide = [_WIDE if k in boxes else _NARROW for k in range(self.layered.columns)]
+        self.across = [sum(wide[:k]) + (wide[k] - wide[0]) / 2 for k in range(len(wide))]
         kinds = [node for node in self.starts if node[0] != "x"]
         self.colours = {("x", ""): _style.COLOURS[0]}
         for k, node in enumerate(kinds):
@@ -131,7 +140,7 @@ class _Diagram:
         self.half = (
             0.045 * max(6, *(len(self.label(n)) for n in (*self.starts, *self.parts))) + 0.06
         )
-        self.width = _WIDE * (self.layered.columns - 1) + 1.3
+        self.width = self.across[-1] + 1.3
         self.height = _HIGH * self.layered.height + 0.2
 
     def _join(self) -> set[Any]:
@@ -158,6 +167,15 @@ class _Diagram:
             self.links[joint] = {source: {} for source in sources}
         return joints
 
+    def _sign(self, made: Any) -> Any:
+        """The node of an operation, with links from what it is done to; a source is its own."""
+        if not isinstance(made, engine.Operation):
+            return made
+        node = ("sign", str(len(self.signs)))
+        self.signs[node] = made.sign
+        self.links[node] = {self._sign(source): {} for source in made.of}
+        return node
+
     def label(self, node: Any) -> str:
         kind, name = node
         return {"x": "x[t]", "old": f"{name}[t-1]", "new": f"{name}[t]"}.get(kind, name)
@@ -167,7 +185,7 @@ class _Diagram:
 
     def draw(self, axes: Any, width: float) -> None:
         parts = _style.drawing()
-        at = {n: (c * _WIDE, h * _HIGH) for n, (c, h) in self.layered.at.items()}
+        at = {n: (self.across[c], h * _HIGH) for n, (c, h) in self.layered.at.items()}
         heights = [y for _, y in at.values()]
         spare = (width - self.width) / 2
         axes.axis("off")
@@ -176,7 +194,7 @@ class _Diagram:
         axes.set_aspect("equal")
         for (a, b), (source, styles) in self._segments().items():
             style = styles[0] if all(style == styles[0] for style in styles) else _line({})
-            end = b in self.parts
+            end = b in self.parts or b in self.signs
             axes.add_patch(
                 parts.FancyArrowPatch(
                     path=self._curve(a, b, at),
@@ -190,6 +208,10 @@ class _Diagram:
             self._box(axes, node, at[node])
         for joint in self.joints:
             axes.plot(*at[joint], marker="o", markersize=5, color="0.3")
+        for node, sign in self.signs.items():
+            shape = "circle,pad=0.15" if len(sign) == 1 else "round,pad=0.2"
+            look = {"boxstyle": shape, "facecolor": "white", "edgecolor": "0.3"}
+            axes.text(*at[node], sign, ha="center", va="center", fontsize=9, bbox=look, zorder=4)
 
     def _segments(self) -> dict[tuple[Any, Any], tuple[Any, list[dict[str, Any]]]]:
         """From point to point: whose line it is, and the styles of those that share it."""
@@ -204,16 +226,25 @@ class _Diagram:
     def _curve(self, a: Any, b: Any, at: dict[Any, Any]) -> Any:
         """A line that leaves and arrives level, and passes level between the boxes of a column."""
         (x, y), (to_x, to_y) = at[a], at[b]
-        x += 0 if a in self.joints else self.half
-        to_x -= 0 if b in self.joints else self.half
+        x += self._half(a)
+        to_x -= self._half(b)
         reach = 0.4 * (to_x - x)
         points = [(x, y), (x + reach, y), (to_x - reach, to_y), (to_x, to_y)]
         path = _style.drawing().Path
         codes = [path.MOVETO, *[path.CURVE4] * 3]
         if b not in self.links:
-            points.append((to_x + 2 * self.half, to_y))
+            points.append((to_x + 2 * self._half(b), to_y))
             codes.append(path.LINETO)
         return path(points, codes)
+
+    def _half(self, node: Any) -> float:
+        """How far a node reaches to each side."""
+        if node in self.joints:
+            return 0.0
+        if node in self.signs:
+            return max(_ROUND, 0.045 * len(self.signs[node]) + 0.06)
+        is_line = node not in self.links and node not in self.starts
+        return min(self.half, 0.45 * self.wide[node[2]]) if is_line else self.half
 
     def _box(self, axes: Any, node: Any, at: tuple[float, float]) -> None:
         state, (x, y), half = node[0] in ("old", "new"), at, self.half

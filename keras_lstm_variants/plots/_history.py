@@ -192,7 +192,7 @@ def time_constants(
         >>> history = klv.gate_history(layer, keras.ops.ones((2, 5, 3)))["gru"]
         >>> figure = klv.plots.time_constants(history, layer=layer)
         >>> figure.axes[0].get_xlabel()
-        'steps until half is left'
+        'steps until half is left (log scale)'
     """
     found = statistics.check_history(history)
     gate, sign = keeping_gate(found, gate, layer, sign)
@@ -222,7 +222,7 @@ def time_constants(
             if count:
                 title += f"\n{count} of {values.size} units keep {what}"
         axes.set_title(title, fontsize=10)
-        axes.set_xlabel("steps until half is left")
+        axes.set_xlabel("steps until half is left (log scale)")
         axes.set_ylabel("units")
         axes.tick_params(labelbottom=True)
         _style.whole_numbers(axes.yaxis)

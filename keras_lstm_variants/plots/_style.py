@@ -1,6 +1,6 @@
 """One look for all pictures: figures, colours, and tokens along an axis."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -90,12 +90,20 @@ def shown(token: Any) -> str:
     text = str(token)
     if text in _SHOWN:
         return _SHOWN[text]
-    # A dollar sign would begin a formula.
-    text = "".join(_SHOWN.get(c, c) if c.isspace() else c for c in text)
-    return text.replace("$", r"\$")
+    return no_formula("".join(_SHOWN.get(c, c) if c.isspace() else c for c in text))
 
 
-def check_labels(name: str, labels: Sequence[Any] | str | None, count: int) -> list[str] | None:
+def no_formula(text: Any) -> str:
+    """A text whose dollar signs do not begin a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def check_labels(
+    name: str,
+    labels: Sequence[Any] | str | None,
+    count: int,
+    show: Callable[[Any], str] = shown,
+) -> list[str] | None:
     """Labels as they are shown, or a `ValueError` unless there are `count`."""
     if labels is None:
         return None
@@ -103,7 +111,7 @@ def check_labels(name: str, labels: Sequence[Any] | str | None, count: int) -> l
     if found is None or len(found) != count:
         got = repr(labels) if found is None else len(found)
         raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {got}")
-    return [shown(label) for label in found]
+    return [show(label) for label in found]
 
 
 def label_axis(axis: Any, labels: list[str] | None, name: str, inches: float) -> None:

@@ -1,5 +1,6 @@
 """Pictures of texts, attention and attributions: what was read, and what was made of it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ def units_over_text(
     Args:
         text: what was read, a character a step: a text, or characters one by one.
         values: (time,), as `history["c"][0, :, 17]`. NaN is grey.
-        columns: how many characters a line has at most. Lines end where the text's do, too.
+        columns: how many characters a line has at most. Lines end where the text's do, too, and
+            before a word that does not fit.
         limits: what the ends of the colours stand for. Default: 0 and 1 where all values are in
             between, as those of gates; else around 0, up to the largest.
 
@@ -134,15 +136,19 @@ def attribution(
 ) -> Any:
     """What each input number contributed to an output: steps x features, and summed by step.
 
+    Beside the bars stands the gap, if there is one: what their sum misses of F(x) - F(baseline),
+    in red where it is more than a tenth of that.
+
     Args:
         values: what `klv.attribution` returned or its `values` (batch, time, features); or those
-            of one sequence, (time, features).
+            of one sequence, (time, features). Of tokens, with a number for each: what it returned.
         tokens: a label for each step, (time,).
         feature_names: a name for each feature, (features,).
         row: which sequence of a batch.
 
     Returns:
-        A `matplotlib.figure.Figure`: bars of what each step contributed, above the map.
+        A `matplotlib.figure.Figure`: bars of what each step contributed, above the map. Of tokens
+        there are bars alone.
 
     Raises:
         ValueError: an argument is not of this form.
@@ -154,27 +160,60 @@ def attribution(
         >>> [text.get_text() for text in figure.axes[1].get_yticklabels()]
         ['rain', 'wind']
     """
-    values = values.values if isinstance(values, Attribution) else values
-    values = _numbers("values", values, (2, 3))
-    values = values[_index("row", row, len(values))] if values.ndim == 3 else values
+    found = values if isinstance(values, Attribution) else None
+    values = _numbers("values", values if found is None else found.values, (2, 3))
+    if values.ndim == 3 or found is not None:
+        row = _index("row", row, len(values))
+        values = values[row]
+    tokens_alone = values.ndim == 1
+    values = values[:, None] if tokens_alone else values
     steps, features = values.shape
     below = _style.check_labels("tokens", tokens, steps)
-    beside = _style.check_labels("feature_names", feature_names, features)
+    beside = _style.check_labels("feature_names", feature_names, features, _style.no_formula)
     width = float(np.clip(0.16 * steps, 4.5, 14))
-    height = float(np.clip(0.2 * features, 0.6, 5))
+    height = 0 if tokens_alone else float(np.clip(0.2 * features, 0.6, 5))
     figure = _style.new_figure(width + 1.8, height + 2.6)
-    bars, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, height))
+    if tokens_alone:
+        bars = last = figure.subplots()
+    else:
+        bars, last = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, height))
     total = np.nansum(values, axis=1)
     colours = np.where(total < 0, _style.COLOURS[0], _style.COLOURS[1])
     bars.bar(range(steps), total, color=list(colours), width=0.9)
     bars.axhline(0, color="0.4", linewidth=0.8)
-    bars.set_ylabel("sum")
-    bars.tick_params(labelbottom=False)
-    image = _style.heat_map(axes, values.T, **_style.scale(values, False))
-    _style.label_axis(axes.xaxis, below, "step" if below is None else "token", width)
-    _style.label_axis(axes.yaxis, beside, "feature", height)
-    figure.colorbar(image, ax=axes, pad=0.01, label="contribution")
+    bars.set_ylabel("contribution" if tokens_alone else "sum")
+    bars.tick_params(labelbottom=tokens_alone)
+    if not tokens_alone:
+        image = _style.heat_map(last, values.T, **_style.scale(values, False))
+        _style.label_axis(last.yaxis, beside, "feature", height)
+        figure.colorbar(image, ax=last, pad=0.01, label="contribution")
+    bars.set_xlim(-0.5, steps - 0.5)
+    if found is not None and found.gap is not None:
+        whole = float(found.output[row] - found.baseline_output[row])
+        _draw_gap(bars, steps, float(found.gap[row]), whole)
+    _style.label_axis(last.xaxis, below, "step" if below is None else "token", width)
     return figure
+
+
+def _draw_gap(bars: Any, steps: int, gap: float, whole: float) -> None:
+    """A hatched bar behind the last step, and what it means."""
+    wide = 0.5 + 0.03 * steps
+    colour = "#B00020" if abs(gap) > 0.1 * abs(whole) else "0.4"
+    bars.bar(steps + wide, gap, width=0.9, color="white", edgecolor=colour, hatch="////")
+    bars.axvline(steps + wide - 0.9, color="0.7", linewidth=0.8)
+    bars.set_xlim(-0.5, steps + wide + 0.6)
+    share = f", {100 * abs(gap / whole):.2g} %" if whole else ""
+    bars.text(
+        1.0,
+        1.02,
+        f"bars: {whole + gap:.3g}, F(x) - F(baseline): {whole:.3g}, "
+        f"gap (hatched): {gap:.2g}{share}",
+        transform=bars.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=8,
+        color=colour,
+    )
 
 
 def _characters(text: Any) -> str:
@@ -215,14 +254,17 @@ def _ordered(limits: Any) -> tuple[float, float]:
 
 
 def _places(text: str, columns: int) -> list[tuple[int, int]]:
-    """Line and column of each character."""
+    """Line and column of each character; a word that a line has no place for is on the next one."""
     line = column = 0
     places = []
-    for character in text:
-        if column == columns:
+    for part in re.findall(r"\S+|\s", text):
+        if columns - column < len(part) <= columns:
             line, column = line + 1, 0
-        places.append((line, column))
-        column += 1
-        if character == "\n":
-            line, column = line + 1, 0
+        for character in part:
+            if column == columns:
+                line, column = line + 1, 0
+            places.append((line, column))
+            column += 1
+            if character == "\n":
+                line, column = line + 1, 0
     return places
