@@ -30,7 +30,8 @@ class Blocks:
     def __init__(self, steps: Any, batch: int | None, columns: int, xla: bool) -> None:
         self.steps, self.xla = steps, xla
         self.length = _length(steps, batch or 32, columns)
-        self.count = -(-steps // self.length)
+        # Not -(-steps // length): ONNX divides negative numbers another way.
+        self.count = (steps + self.length - 1) // self.length
         if xla and not isinstance(steps, int):
             # XLA wants a block to compile, were it one without steps.
             self.count = tf.maximum(self.count, 1)
@@ -78,6 +79,21 @@ class Blocks:
     def by_step(self, rows: Any, block: Any) -> Any:
         """(steps x batch, ...) of a block as (steps, batch, ...)."""
         return tf.reshape(rows, [self.space_of(block), -1, *rows.shape[1:]])
+
+    def filled(self, values: Any) -> Any:
+        """The values (steps, batch, ...) of a block, filled up to the length of all blocks."""
+        if self.even:
+            return values
+        more = self.length - tf.shape(values)[0]
+        values = tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
+        values.set_shape([self.length, *values.shape[1:]])
+        return values
+
+    def end_to_end(self, blocks: Any) -> Any:
+        """(blocks, steps, batch, ...), filled up, as (steps, batch, ...) of all blocks."""
+        shape = sizes(blocks)
+        joined = tf.reshape(blocks, [-1, *shape[2:]])
+        return joined if self.even else joined[: self.steps]
 
     def parts(self, like: Any) -> tf.TensorArray:
         """A place for each block's (steps, batch, ...), for joined ones like `like`."""

@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants.engine.edges import Edge, with_edge
+from keras_lstm_variants.engine.history import empty_list, sizes, stacked
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -125,13 +126,7 @@ def _unrolled(one_step, steps, output, flat, keep_outputs, keep_states):
 
 def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
     kept = _kept(output, flat, keep_outputs, keep_states)
-    known = isinstance(steps, int)
-    # An array that is never written cannot be stacked while its batch size is unknown:
-    # where there may be no step, one slot is written before the loop and cut off after it.
-    slots = steps if known else tf.maximum(steps, 1)
-    arrays = [tf.TensorArray(v.dtype, slots, element_shape=v.shape) for v in kept]
-    if not known:
-        arrays = [a.write(0, v) for a, v in zip(arrays, kept, strict=True)]
+    arrays = [empty_list(steps, sizes(v), v.dtype) for v in kept]
 
     def body(time, output, flat, arrays):
         output, flat = one_step(time, output, flat)
@@ -145,7 +140,7 @@ def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
         (tf.constant(0), output, list(flat), arrays),
         maximum_iterations=steps,
     )
-    sequences = [a.stack() if known else a.stack()[:steps] for a in arrays]
+    sequences = [stacked(a, sizes(v)) for a, v in zip(arrays, kept, strict=True)]
     outputs = sequences.pop(0) if keep_outputs else None
     return output, flat, outputs, sequences
 
