@@ -238,6 +238,8 @@ class GridLSTM2D(_GridLayer):
         if mask is not None:
             mask = ops.convert_to_tensor(mask)
             self.check_mask(mask, images)
+            # No NaN there is to reach a gradient.
+            images = ops.where(ops.cast(mask, "bool")[..., None], images, ops.zeros_like(images))
         batch, rows, columns, _ = ops.shape(images)
         inside = ops.ones((batch, rows, columns, 1), dtype=images.dtype)
         seen = inside if mask is None else ops.cast(mask, images.dtype)[..., None]

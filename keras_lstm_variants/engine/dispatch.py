@@ -76,6 +76,8 @@ def run(
     sums = [k for k, name in enumerate(names) if name in summed]
     edge = edges.edge(stop_gradient_every, clip_state_gradients, tuple(sums))
     sequences = tf.convert_to_tensor(sequences)
+    if mask is not None and recorder is None:
+        sequences = loop.without_masked(sequences, mask)
     graph = not tf.executing_eagerly() and not _vectorized()
     if engine != "plain" and not unroll and graph and recorder is None:
         if _is_plain_stack(cell):

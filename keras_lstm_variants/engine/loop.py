@@ -163,6 +163,16 @@ def where(keep: Any, new: Any, old: Any) -> Any:
     return tf.where(tf.reshape(keep, shape), new, old)
 
 
+def without_masked(sequences: Any, mask: Any) -> Any:
+    """Zeros for the steps that are skipped: a NaN there, times a gradient of zero, were a NaN."""
+    keep = tf.cast(mask, tf.bool)
+    for _ in sequences.shape[2:]:
+        keep = keep[..., tf.newaxis]
+    values = tf.where(keep, sequences, tf.zeros_like(sequences))
+    values.set_shape(sequences.shape)
+    return values
+
+
 def time_first(x: Any) -> Any:
     """(batch, time, ...) to (time, batch, ...), and the other way round."""
     return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
