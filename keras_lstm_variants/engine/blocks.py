@@ -90,10 +90,13 @@ class Blocks:
         return values
 
     def end_to_end(self, blocks: Any) -> Any:
-        """(blocks, steps, batch, ...), filled up, as (steps, batch, ...) of all blocks."""
-        shape = sizes(blocks)
-        joined = tf.reshape(blocks, [-1, *shape[2:]])
-        return joined if self.even else joined[: self.steps]
+        """(blocks, steps, batch, ...), filled up, as (batch, time, ...)."""
+        # The batch goes first before the shape changes: to ONNX, 0 rows elsewhere in the new
+        # shape would mean as many as the old shape has there.
+        blocks = tf.transpose(blocks, [2, 0, 1, *range(3, blocks.shape.rank)])
+        batch, _, _, *rest = sizes(blocks)
+        joined = tf.reshape(blocks, [batch, self.count * self.length, *rest])
+        return joined if self.even else joined[:, : self.steps]
 
     def parts(self, like: Any) -> tf.TensorArray:
         """A place for each block's (steps, batch, ...), for joined ones like `like`."""

@@ -264,8 +264,9 @@ def _run_fast(
 
     whole = compiled_by_xla()
     loops = 1 if whole else _worthwhile_loops(plan, sequences.shape[0], compiled)
-    if loops > 1 or (compiled and not whole):
-        # One function, so that it is traced and compiled once.
+    if (loops > 1 and training) or (compiled and not whole):
+        # One function, so that it is traced and compiled once. Not at inference: tf2onnx spoils
+        # what is called twice.
         rows = tf.function(rows, autograph=False, reduce_retracing=True, jit_compile=compiled)
     results = _side_by_side(rows, loops, inputs, mask, flat, weights, step)
     return Result(

@@ -172,7 +172,7 @@ class ForwardLoop:
             self.blocks.count, block, (held, list(states)), [*of_a_block, *befores]
         )
         shown, starts = found[: len(like)], found[len(like) :]
-        shown = [batch_first(self.blocks.end_to_end(values)) for values in shown]
+        shown = list(map(self.blocks.end_to_end, shown))
         results = Results(
             held[0] if held else self._unless_empty(states[0], no_output),
             states,
