@@ -1,9 +1,10 @@
 """Gradients of the fast loop as they are asked for: outside the graph, twice, stopped, clipped."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MASK, make, sequences, states_of
+from cases import BATCH, FEATURES, MASK, TIME, make, sequences, states_of
 from graphs import ALL, FEW, JIT, assert_relatively_close, gradients, penalty, plain
 
 import keras_lstm_variants as klv
@@ -53,6 +54,39 @@ def test_second_derivatives_outside_the_graph(fast):
         results.append(outer.gradient(size, [x, *[w.value for w in layer.trainable_weights]]))
     assert_relatively_close(*results, 1e-4)
     assert fast
+
+
+def _masked_gradients(layer, x, mask, function):
+    @function
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, mask=mask, training=True)))
+        return tape.gradient(loss, [x, *[w.value for w in layer.trainable_weights]])
+
+    return run(tf.constant(x))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [tf.function, tf.function(jit_compile=True), lambda f: f],
+    ids=["graph", "xla", "eager"],
+)
+def test_what_is_masked_may_be_no_number(function):
+    """NaN there leaves no trace in any gradient."""
+    both_ways = keras.layers.Bidirectional(make("LSTM"))
+    both_ways.build((None, None, FEATURES))
+    stack = klv.RecurrentLayer([klv.GRUCell(4), keras.layers.LSTMCell(3)], go_backwards=True)
+    stack.build((None, None, FEATURES))
+    image = klv.GridLSTM2D(3, depth=1)
+    image.build((None, BATCH, TIME, FEATURES))
+    x = sequences()
+    for layer, shape in [(both_ways, x.shape), (stack, x.shape), (image, (1, *x.shape))]:
+        mask = MASK.reshape(shape[:-1])
+        wild = np.where(mask[..., None], x.reshape(shape), np.nan).astype("float32")
+        calm = np.where(mask[..., None], wild, 0).astype("float32")
+        found, expected = (_masked_gradients(layer, v, mask, function) for v in (wild, calm))
+        assert_relatively_close(found, expected, 1e-6)
 
 
 @JIT

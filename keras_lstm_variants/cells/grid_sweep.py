@@ -256,6 +256,8 @@ class GridLSTM2D(_GridLayer):
         if mask is not None:
             rule = f"`mask` of {self.name} must have the shape (batch, rows, columns)"
             mask = engine.fitted(rule, mask, (batch, rows, columns))
+            # No NaN there is to reach a gradient.
+            images = ops.where(mask[..., None], images, ops.zeros_like(images))
             seen = ops.cast(mask, images.dtype)[..., None]
         # Row r starts r steps later, so that a diagonal of the image stands in one step.
         skewed = ops.concatenate([images, inside, seen], axis=-1)

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lstm_variants.engine.history import sizes, steps_of
-from keras_lstm_variants.engine.loop import batch_first, time_first
+from keras_lstm_variants.engine.loop import time_first
 
 _ROWS = 1024
 _BYTES = 2**22
@@ -30,7 +30,8 @@ class Blocks:
     def __init__(self, steps: Any, batch: int | None, columns: int, xla: bool) -> None:
         self.steps, self.xla = steps, xla
         self.length = _length(steps, batch or 32, columns)
-        self.count = -(-steps // self.length)
+        # Not -(-steps // length): ONNX divides negative numbers another way.
+        self.count = (steps + self.length - 1) // self.length
         if not isinstance(steps, int):
             # One without steps where there is none: XLA wants a block to compile, and what is
             # collected of the blocks cannot be joined without one.
@@ -80,29 +81,32 @@ class Blocks:
         """(steps x batch, ...) of a block as (steps, batch, ...)."""
         return tf.reshape(rows, [self.space_of(block), -1, *rows.shape[1:]])
 
+    def filled(self, values: Any) -> Any:
+        """The values (steps, batch, ...) of a block, filled up to the length of all blocks."""
+        if self.even or self.xla:
+            return values
+        more = self.length - tf.shape(values)[0]
+        values = tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
+        values.set_shape([self.length, *values.shape[1:]])
+        return values
+
+    def end_to_end(self, blocks: Any) -> Any:
+        """(blocks, steps, batch, ...), filled up, as (batch, time, ...)."""
+        # The batch goes first before the shape changes: to ONNX, 0 rows elsewhere in the new
+        # shape would mean as many as the old shape has there.
+        blocks = tf.transpose(blocks, [2, 0, 1, *range(3, blocks.shape.rank)])
+        batch, _, _, *rest = sizes(blocks)
+        joined = tf.reshape(blocks, [batch, self.count * self.length, *rest])
+        return joined if self.even else joined[:, : self.steps]
+
     def parts(self, like: Any) -> tf.TensorArray:
         """A place for each block's (steps, batch, ...), for joined ones like `like`."""
-        steps = self.length if self.xla or self.even else None
-        shape = [steps, like.shape[0], *like.shape[2:]]
+        shape = [self.length, like.shape[0], *like.shape[2:]]
         return tf.TensorArray(like.dtype, self.count, element_shape=shape)
-
-    def filled(self, part: Any) -> Any:
-        """A block's (steps, batch, ...) with as many steps as every other block's.
-
-        TensorFlow's vectorisation joins blocks of one length only.
-        """
-        if self.xla or self.even:
-            return part
-        longest = tf.minimum(self.length, self.steps)
-        more = longest - tf.shape(part)[0]
-        return tf.pad(part, [[0, more]] + [[0, 0]] * (part.shape.rank - 1))
 
     def join(self, parts: tf.TensorArray) -> Any:
         """(batch, time, ...) of all blocks, without what was filled up."""
-        values = parts.stack()
-        count, length, *others = sizes(values)
-        joined = tf.reshape(values, [count * length, *others])
-        return batch_first(joined if self.even else joined[: self.steps])
+        return self.end_to_end(parts.stack())
 
 
 def _length(steps: Any, batch: int, columns: int) -> int:

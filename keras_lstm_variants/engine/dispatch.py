@@ -83,6 +83,8 @@ def run(
     sums = [k for k, name in enumerate(names) if name in summed]
     edge = edges.edge(stop_gradient_every, clip_state_gradients, tuple(sums))
     sequences = tf.convert_to_tensor(sequences)
+    if mask is not None and recorder is None:
+        sequences = loop.without_masked(sequences, mask)
     graph = not tf.executing_eagerly()
     if graph and not unroll and _sees_forward_mode(cell, sequences, states):
         if sequences.shape[1] is None:
@@ -296,8 +298,9 @@ def _run_fast(
 
     whole = compiled_by_xla()
     loops = 1 if whole else _worthwhile_loops(plan, sequences.shape[0], compiled)
-    if loops > 1 or (compiled and not whole):
-        # One function, so that it is traced and compiled once.
+    if (loops > 1 and training) or (compiled and not whole):
+        # One function, so that it is traced and compiled once. Not at inference: tf2onnx spoils
+        # what is called twice.
         rows = tf.function(rows, autograph=False, reduce_retracing=True, jit_compile=compiled)
     results = _side_by_side(rows, loops, inputs, mask, flat, weights, step)
     return Result(

@@ -9,7 +9,15 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants.engine.blocks import Blocks
-from keras_lstm_variants.engine.history import History, Layout, close, write
+from keras_lstm_variants.engine.history import (
+    History,
+    Layout,
+    close,
+    empty_list,
+    sizes,
+    stacked,
+    write,
+)
 from keras_lstm_variants.engine.loop import batch_first, where
 from keras_lstm_variants.engine.rehearsal import Plan
 from keras_lstm_variants.engine.step import Product, Step
@@ -85,6 +93,8 @@ class ForwardLoop:
 
     def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Results, Any]:
         """The results, and what `backward` needs."""
+        if self.settings.keep is Keep.STARTS and not self.settings.xla:
+            return self._forward_by_block(inputs, states, weights)
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         keep, keep_states = self.settings.keep, self.settings.keep_states
         shown = self.settings.keep_outputs and self.output_is_state
@@ -135,6 +145,49 @@ class ForwardLoop:
         }
         return results, kept
 
+    def _forward_by_block(
+        self, inputs: Any, states: list[Any], weights: list[Any]
+    ) -> tuple[Results, Any]:
+        """`forward` where the gradient needs no more than the states before each block.
+
+        No block writes into another's history, so that converters of graphs understand the
+        loops (see `scan`). What is shown of a block is filled up to the block's length.
+        """
+        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
+        no_output = zeros_of(self.output, inputs)
+        held = [] if self.output_is_state else [no_output]
+        outputs, sequences = self.settings.keep_outputs, self.settings.keep_states
+        twice = self.output_is_state and sequences  # the output is shown as a state already
+        apart = outputs and not twice
+        like = [*([no_output] if apart else []), *(states if sequences else [])]
+        like = [(sizes(v), v.dtype) for v in like]
+
+        def block(j: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
+            step = self._steps_of(j, x, states[0], weights, kernels)
+
+            def one(k: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
+                output, new, _, _ = step(k, held, states)
+                shown = [*([output] if apart else []), *(new if sequences else [])]
+                return ([output] if held else [], new), shown
+
+            after, shown = scan(self.blocks.length_of(j), one, (held, states), like)
+            return after, [*map(self.blocks.filled, shown), *states]
+
+        of_a_block = [([self.blocks.length, *shape], dtype) for shape, dtype in like]
+        befores = [(sizes(s), s.dtype) for s in states]
+        (held, states), found = scan(
+            self.blocks.count, block, (held, list(states)), [*of_a_block, *befores]
+        )
+        shown, starts = found[: len(like)], found[len(like) :]
+        shown = list(map(self.blocks.end_to_end, shown))
+        results = Results(
+            held[0] if held else self._unless_empty(states[0], no_output),
+            states,
+            shown[0] if outputs else None,
+            shown[1 if apart else 0 :] if sequences else [],
+        )
+        return results, {"starts": [[tf.stop_gradient(s)] for s in starts]}
+
     def _run(
         self,
         block: Any,
@@ -147,15 +200,37 @@ class ForwardLoop:
         origin: Any,
     ) -> tuple[list[Any], list[Any], dict[str, Any]]:
         """Run a block, whose first step is step `origin` of the history."""
+        step = self._steps_of(block, x, states[0], weights, kernels)
+
+        def one(k: Any, held: Any, states: Any, history: Any) -> Any:
+            output, new, z_k, values = step(k, held, states)
+            t = origin + k
+            written = {
+                "inputs": write(self.inputs, history["inputs"], t, z_k),
+                "values": write(self.values, history["values"], t, values),
+                "states": write(self.states, history["states"], t + 1, new),
+                "outputs": write([self.output], [history["outputs"]], t + 1, [output])[0],
+            }
+            return [output] if held else [], new, written
+
+        return repeat(self.blocks.length_of(block), one, (held, states, history))
+
+    def _steps_of(
+        self, block: Any, x: Any, like: Any, weights: list[Any], kernels: list[Any]
+    ) -> Callable:
+        """A block's step k, from what was before it: as many rows as `like` has.
+
+        It returns the output, the new states, the projected inputs and the products' values.
+        """
         z = keras.tree.flatten(self.step.project(self.blocks.part(x, block), weights))
         z = [
             la.cut(self.blocks.by_step(leaf, block))
             for la, leaf in zip(self.inputs, z, strict=True)
         ]
-        no_output = zeros_of(self.output, states[0])
+        no_output = zeros_of(self.output, like)
         mask = None if self.mask is None else self.blocks.part(self.mask, block)
 
-        def one(k: Any, held: Any, states: Any, history: Any) -> Any:
+        def one(k: Any, held: Any, states: Any) -> Any:
             z_k = [la.at(leaf, k) for la, leaf in zip(self.inputs, z, strict=True)]
             made: list[Product] = []
             output, new = self.step.advance(
@@ -170,17 +245,9 @@ class ForwardLoop:
                 output = where(on, output, masked_output)
                 new = [where(on, n, s) for n, s in zip(new, states, strict=True)]
             same_shapes([output, *new], [no_output, *states])
-            t = origin + k
-            values = [p.value for p in made]
-            written = {
-                "inputs": write(self.inputs, history["inputs"], t, z_k),
-                "values": write(self.values, history["values"], t, values),
-                "states": write(self.states, history["states"], t + 1, new),
-                "outputs": write([self.output], [history["outputs"]], t + 1, [output])[0],
-            }
-            return [output] if held else [], new, written
+            return output, new, z_k, [p.value for p in made]
 
-        return repeat(self.blocks.length_of(block), one, (held, states, history))
+        return one
 
     def _sum(self, product: Any, onto: Any) -> Any:
         """The sum, block of columns by block of columns where XLA keeps these apart."""
@@ -250,6 +317,32 @@ def repeat(count: Any, body: Callable, values: tuple) -> tuple:
         # XLA must know it where a persistent tape follows the loop, though in vain.
         maximum_iterations=count if compiled_by_xla() else None,
     )[1:]
+
+
+def scan(
+    count: Any, body: Callable, values: tuple, like: list[tuple[list[Any], Any]]
+) -> tuple[tuple, list[Any]]:
+    """`repeat`, whose body also returns tensors; and these, stacked in the order of the steps.
+
+    Each list of tensors is made right before its loop, and written once in each repetition.
+    So tf2onnx can make of it what an ONNX Loop has, one value more in each repetition.
+
+    Args:
+        count, values: as for `repeat`.
+        body: `values, tensors = body(i, *values)`.
+        like: shape and type of each tensor.
+    """
+    if isinstance(count, int) and count == 1:
+        values, found = body(0, *values)
+        return values, [tensor[tf.newaxis] for tensor in found]
+    lists = [empty_list(count, shape, dtype) for shape, dtype in like]
+
+    def more(i: Any, values: tuple, lists: list[Any]) -> tuple[tuple, list[Any]]:
+        values, found = body(i, *values)
+        return values, [ta.write(i, tensor) for ta, tensor in zip(lists, found, strict=True)]
+
+    values, lists = repeat(count, more, (values, lists))
+    return values, [stacked(ta, shape) for ta, (shape, _) in zip(lists, like, strict=True)]
 
 
 def same_shapes(values: list[Any], like: list[Any]) -> None:

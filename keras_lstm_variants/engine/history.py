@@ -107,6 +107,24 @@ def steps_of(values: Any, start: Any, length: Any, axis: int = 0) -> Any:
     return part
 
 
+def empty_list(length: Any, shape: list[Any], dtype: Any) -> tf.TensorArray:
+    """A list for tensors of this shape, whose sizes may be tensors."""
+    known = [size if isinstance(size, int) else None for size in shape]
+    return tf.TensorArray(dtype, length, element_shape=known)
+
+
+def stacked(array: tf.TensorArray, shape: list[Any]) -> Any:
+    """The tensors of a list, which may be empty, in one; `shape` is that of each."""
+    if array.element_shape.is_fully_defined():
+        return array.stack()
+    # TensorArray.stack would not know what an empty list is to become.
+    whole = tf.raw_ops.TensorListStack(
+        input_handle=array.flow, element_shape=tf.stack(shape), element_dtype=array.dtype
+    )
+    whole.set_shape([None, *array.element_shape])
+    return whole
+
+
 def sizes(values: Any) -> list[Any]:
     """The dimensions, numbers as far as they are known."""
     known, shape = values.shape.as_list(), tf.shape(values)

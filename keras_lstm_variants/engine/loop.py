@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants.engine.edges import Edge, with_edge
+from keras_lstm_variants.engine.history import empty_list, sizes, stacked
 from keras_lstm_variants.engine.xla import vectorized
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -135,13 +136,7 @@ def _unrolled(one_step, steps, output, flat, keep_outputs, keep_states):
 
 def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
     kept = _kept(output, flat, keep_outputs, keep_states)
-    known = isinstance(steps, int)
-    # An array that is never written cannot be stacked while its batch size is unknown:
-    # where there may be no step, one slot is written before the loop and cut off after it.
-    slots = steps if known else tf.maximum(steps, 1)
-    arrays = [tf.TensorArray(v.dtype, slots, element_shape=v.shape) for v in kept]
-    if not known:
-        arrays = [a.write(0, v) for a, v in zip(arrays, kept, strict=True)]
+    arrays = [empty_list(steps, sizes(v), v.dtype) for v in kept]
 
     def body(time, output, flat, arrays):
         output, flat = one_step(time, output, flat)
@@ -155,7 +150,7 @@ def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
         (tf.constant(0), output, list(flat), arrays),
         maximum_iterations=steps,
     )
-    sequences = [a.stack() if known else a.stack()[:steps] for a in arrays]
+    sequences = [stacked(a, sizes(v)) for a, v in zip(arrays, kept, strict=True)]
     outputs = sequences.pop(0) if keep_outputs else None
     return output, flat, outputs, sequences
 
@@ -214,6 +209,16 @@ def following(new: Any, old: Any, time: Any) -> Any:
     2.21 would evaluate to a result without entries.)
     """
     return new if isinstance(time, int) else tf.where(time < 0, old, new)
+
+
+def without_masked(sequences: Any, mask: Any) -> Any:
+    """Zeros for the steps that are skipped: a NaN there, times a gradient of zero, were a NaN."""
+    keep = tf.cast(mask, tf.bool)
+    for _ in sequences.shape[2:]:
+        keep = keep[..., tf.newaxis]
+    values = tf.where(keep, sequences, tf.zeros_like(sequences))
+    values.set_shape(sequences.shape)
+    return values
 
 
 def time_first(x: Any) -> Any:
