@@ -52,8 +52,15 @@ def guarded(values: Any) -> list[Any]:
 
     TensorFlow's vectorisation loses a function's own gradient; what it would take instead, the
     gradient of the function's operations, knows no edges. So it meets one without a gradient,
-    and names it in its error: x / (1 + |0|)^2.
+    x / (1 + |0|)^2, which vectorisation and XLA know.
     """
-    with tf.name_scope("no_gradient_but_inside_vectorized_map"):
-        name = "for_stop_gradient_every_and_clip_state_gradients"
-        return [tf.raw_ops.SoftsignGrad(gradients=v, features=0 * v, name=name) for v in values]
+    return [tf.raw_ops.SoftsignGrad(gradients=v, features=0 * v) for v in values]
+
+
+@tf.RegisterGradient("SoftsignGrad")
+def _refused(*_: Any) -> None:
+    # TensorFlow has none either, and says so without a word of what to do.
+    raise LookupError(
+        "SoftsignGrad has no gradient. With `stop_gradient_every` or `clip_state_gradients`, take "
+        "gradients inside `tf.vectorized_map`, not around it; or use `tf.map_fn`."
+    )

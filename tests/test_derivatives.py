@@ -1,0 +1,116 @@
+"""Jacobians, Hessians, gradients of single examples and forward mode, as graphs take them."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import LAYERS
+from derivatives import KINDS, TOLERANCE, check, combinations
+
+import keras_lstm_variants as klv
+
+# Cells that together use every feature of the loop, each in settings of its own.
+PROTOCOL = [
+    ("LSTM", "graph"),
+    ("LSTM", "unknown sizes"),
+    ("GRU", "masked, all"),
+    ("MUT1", "recompute"),
+    ("FGRLSTM", "short blocks, training"),
+    ("ClockworkLSTM", "short blocks"),
+    ("GridLSTM", "engine xla, training"),
+    ("DepthGatedLSTM", "compiled, training"),
+    ("DeepGateLSTM", "unknown, training, all"),
+    ("PeepholeLSTM", "plain, all, masked"),
+    ("LSTM1997", "traced before, training"),
+]
+OTHERS = [name for name in LAYERS if name not in dict(PROTOCOL)]
+# Refused, by a message that names what helps; all others are right.
+REFUSED = {
+    ("unknown sizes", "forward_mode"),
+    ("unknown sizes", "forward_over_backward"),
+    ("unknown, training, all", "forward_mode"),
+    ("unknown, training, all", "forward_over_backward"),
+    ("plain, all, masked", "hessian"),
+}
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """TensorFlow logs whole graphs where it cannot vectorise them."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize(("name", "setting"), PROTOCOL, ids=map(" ".join, PROTOCOL))
+def test_every_kind(name, setting):
+    known = {}
+    for own, kind in combinations([setting], list(KINDS)):
+        error, told = check(name, own, kind, known)
+        if (own, kind) in REFUSED:
+            assert told, kind
+        else:
+            assert error < TOLERANCE, (kind, error, told)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_cell(name):
+    """The kinds that rely most on TensorFlow's vectorisation."""
+    known = {}
+    for kind in ("jacobian_by_weights", "batch_jacobian", "per_example"):
+        error, told = check(name, "graph", kind, known)
+        assert error < TOLERANCE, (kind, error, told)
+
+
+@pytest.mark.parametrize(
+    "option", [{"stop_gradient_every": 2}, {"clip_state_gradients": 0.1}], ids=str
+)
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_edges_are_never_lost(option, engine):
+    """Vectorisation drops a gradient of one's own where the tape is around it."""
+    layer = klv.LSTM(3, engine=engine, **option)
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32"))
+    layer(x)
+    weights = [w.value for w in layer.trainable_variables]
+
+    def row(values):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            y = tf.reduce_sum(layer(values[tf.newaxis]))
+        return tape.gradient(y, weights)
+
+    found = tf.function(lambda x: tf.vectorized_map(row, x), autograph=False)(x)
+    for k in range(2):
+        for part, expected in zip(found, row(x[k]), strict=True):
+            np.testing.assert_allclose(part[k], expected, atol=1e-6)
+
+    def around(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.vectorized_map(lambda v: layer(v[tf.newaxis])[0], x)
+        return tape.gradient(y, x)
+
+    with pytest.raises(LookupError, match="clip_state_gradients.*inside `tf.vectorized_map`"):
+        tf.function(around, autograph=False)(x)
+
+
+def test_a_training_endpoint_is_exported(tmp_path):
+    """With the default engine, and random at each call."""
+    model = keras.Sequential([keras.Input((None, 3)), klv.LSTM(4, dropout=0.5)])
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "sample",
+        lambda x: model(x, training=True),
+        input_signature=[tf.TensorSpec((None, None, 3), "float32")],
+    )
+    archive.write_out(str(tmp_path / "model"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    x = np.ones((2, 5, 3), "float32")
+    first, second = served.sample(x).numpy(), served.sample(x).numpy()
+    assert first.shape == (2, 4)
+    assert not np.allclose(first, second)
