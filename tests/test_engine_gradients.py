@@ -123,15 +123,6 @@ def test_jacobian_in_a_graph(fast):
     assert fast
 
 
-def test_vectorized_map_takes_the_plain_loop(fast):
-    """It would lose the gradient of the fast loop without a word."""
-    layer = make("LSTM")
-    x = tf.constant(sequences()[:, np.newaxis])
-    found = tf.function(lambda x: tf.vectorized_map(layer, x))(x)
-    assert not fast
-    assert_relatively_close(found[:, 0], layer(x[:, 0]))
-
-
 def by_hand(layer, x, states, between):
     """Gradients of a loop over the cell written out, with `between` before each step."""
     weights = [w.value for w in layer.trainable_weights]

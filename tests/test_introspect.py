@@ -235,7 +235,7 @@ def test_in_the_layer_of_keras(jit):
 
 
 def test_cells_inside_cells():
-    model = klv.VRNN(UNITS, 2)
+    model = klv.VRNN(UNITS, 2, likelihood="gaussian")
     x = sequences()
     model(x)
     history = klv.gate_history(model, x)

@@ -82,7 +82,7 @@ LIGHT = [
     (["describe", "LTSM"], 2, "Did you mean 'LSTM'"),
     (["tune", "--no-such-option"], 2, "unknown arguments"),
     (["tune", "--units", "0"], 2, "--units must be"),
-    (["tune", "--steps", str(2**70)], 2, "--steps must be a whole number above 0, and at most"),
+    (["tune", "--steps", str(2**70)], 2, "--steps must be a whole number up to 1,000,000"),
     (["tune", "--text", "."], 2, "--text '.': cannot be read (Is a directory)"),
     (["tune", "--text", ""], 2, "--text must be a path"),
     (["tune", "--data", "none.npz"], 2, "--data 'none.npz': cannot be read"),

@@ -54,10 +54,14 @@ def grid(_):
     }
 
 
+def probabilities(*shape):
+    return 1 / (1 + np.exp(-draw(*shape)))
+
+
 def vrnn(engine):
     model = klv.VRNN(4, 2, engine=engine)
     return lambda x, mask, noise: model(x, mask=mask, noise=noise), {
-        "x": draw(3, 5, 3),
+        "x": probabilities(3, 5, 3),
         "mask": draw(3, 5) > 0,
         "noise": draw(3, 5, 2),
     }
@@ -66,7 +70,7 @@ def vrnn(engine):
 def draw_model(_):
     model = klv.DRAW(2, 3, 2, image_shape=(4, 3), attention=False)
     return lambda x, noise: model(x, noise=noise), {
-        "x": draw(3, 4, 3),
+        "x": probabilities(3, 4, 3),
         "noise": draw(3, 2, 2),
     }
 
@@ -123,12 +127,12 @@ def test_features_and_rows_of_images_that_a_graph_does_not_know(jit):
     layer = klv.GridLSTM2D(2, depth=1)
     layer.build((None, 4, None, 2))
     model = klv.DRAW(2, 3, 2, image_shape=(4, 3), attention=False)
-    model(draw(1, 4, 3))
+    model(probabilities(1, 4, 3))
     mut = klv.MUT1(3)
     mut(draw(1, 2, 3))
     for function, rank, wrong in (
         (layer, 4, draw(3, 1, 5, 2)),
-        (model, 3, draw(2, 2, 3)),
+        (model, 3, probabilities(2, 2, 3)),
         (mut, 3, draw(2, 5, 1)),
     ):
         compiled = tf.function(

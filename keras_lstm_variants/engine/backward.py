@@ -77,7 +77,7 @@ class FastLoop(ForwardLoop):
         )
         sums = self._with_kernels(sums, d_kernels)
         d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
-        return self.blocks.join(d_inputs), d_states, d_weights
+        return self.blocks.join(d_inputs, inputs), d_states, d_weights
 
     def _run_back(
         self,

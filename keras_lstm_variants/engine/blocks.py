@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_lstm_variants.engine.history import sizes, steps_of
+from keras_lstm_variants.engine.history import empty_list, sizes, stacked, steps_of
 from keras_lstm_variants.engine.loop import time_first
 
 _ROWS = 1024
@@ -32,9 +32,8 @@ class Blocks:
         self.length = _length(steps, batch or 32, columns)
         # Not -(-steps // length): ONNX divides negative numbers another way.
         self.count = (steps + self.length - 1) // self.length
-        if not isinstance(steps, int):
-            # One without steps where there is none: XLA wants a block to compile, and what is
-            # collected of the blocks cannot be joined without one.
+        if xla and not isinstance(steps, int):
+            # XLA wants a block to compile, were it one without steps.
             self.count = tf.maximum(self.count, 1)
         self.even = isinstance(steps, int) and steps % self.length == 0
 
@@ -101,12 +100,15 @@ class Blocks:
 
     def parts(self, like: Any) -> tf.TensorArray:
         """A place for each block's (steps, batch, ...), for joined ones like `like`."""
-        shape = [self.length, like.shape[0], *like.shape[2:]]
-        return tf.TensorArray(like.dtype, self.count, element_shape=shape)
+        return empty_list(self.count, self._part_shape(like), like.dtype)
 
-    def join(self, parts: tf.TensorArray) -> Any:
+    def join(self, parts: tf.TensorArray, like: Any) -> Any:
         """(batch, time, ...) of all blocks, without what was filled up."""
-        return self.end_to_end(parts.stack())
+        return self.end_to_end(stacked(parts, self._part_shape(like)))
+
+    def _part_shape(self, like: Any) -> list[Any]:
+        batch, _, *rest = sizes(like)
+        return [self.length, batch, *rest]
 
 
 def _length(steps: Any, batch: int, columns: int) -> int:

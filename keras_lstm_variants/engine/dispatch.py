@@ -83,7 +83,7 @@ def run(
     sums = [k for k, name in enumerate(names) if name in summed]
     edge = edges.edge(stop_gradient_every, clip_state_gradients, tuple(sums))
     sequences = tf.convert_to_tensor(sequences)
-    if mask is not None and recorder is None:
+    if mask is not None and recorder is None and _treats_rows_alone(cell):
         sequences = loop.without_masked(sequences, mask)
     graph = not tf.executing_eagerly()
     if graph and not unroll and _sees_forward_mode(cell, sequences, states):
@@ -224,6 +224,14 @@ def _sees_forward_mode(cell: Any, sequences: Any, states: Any) -> bool:
     weights = [w.value for w in cell.weights if tf.as_dtype(w.dtype).is_floating]
     tensors = [sequences, *keras.tree.flatten(states), *weights]
     return differentiated_forwards(list(map(tf.convert_to_tensor, tensors)))
+
+
+def _treats_rows_alone(cell: Any) -> bool:
+    """As our cells do, and Keras's; what others make of a masked row is theirs."""
+    if _is_plain_stack(cell):
+        return all(map(_treats_rows_alone, cell.cells))
+    own = isinstance(cell, keras.layers.StackedRNNCells)
+    return isinstance(cell, Cell) or (type(cell).__module__.startswith("keras.") and not own)
 
 
 def _is_plain_stack(cell: Any) -> bool:

@@ -45,6 +45,7 @@ import tensorflow as tf
 from keras_lstm_variants.engine.backward import FastLoop
 from keras_lstm_variants.engine.edges import guarded
 from keras_lstm_variants.engine.forward import Keep, Results, Settings
+from keras_lstm_variants.engine.graphs import followed
 
 __all__ = ["FastLoop", "Keep", "Results", "Settings", "differentiable"]
 
@@ -114,17 +115,19 @@ def _second(
     plainly: Callable, n: int, sources: list[Any], masks: list[Any], *d_d: Any
 ) -> list[Any]:
     """The gradient of the gradient, from the plain loop; n sources are its arguments."""
-    # Not by tapes, which do not record while TensorFlow differentiates forwards.
-    sources = _here(sources)
-    arguments, d_results = sources[:n], sources[n:]
-    results = plainly(arguments, masks)
-    d = tf.gradients(results, arguments, grad_ys=d_results, unconnected_gradients="zero")
-    return tf.gradients(
-        list(map(tf.convert_to_tensor, d)),
-        sources,
-        grad_ys=list(d_d),
-        unconnected_gradients="zero",
-    )
+
+    def first(sources: list[Any]) -> list[Any]:
+        arguments, d_results = sources[:n], sources[n:]
+        results, arguments, slopes = followed(lambda given: plainly(given, masks), arguments)
+        found = slopes(results, d_results)
+        return [
+            tf.zeros_like(a) if d is None else tf.convert_to_tensor(d)
+            for a, d in zip(arguments, found, strict=True)
+        ]
+
+    d, sources, slopes = followed(first, sources)
+    found = slopes(d, list(d_d))
+    return [tf.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
 
 
 def _apart(arguments: Any, n: int) -> tuple[Any, list[Any], list[Any]]:

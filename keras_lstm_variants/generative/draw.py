@@ -228,10 +228,12 @@ class DRAW(GenerativeModel):
         attention = _checks.flag("attention", attention)
         read_size = _checks.positive_integer("read_size", read_size)
         write_size = _checks.positive_integer("write_size", write_size)
+        # The defaults may be longer than a small image is.
+        most = max(*image_shape, 5)
         for name, size in (("read_size", read_size), ("write_size", write_size)):
-            if attention and size > max(image_shape):
+            if attention and size > most:
                 raise ValueError(
-                    f"`{name}` must be at most the longer side of the image, {max(image_shape)}. "
+                    f"`{name}` must be at most the longer side of the image, or 5: here {most}. "
                     f"Received: {name}={size}, image_shape={image_shape}"
                 )
         super().__init__(latent_units, kl_warm_up=kl_warm_up, engine=engine, seed=seed, **kwargs)
