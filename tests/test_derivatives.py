@@ -33,6 +33,13 @@ REFUSED = {
     ("unknown, training, all", "forward_mode"),
     ("unknown, training, all", "forward_over_backward"),
     ("plain, all, masked", "hessian"),
+    # XLA compiles no vectorised loop.
+    ("compiled, training", "jacobian_by_weights"),
+    ("compiled, training", "jacobian_by_input"),
+    ("compiled, training", "batch_jacobian"),
+    ("compiled, training", "per_example"),
+    ("compiled, training", "vectorized_inside"),
+    ("compiled, training", "hessian"),
 }
 
 

@@ -20,6 +20,7 @@ from keras_lstm_variants.engine.loop import Result
 from keras_lstm_variants.engine.rehearsal import Plan, rehearse
 from keras_lstm_variants.engine.step import Step, WeightsAs
 from keras_lstm_variants.engine.xla import (
+    check_vectorized,
     compiled_by_xla,
     cores,
     differentiated_forwards,
@@ -94,6 +95,8 @@ def run(
                 f"shape {tuple(sequences.shape)}. Give it, or call the layer eagerly."
             )
         unroll = True
+    if graph and not unroll:
+        check_vectorized()
     if engine != "plain" and not unroll and graph and recorder is None:
         if _is_plain_stack(cell):
             limits = {

@@ -46,6 +46,7 @@ from keras_lstm_variants.engine.backward import FastLoop
 from keras_lstm_variants.engine.edges import guarded
 from keras_lstm_variants.engine.forward import Keep, Results, Settings
 from keras_lstm_variants.engine.graphs import followed
+from keras_lstm_variants.engine.xla import check_vectorized
 
 __all__ = ["FastLoop", "Keep", "Results", "Settings", "differentiable"]
 
@@ -88,6 +89,8 @@ def differentiable(
         return _flat(results), lambda *d_results: gradient(kept, *arguments, *d_results)
 
     def gradient(kept: Any, *arguments_and_gradients: Any) -> Any:
+        check_vectorized()
+
         @tf.custom_gradient
         def first(*arguments_and_gradients: Any) -> Any:
             inputs, _, weights = _apart(arguments_and_gradients[: 1 + m], n)

@@ -30,6 +30,16 @@ def vectorized() -> bool:
     return False
 
 
+def check_vectorized() -> None:
+    """A `ValueError` where a loop would have to be vectorised and compiled by XLA."""
+    if vectorized() and compiled_by_xla():
+        raise ValueError(
+            "XLA compiles no vectorised loop, of Keras's layers neither. Compute Jacobians with "
+            "`experimental_use_pfor=False`, take `tf.map_fn` instead of `tf.vectorized_map`, give "
+            "the layer `unroll=True`, or leave `jit_compile` out."
+        )
+
+
 def under_a_tape() -> bool:
     """Whether a `tf.GradientTape` is open where the graph is being built."""
     return bool(could_possibly_record())
