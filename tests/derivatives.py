@@ -49,8 +49,8 @@ def batch_jacobian(call: Call, x: Any, states: list[Any], weights: list[Any]) ->
     return [tape.batch_jacobian(y, x)]
 
 
-def per_example(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
-    """Of each row, the gradient by each weight and by its input."""
+def _of_each_row(over_rows: Callable, call: Call, x: Any, states: Any, weights: Any) -> list[Any]:
+    """Of each row, the gradient by its input and by each weight."""
 
     def row(values: Any) -> Any:
         own, *own_states = (v[tf.newaxis] for v in values)
@@ -59,24 +59,20 @@ def per_example(call: Call, x: Any, states: list[Any], weights: list[Any]) -> li
             value = loss(call(own, own_states))
         return tape.gradient(value, [own, *weights])
 
-    own, *others = tf.vectorized_map(row, [x, *states])
+    own, *others = over_rows(row, [x, *states])
     return [own[:, 0], *others]
+
+
+def per_example(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
+    return _of_each_row(tf.vectorized_map, call, x, states, weights)
 
 
 def mapped(call: Call, x: Any, states: list[Any], weights: list[Any]) -> list[Any]:
-    """The same, row after row."""
+    def map_rows(function: Callable, values: list[Any]) -> Any:
+        signature = [tf.float32] * (1 + len(weights))
+        return tf.map_fn(function, values, fn_output_signature=signature)
 
-    def row(values: Any) -> Any:
-        own, *own_states = (v[tf.newaxis] for v in values)
-        with tf.GradientTape() as tape:
-            tape.watch([own, *weights])
-            value = loss(call(own, own_states))
-        return tape.gradient(value, [own, *weights])
-
-    own, *others = tf.map_fn(
-        row, [x, *states], fn_output_signature=[tf.float32] * (1 + len(weights))
-    )
-    return [own[:, 0], *others]
+    return _of_each_row(map_rows, call, x, states, weights)
 
 
 def _outside(over_rows: Callable, call: Call, x: Any, states: Any, weights: Any) -> list[Any]:
