@@ -64,6 +64,12 @@ def test_every_kind(name, setting):
             assert error < TOLERANCE, (kind, error, told)
 
 
+def test_the_plain_loop_refuses_vectorisation_under_xla():
+    error, told = check("LSTM", "compiled, plain", "jacobian_by_input", {})
+    assert error == np.inf
+    assert "experimental_use_pfor" in told
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_other_cell(name):
     """The kinds that rely most on TensorFlow's vectorisation."""

@@ -24,6 +24,7 @@ from keras_lstm_variants.engine.xla import (
     compiled_by_xla,
     cores,
     differentiated_forwards,
+    refusing_vectorized,
     under_a_tape,
     vectorized,
 )
@@ -138,7 +139,7 @@ def run(
     if recorder is not None:
         run_loop = functools.partial(recording.run, recorder=recorder)
     with derived_as(derived), _weights_read_before(cell) if graph and not unroll else nullcontext():
-        return run_loop(
+        result = run_loop(
             lambda x, s: cell(x, s, **cell_options),
             sequences=sequences,
             states=states,
@@ -149,6 +150,11 @@ def run(
             edge=edge,
             **options,
         )
+    if graph and not unroll and compiled_by_xla():
+        flat = [v for v in keras.tree.flatten(result) if v is not None]
+        kept = iter(refusing_vectorized(flat))
+        return keras.tree.map_structure(lambda v: None if v is None else next(kept), result)
+    return result
 
 
 def output_size(cell: Any) -> int | tuple[int, ...]:

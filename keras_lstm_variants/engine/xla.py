@@ -40,6 +40,20 @@ def check_vectorized() -> None:
         )
 
 
+def refusing_vectorized(tensors: list[Any]) -> list[Any]:
+    """The same tensors, whose gradient is checked by `check_vectorized` as well."""
+
+    @tf.custom_gradient
+    def unchanged(*tensors: Any) -> Any:
+        def gradient(*gradients: Any) -> Any:
+            check_vectorized()
+            return gradients
+
+        return list(map(tf.identity, tensors)), gradient
+
+    return unchanged(*tensors)
+
+
 def under_a_tape() -> bool:
     """Whether a `tf.GradientTape` is open where the graph is being built."""
     return bool(could_possibly_record())
