@@ -112,7 +112,7 @@ def _torch_steps(job: dict[str, Any]) -> Steps:
     import torch
 
     torch.set_num_threads(job["threads"])
-    side = runpy.run_path(job["torch_side"])
+    side = runpy.run_path(job["torch_worker"])
     batch, _, features, units = job["shape"]
     layer = torch.nn.LSTM(features, units, batch_first=True)
 
@@ -213,7 +213,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def contenders_named(text: str | None, torch: bool) -> list[str]:
     from keras_lstm_variants import _checks
-    from keras_lstm_variants.compare.options import UsageError
+    from keras_lstm_variants._cli.errors import UsageError
 
     if text is None:
         return [name for name in CONTENDERS if torch or not name.startswith("torch")]
@@ -237,10 +237,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     import quiet  # noqa: F401, first
 
     # isort: split
-    from keras_lstm_variants.bench import contenders, report, torch_side
+    from keras_lstm_variants._cli.errors import UsageError
+    from keras_lstm_variants._cli.machine import cores
+    from keras_lstm_variants.bench import contenders, report, torch_worker
     from keras_lstm_variants.bench.command import JITS, check_repeats, open_folder, shapes_of
     from keras_lstm_variants.bench.environment import environment
-    from keras_lstm_variants.compare.command import UsageError, cores
 
     try:
         (shape,) = shapes_of([arguments.shape])
@@ -258,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "form": form,
             "shape": list(shape),
             "threads": cores(),
-            "torch_side": torch_side.__file__,
+            "torch_worker": torch_worker.__file__,
         }
         for form in (FORMS if arguments.forms == "both" else [arguments.forms])
         for name in names

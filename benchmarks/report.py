@@ -16,7 +16,7 @@ import quiet  # noqa: F401, first
 import memory
 import speed
 
-from keras_lstm_variants.compare.store import write_atomically
+from keras_lstm_variants._cli.work_folder import write_atomically
 
 HERE = Path(__file__).parent
 
@@ -40,9 +40,9 @@ alone. Shapes are batch x time x features x units; everything is float32.
 - `xla/keras`, `xla/torch`: the same for our layer with `engine="xla"`, in a function that is
   itself not compiled.
 - `klv/RNN(cell)`: beside `keras.layers.RNN` of the same cell.
-- `floor/klv`: the matrix products alone - one for all inputs, one a step for the state, in a
-  step the same back and one for each weight - over the whole of ours, in TensorFlow and in
-  one loop. 1 would be a layer in which all else is free."""
+- `bound/klv` (in the files `floor/klv`): a lower bound over our time. It is the matrix products
+  alone, in TensorFlow and in one loop: one for all inputs, one a step for the state, in a training
+  step the same back and one for each weight. 1 would be a layer in which all else is free."""
 
 _MEMORY = """\
 One process for each measurement. It builds the layer, runs a training step with

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import quiet  # noqa: F401, first
 
 # isort: split
+from keras_lstm_variants._cli.arguments import variants_of
+from keras_lstm_variants._cli.errors import UsageError
 from keras_lstm_variants.bench import environment, report
 from keras_lstm_variants.bench.command import (
     JITS,
@@ -39,7 +41,6 @@ from keras_lstm_variants.bench.contenders import (
     parse_shape,
 )
 from keras_lstm_variants.bench.driver import BenchError, Row
-from keras_lstm_variants.compare.options import UsageError, variants_of
 from keras_lstm_variants.registry import list_variants
 
 GRID = tuple(

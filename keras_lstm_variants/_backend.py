@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 
-from keras_lstm_variants import _stderr
+from keras_lstm_variants._cli import logs
 from keras_lstm_variants._loading import is_our_command as _is_our_command
 
 _MESSAGE = (
@@ -27,7 +27,7 @@ if importlib.util.find_spec("tensorflow") is None:
     fail(_MESSAGE)
 
 if _is_our_command():
-    _stderr.send_notes_to(os.devnull)
+    logs.send_notes_to(os.devnull)
 
 import keras  # noqa: E402
 

@@ -44,17 +44,25 @@ WITH_MEMORY = ("AttentionLSTM",)
 OTHER_NAMES = {"SimpleRNN": "Elman"}
 
 
-def find(text: str) -> str:
-    """As `registry.find_variant` does for our own variants."""
-    known = {name.lower(): name for name in VARIANTS}
-    known |= {other.lower(): name for other, name in OTHER_NAMES.items()}
-    name = known.get(text.lower()) or known.get(text.lower().removesuffix("cell"))
+def find(
+    text: str, known: Collection[str] = VARIANTS, with_memory: Collection[str] = WITH_MEMORY
+) -> str:
+    """The name, out of `known`, that a person means: `lstm` and `LSTMCell` are LSTM.
+
+    Raises:
+        ValueError: no such variant; the message names the nearest ones.
+    """
+    if text in known:
+        return text
+    names = {other.lower(): name for other, name in OTHER_NAMES.items()}
+    names |= {name.lower(): name for name in known}
+    name = names.get(text.lower()) or names.get(text.lower().removesuffix("cell"))
     if name is None:
-        raise ValueError(unknown(text, VARIANTS, WITH_MEMORY))
+        raise ValueError(_unknown(text, known, with_memory))
     return name
 
 
-def unknown(name: str, known: Collection[str], with_memory: Collection[str]) -> str:
+def _unknown(name: str, known: Collection[str], with_memory: Collection[str]) -> str:
     """The message for a name that is no variant's."""
     if name in with_memory:
         return (

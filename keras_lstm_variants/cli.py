@@ -1,32 +1,19 @@
 """The command `klv`, also `python -m keras_lstm_variants`."""
 
 import argparse
-import contextlib
-import importlib
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm_variants import _checks, _loading
+from keras_lstm_variants._cli.arguments import add_command, import_modules, joined, whole_number
+from keras_lstm_variants._cli.errors import UsageError, fail, in_options
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.bench import command as bench
 from keras_lstm_variants.compare import command as compare
-from keras_lstm_variants.compare.options import whole_number
 from keras_lstm_variants.tuning import command as tune
-
-
-def _joined(argv: Sequence[str]) -> list[str]:
-    """`--forget-bias -1:5` as `--forget-bias=-1:5`: argparse takes the value for an option."""
-    found: list[str] = []
-    for argument in argv:
-        if found and found[-1].startswith("--") and re.match(r"-[\d.]+[:,]", argument):
-            found[-1] += f"={argument}"
-        else:
-            found.append(argument)
-    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,10 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 if a run failed; 2 for bad input; 130 after Ctrl-C.
     """
-    # A user's own module beside where the command is called, as with `python -m`.
-    with contextlib.suppress(OSError):  # the folder is gone
-        if os.getcwd() not in sys.path and "" not in sys.path:
-            sys.path.append(os.getcwd())
     parser = argparse.ArgumentParser(
         prog="klv", description="LSTM variants for Keras 3 on TensorFlow."
     )
@@ -52,25 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench.add_parser(commands)
     _add_list(commands)
     _add_describe(commands)
-    for command in commands.choices.values():
-        command.add_argument(
-            "--import",
-            dest="modules",
-            action="append",
-            default=[],
-            metavar="MODULE",
-            help="import your module first, for the variants that it registers",
-        )
-    arguments, unknown = parser.parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
+    arguments, unknown = parser.parse_known_args(joined(sys.argv[1:] if argv is None else argv))
     if unknown:
         arguments.parser.error(f"unknown arguments: {' '.join(unknown)}")
     try:
-        for module in arguments.modules:
-            _loading.load()
-            importlib.import_module(module)
-    except Exception as error:
-        print(f"klv: --import {module}: {type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+        import_modules(arguments.modules)
+    except UsageError as error:
+        return fail("klv", str(error))
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
@@ -79,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_list(commands: Any) -> None:
-    parser = commands.add_parser("list", help="all variants, a line each")
-    parser.set_defaults(run=_list, parser=parser)
+    add_command(commands, "list", _list, summary="all variants, a line each")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -100,14 +70,12 @@ def _show(text: str) -> int:
 
 
 def _add_describe(commands: Any) -> None:
-    parser = commands.add_parser(
-        "describe", help="a variant's equations, reference, states and weights"
-    )
+    summary = "a variant's equations, reference, states and weights"
+    parser = add_command(commands, "describe", _describe, summary=summary)
     parser.add_argument("variant", metavar="VARIANT", help="a name that `klv list` shows")
     parser.add_argument("--input-dim", type=int, default=80, help="default: %(default)s")
     parser.add_argument("--units", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
-    parser.set_defaults(run=_describe, parser=parser)
 
 
 def _describe(arguments: argparse.Namespace) -> int:
@@ -119,8 +87,9 @@ def _describe(arguments: argparse.Namespace) -> int:
         _loading.load()
         from keras_lstm_variants.describe import describe
 
-        found = describe(variant, inputs, units, format=form)
+        description = describe(variant, inputs, units, format=form)
     except ValueError as error:
-        print(f"klv describe: {error}", file=sys.stderr)
-        return 2
-    return _show(json.dumps(found, indent=1) if form == "dict" else found.rstrip("\n"))
+        return fail("klv describe", in_options(str(error)))
+    if form == "dict":
+        return _show(json.dumps(description, indent=1))
+    return _show(description.rstrip("\n"))

@@ -99,37 +99,30 @@ def get_variant(name: str) -> type:
     """The layer class of a variant; its `cell_class` is the cell.
 
     Args:
-        name: one of `list_variants()`, or `"SimpleRNN"` for Elman.
+        name: one of `list_variants()` in any case, the name of its cell, or `"SimpleRNN"` for
+            Elman; as `klv ... --variants` takes it.
 
     Raises:
         ValueError: no such variant; the message names the nearest ones.
 
     Example:
         >>> import keras_lstm_variants as klv
-        >>> klv.get_variant("PeepholeLSTM").cell_class.__name__
+        >>> klv.get_variant("peepholelstm").cell_class.__name__
         'PeepholeLSTMCell'
     """
     if not isinstance(name, str):
         raise ValueError(f"`name` must be the name of a variant. Received: name={name!r}")
-    if name not in _layers and name in _names.OTHER_NAMES:
-        name = _names.OTHER_NAMES[name]
-    if name not in _layers:
-        with_memory = [n for n, c in _registered.items() if getattr(c, "needs_memory", False)]
-        raise ValueError(_names.unknown(name, list_variants(), with_memory))
-    return _layers[name]
+    return _layers[find_variant(name)]
 
 
 def find_variant(text: str) -> str:
     """The name that a person means: `lstm` and `LSTMCell` are LSTM.
 
     Raises:
-        ValueError: as `get_variant`.
+        ValueError: no such variant; the message names the nearest ones.
     """
-    known = {other.lower(): name for other, name in _names.OTHER_NAMES.items()}
-    known |= {name.lower(): name for name in list_variants()}
-    name = known.get(text.lower()) or known.get(text.lower().removesuffix("cell")) or text
-    get_variant(name)
-    return name
+    with_memory = [n for n, c in _registered.items() if getattr(c, "needs_memory", False)]
+    return _names.find(text, _layers, with_memory)
 
 
 def markdown_table() -> str:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from keras_lstm_variants import tasks
+from keras_lstm_variants._cli.tables import number
+from keras_lstm_variants._cli.work_folder import StoreError
 from keras_lstm_variants.compare import report, training
+from keras_lstm_variants.compare.generate_text import generate_text
 from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.settings import Run, Settings
-from keras_lstm_variants.compare.store import Store, StoreError
-from keras_lstm_variants.compare.writing import write_text
+from keras_lstm_variants.compare.store import Store
 from keras_lstm_variants.registry import list_variants
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
@@ -91,16 +93,16 @@ class TestTraining:
         settings = Settings(units=32, epochs=4, steps=20, embedding=8, jit=False)
         reports = []
         model, record = training.train(Run("GRU", 0), settings, text_task, reports.append)
-        floors = text_task.floors
-        assert record["test"] < 0.75 * floors["memoryless"]["test"]
+        baselines = text_task.baselines
+        assert record["test"] < 0.75 * baselines["memoryless"]["test"]
         assert [r["epoch"] for r in reports if "epoch" in r] == [1, 2, 3, 4]
         curve = [row["valid"] for row in record["curve"]]
         assert record["valid"] == min(curve) == curve[record["best_epoch"] - 1]
         assert record["parameters"] == model.count_params()
         scorer = training.make_scorer(model, text_task)
         assert training.score(scorer, text_task, "test") == pytest.approx(record["test"])
-        written = write_text(model, text_task.symbols, "a", 300)
-        assert written == write_text(model, text_task.symbols, "a", 300)
+        written = generate_text(model, text_task.symbols, "a", 300)
+        assert written == generate_text(model, text_task.symbols, "a", 300)
         assert len(written) == 300
         words = set("".join(text_task.symbols[k] for k in text_task.train).split()[1:-1])
         assert np.mean([w in words for w in written.split()[1:-1]]) > 0.5
@@ -120,7 +122,7 @@ class TestTraining:
         settings = Settings(units=5, embedding=3, layers=2)
         model = training.make_model("PeepholeLSTM", settings, text_task)
         prompt = "".join(text_task.symbols[k] for k in text_task.test[:9])
-        first = write_text(model, text_task.symbols, prompt, 1, temperature=1e-6)
+        first = generate_text(model, text_task.symbols, prompt, 1, temperature=1e-6)
         scores = model.predict(text_task.test[None, :9], verbose=0)[0, -1, :-1]
         assert first == text_task.symbols[scores.argmax()]
 
@@ -205,12 +207,12 @@ class TestReport:
     def task(self):
         return tasks.load("digits")
 
-    def test_table_is_sorted_by_validation_and_marks_scores_above_the_floor(self, task):
-        floor = task.floors[task.target]["test"]
+    def test_table_is_sorted_by_validation_and_marks_scores_no_better_than_the_baseline(self, task):
+        baseline = task.baselines[task.target]["test"]
         records = [
-            record("LSTM", 0, 3.0, floor - 1) | {"threads": 2},
-            record("GRU", 0, 1.0, floor + 1),
-            record("Elman", 0, 2.0, floor),
+            record("LSTM", 0, 3.0, baseline - 1) | {"threads": 2},
+            record("GRU", 0, 1.0, baseline + 1),
+            record("Elman", 0, 2.0, baseline),
         ]
         text = report.table(records, {"PeepholeLSTM": 2}, Settings(forget_bias=2.0), task)
         lines = text.splitlines()
@@ -221,29 +223,31 @@ class TestReport:
         usual = report.table(records, {}, Settings(), task).splitlines()
         assert [line.split()[3] for line in usual[2:5]] == ["0", "-", "1"]
         assert "2 run(s) failed" in text and "1,234" in text
-        assert f"{floor:.4f}" in text
+        assert f"{baseline:.4f}" in text
         assert "1.5 (1 thread)" in lines[2] and "1.5 (2 threads)" in lines[4]
         assert lines[-1] == (
-            "* GRU, Elman: not below the floor logistic regression in test, though below it in "
+            "* GRU, Elman: no better than the baseline logistic regression in test, but better in "
             "validation, which chose the epoch: not sure yet."
         )
 
     @pytest.mark.parametrize(
-        ("valid", "test", "stars", "said"),
+        ("valid", "test", "stars", "reason"),
         [
             (1.0, 1.0, 0, None),
-            (99.0, 1.0, 1, "in validation, though below it in test: not sure yet"),
-            (1.0, 99.0, 1, "in test, though below it in validation, which"),
-            (99.0, 99.0, 2, "in validation and test: has shown nothing yet"),
-            (float(99), float("nan"), 2, "in validation and test: has shown nothing yet"),
+            (99.0, 1.0, 1, "in validation, but better in test: not sure yet"),
+            (1.0, 99.0, 1, "in test, but better in validation, which"),
+            (99.0, 99.0, 2, "in validation and test: no use of memory is shown"),
+            (float(99), float("nan"), 2, "in validation and test: no use of memory is shown"),
         ],
     )
-    def test_a_missed_floor_is_said_with_the_split(self, task, valid, test, stars, said):
+    def test_a_baseline_that_is_not_beaten_is_named_with_the_split(
+        self, task, valid, test, stars, reason
+    ):
         text = report.table([record("LSTM", 0, valid, test)], {}, Settings(), task)
         row, *notes = (line for line in text.splitlines() if line.startswith(("LSTM", "*")))
         assert row.count("*") == stars
-        floor = "* LSTM: not below the floor logistic regression "
-        assert [note.startswith(floor + said) for note in notes] == [True] * (stars > 0)
+        start = "* LSTM: no better than the baseline logistic regression "
+        assert [note.startswith(start + reason) for note in notes] == [True] * (stars > 0)
 
     def test_mean_and_spread_over_seeds(self, task):
         values = [1.0, 1.5, 3.5]
@@ -253,9 +257,9 @@ class TestReport:
         assert "2/2/2" in text
 
     def test_small_scores_keep_their_digits(self):
-        assert report.number(4.2e-5) == "4.20e-05"
-        assert report.number(0.25) == "0.2500"
-        assert report.number(0.0) == "0.0000"
+        assert number(4.2e-5) == "4.20e-05"
+        assert number(0.25) == "0.2500"
+        assert number(0.0) == "0.0000"
 
     def test_verdict_names_its_evidence(self, task):
         one = [record("LSTM", 0, 2.0), record("GRU", 0, 1.0)]
@@ -271,7 +275,7 @@ class TestReport:
         assert "nothing to compare" in report.verdict([], task)
         assert report.verdict(one[:1], task).startswith("Best by validation: LSTM")
 
-    def test_curves_show_every_run_and_the_floor(self, task, monkeypatch):
+    def test_curves_show_every_run_and_the_baseline(self, task, monkeypatch):
         figures = []
         import matplotlib.figure
 

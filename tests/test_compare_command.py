@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 
 from keras_lstm_variants import tasks
+from keras_lstm_variants._cli.arguments import variants_of
+from keras_lstm_variants._cli.work_folder import StoreFailure
 from keras_lstm_variants.cli import main
-from keras_lstm_variants.compare import schedule
-from keras_lstm_variants.compare.options import variants_of
+from keras_lstm_variants.compare import pool
 from keras_lstm_variants.compare.settings import Run, Settings, defaults
-from keras_lstm_variants.compare.store import COLUMNS, StoreFailure
+from keras_lstm_variants.compare.store import COLUMNS
 from keras_lstm_variants.registry import list_variants
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
@@ -48,7 +49,7 @@ class TestCommand:
         first = klv("compare", *TINY, "--variants", "GRU,Elman", "--output", output)
         assert first.returncode == 0, first.stderr
         assert "Best by validation" in first.stdout
-        assert "Data sha256: " in first.stdout and "floor logistic regression" in first.stdout
+        assert "Data sha256: " in first.stdout and "baseline logistic regression" in first.stdout
         # Only our own lines, none of TensorFlow's.
         ours = re.compile(r"\[|GRU|Elman|\d of 2 runs done, about \d+ s left")
         assert all(map(ours.match, first.stderr.splitlines())), first.stderr
@@ -185,7 +186,7 @@ class TestFolder:
             meanwhile()
             listener("done", runs[0], self.RECORD)
 
-        monkeypatch.setattr("keras_lstm_variants.compare.schedule.train_all", train_all)
+        monkeypatch.setattr("keras_lstm_variants.compare.pool.train_all", train_all)
         return main(["compare", "--units", "4", "--variants", "GRU", "--output", "out"])
 
     def test_the_folder_is_deleted_meanwhile(self, in_tmp, monkeypatch, capsys):
@@ -239,10 +240,10 @@ class TestFolder:
             def give(self, run):
                 theirs.send(("lost", run, "cannot write to --output 'out': full"))
 
-        monkeypatch.setattr(schedule, "_Worker", Worker)
+        monkeypatch.setattr(pool, "_Worker", Worker)
         told = []
         with pytest.raises(StoreFailure, match="'out': full"):
-            schedule.train_all(
+            pool.train_all(
                 [run, run], Settings(), "out", jobs=1, threads=1,
                 listener=lambda *event: told.append(event),
             )  # fmt: skip
@@ -265,7 +266,7 @@ BAD = {
     "variant": (["--variants", "LTSM,GRU"], "'LTSM'.*Did you mean 'LSTM'"),
     "cell": (["--variants", "TSTMCell"], "'TSTMCell'.*Did you mean 'LSTM'"),
     "no variant": (["--variants", ","], "--variants ',' names no variant"),
-    "task": (["--task", "digit"], "--task 'digit'.*did you mean 'digits'"),
+    "task": (["--task", "digit"], "--task must be one of .*'digit'. Did you mean 'digits'"),
     "units": (["--units", "0"], "--units must be a whole number from 1 to 1,000,000. Received: 0"),
     "epochs": (["--epochs", "-1"], "--epochs.*-1"),
     "seeds": (["--seeds", "0"], "--seeds"),
@@ -275,15 +276,18 @@ BAD = {
         "--forget-bias must be a number from -1000 to 1000, or chrono.*'much'",
     ),
     "forget bias inf": (["--forget-bias", "inf"], "--forget-bias"),
-    "no file": (["--text", "none.txt"], "none.txt.*cannot be read"),
+    "no file": (["--text", "none.txt"], "cannot be read .*none.txt"),
     "folder": (["--text", "."], "is a directory"),
     "empty": (["--text", "empty.txt"], "empty"),
     "short": (["--text", "short.txt"], "20,?000"),
     "binary": (["--text", "binary.txt"], "UTF-8"),
-    "text and task": (["--text", "short.txt", "--task", "adding"], "not allowed with task"),
-    "no text": (["--text", ""], "--text '' is a directory"),
-    "no task": (["--task", ""], "unknown --task ''"),
-    "text without a file": (["--task", "text"], "needs --text FILE"),
+    "text and task": (
+        ["--text", "short.txt", "--task", "adding"],
+        "--text must be None for the task 'adding'",
+    ),
+    "no text": (["--text", ""], "--text must be .* it is a directory. Received: --text ''"),
+    "no task": (["--task", ""], "--task must be one of .*--task ''"),
+    "text without a file": (["--task", "text"], "--text must be given for the task 'text'"),
     "much too many units": (["--units", str(2**70)], "--units must be.*1,000,000"),
     "many units": (
         ["--units", "1000000"],
@@ -310,11 +314,14 @@ BAD = {
         f"split {text}": (["--text", "long.txt", "--split", text], f"--split must be.*'{text}'")
         for text in ("", "80/20", "80/10/5", "100/0/0", "a/b/c", "1e9/1/1", "8/1/1")
     },
-    "tiny split": (["--text", "long.txt", "--split", "99.9/0.05/0.05"], "--split .* less than 200"),
+    "tiny split": (
+        ["--text", "long.txt", "--split", "99.9/0.05/0.05"],
+        "--split must leave at least 200 ",
+    ),
     "split of no text": (["--split", "80/10/10"], "--split goes with --text"),
     "no output": (["--output", ""], "--output must be a path. Received: ''"),
     "output with NUL": (["--output", "a\0b"], "--output must be a path"),
-    "text with NUL": (["--text", "a\0b"], "--text 'a.x00b' cannot be read"),
+    "text with NUL": (["--text", "a\0b"], "it cannot be read .*--text 'a.x00b'"),
     "long output": (["--output", "a" * 300], "cannot write to --output.*name too long"),
     "output is a file": (["--output", "file"], "cannot write to --output 'file'"),
     "output below a file": (["--output", "file/out"], "cannot write to --output 'file/out'"),

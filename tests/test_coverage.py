@@ -141,8 +141,8 @@ def test_a_second_class_of_one_name_is_refused():
 
 
 def test_unknown_variant_names_the_nearest():
-    with pytest.raises(ValueError, match="'peepholelstm'.*Did you mean 'PeepholeLSTM'"):
-        klv.get_variant("peepholelstm")
+    with pytest.raises(ValueError, match="'peepholelstn'.*Did you mean 'PeepholeLSTM'"):
+        klv.get_variant("peepholelstn")
     with pytest.raises(ValueError, match=r"Unknown variant 'xyz'\. Known: Elman, .*DeepGateLSTM$"):
         klv.get_variant("xyz")
 

@@ -74,7 +74,7 @@ LIGHT = [
     (["list"], 0, "DeepGateLSTM "),
     ([], 2, "required: COMMAND"),
     (["compare", "--units", "0"], 2, "--units must be a whole number from 1 to 1,000,000"),
-    (["compare", "--task", ""], 2, "--task ''"),
+    (["compare", "--task", ""], 2, "--task must be one of"),
     (["compare", "--variants", "LTSM"], 2, "Did you mean 'LSTM'"),
     (["compare", "--output", ""], 2, "--output must be a path"),
     (["compare", "--text", "none.txt"], 2, "cannot be read"),
@@ -82,7 +82,7 @@ LIGHT = [
     (["describe", "LTSM"], 2, "Did you mean 'LSTM'"),
     (["tune", "--no-such-option"], 2, "unknown arguments"),
     (["tune", "--units", "0"], 2, "--units must be"),
-    (["tune", "--steps", str(2**70)], 2, "--steps must be a whole number up to 1,000,000"),
+    (["tune", "--steps", str(2**70)], 2, "--steps must be a whole number from 1 to 1,000,000"),
     (["tune", "--text", "."], 2, "--text '.': cannot be read (Is a directory)"),
     (["tune", "--text", ""], 2, "--text must be a path"),
     (["tune", "--data", "none.npz"], 2, "--data 'none.npz': cannot be read"),
@@ -130,9 +130,9 @@ def test_names_that_are_known_without_tensorflow_are_those_of_the_classes():
 def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):
     script = (
         "import os, subprocess, sys\n"
-        "from keras_lstm_variants import _stderr\n"
+        "from keras_lstm_variants._cli import logs\n"
         f"for name in ('first.log', 'second.log'):\n"
-        f"    _stderr.send_notes_to({str(tmp_path)!r} + '/' + name)\n"
+        f"    logs.send_notes_to({str(tmp_path)!r} + '/' + name)\n"
         "    os.write(2, b'a note\\n')\n"
         "    print('our line', file=sys.stderr)\n"
         "subprocess.run([sys.executable, '-c', 'import os; os.write(2, b\\'a child\\')'])\n"

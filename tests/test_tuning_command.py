@@ -305,13 +305,13 @@ BAD = {
     "forget bias nan": (["--forget-bias=nan"], "--forget-bias must be.*'nan'"),
     "two ranges": (["--forget-bias=0:1,2:3"], "one range or a list"),
     "objective": (["--objective=val_acc"], "--objective must be one of.*val_accuracy.*'val_acc'"),
-    "trials": (["--max-trials=0"], "--max-trials must be a whole number above 0"),
+    "trials": (["--max-trials=0"], "--max-trials must be a whole number from 1"),
     "executions": (["--executions-per-trial=0"], "--executions-per-trial"),
     "no unit": (["--max-time=30"], "--max-time must be a number above 0 with s, m, h or d"),
     "no time": (["--max-time=0m"], "--max-time must be a number above 0"),
     "chief's": (["--role=worker", "--retry", "--address=1.2.3.4:9"], "are for the chief"),
     "seed": (["--seed=-1"], "--seed must be"),
-    "epochs": (["--epochs=1180591620717411303424"], "--epochs must be .* up to 1,000,000"),
+    "epochs": (["--epochs=1180591620717411303424"], "--epochs must be .* to 1,000,000"),
     "large seed": (["--seed=1180591620717411303424"], "--seed must be .* 4,294,967,294"),
     "no steps": (["--max-timesteps=0"], "--max-timesteps must be a number above 2"),
     "large rate": (["--learning-rate=1e30"], "--learning-rate must be.*1e[+]30 is out of bounds"),
@@ -351,14 +351,14 @@ def test_tasks_take_no_head(data, capsys):
     assert tune("--task=adding", "--head=labels") == 2
     assert "--head goes with --data" in capsys.readouterr().err
     assert tune("--task=ading") == 2
-    assert "did you mean 'adding'" in capsys.readouterr().err
+    assert "Did you mean 'adding'" in capsys.readouterr().err
 
 
 def test_one_process_at_a_time(data, capsys):
-    from keras_lstm_variants import _folder, _lock
+    from keras_lstm_variants._cli import lock, work_folder
 
     (Path.cwd() / "out").mkdir()
     (Path.cwd() / "out/tensorflow.log").touch()
-    with _lock.lock(Path.cwd() / "out" / _folder.LOCK):
+    with lock.lock(Path.cwd() / "out" / work_folder.LOCK):
         assert tune(data, *TINY, "--directory=out") == 2
     assert "another process works in --directory 'out'" in capsys.readouterr().err

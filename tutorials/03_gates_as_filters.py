@@ -73,7 +73,7 @@ model.compile(keras.optimizers.Adam(1e-2, clipnorm=1.0), "mse", jit_compile=True
 model.fit(x, y, batch_size=32, epochs=1 if tutorial.tiny else 12, verbose=0)
 x_test, y_test = task.test
 error = model.evaluate(x_test, y_test, batch_size=1000, verbose=0)
-print(f"mean squared error {error:.4f}; always the mean: {task.floors['constant']['test']:.4f}")
+print(f"mean squared error {error:.4f}; always the mean: {task.baselines['constant']['test']:.4f}")
 
 # %%
 history = klv.gate_history(model, x_test)["lstm"]

@@ -27,7 +27,7 @@ tutorial = Tutorial("4. Variants on text")
 # | LSTM | c, apart from the output | two gates: may keep and add, or erase and write nothing |
 # | PeepholeLSTM | as LSTM | as LSTM, and the gates see their own memory |
 #
-# ## The data, and two floors
+# ## The data, and two baselines
 #
 # A score is the mean of -log2 of the probability that the model gave to what came: bits per
 # character, lower is better. Two models without memory say what is easy: one knows only how
@@ -36,8 +36,8 @@ tutorial = Tutorial("4. Variants on text")
 # %%
 task = tasks.load("docs_text")
 print(task.about)
-for name, scores in task.floors.items():
-    print(f"floor, {name:<11} {scores['test']:.3f} bits/char")
+for name, scores in task.baselines.items():
+    print(f"baseline, {name:<11} {scores['test']:.3f} bits/char")
 
 # %% [markdown]
 # ## Training
@@ -126,7 +126,7 @@ if tutorial.pictures:
         for run, record in records.items()
     }
     figure = klv.plots.learning_curves(curves, "bits")
-    figure.axes[0].axhline(task.floors["order-4"]["valid"], color="0.5", linestyle=":")
+    figure.axes[0].axhline(task.baselines["order-4"]["valid"], color="0.5", linestyle=":")
     tutorial.save(figure, "04_curves.png")
     shown = slice(100, 400)
     figure = klv.plots.units_over_text("".join(last[0, shown]), history["c"][0, shown, unit])
@@ -139,7 +139,7 @@ if tutorial.pictures:
 #   2.72, Elman's network at 2.73, the coupled LSTM at 2.74, the LSTM at 2.77 and, with the other
 #   seed, 2.80. So 0.03 is chance; the GRU's lead is more than that; among the rest there is no
 #   order to speak of, and two seeds of one variant say little about the others.
-# - All were above the order-4 floor of 2.26: at this size and after this little training *none*
+# - All were above the order-4 baseline of 2.26: at this size and after this little training *none*
 #   has shown that it needs its memory. Who learns fastest is not who ends best.
 #   `klv compare` trains twelve epochs of 128 units (4 minutes); look there before you choose.
 # - The GRU's lead was inside words (2.17, the others 2.39 to 2.51). After a newline, where

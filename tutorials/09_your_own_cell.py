@@ -112,7 +112,7 @@ if tutorial.tiny:
     few = {name: tuple(a[:64] for a in getattr(task, name)) for name in ("train", "valid", "test")}
     task = tasks.Task(**vars(task) | few)
     settings, seeds = Settings(task="adding", units=8, epochs=1, batch=32), (0,)
-print(f"always the mean: {task.floors['constant']['test']:.4f}")
+print(f"always the mean: {task.baselines['constant']['test']:.4f}")
 models = {}
 for name in ("LSTM", "LSTM, chrono", "LSTM1997", "RatedLSTM"):
     errors, variant = [], name.split(",")[0]

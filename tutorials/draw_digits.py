@@ -95,8 +95,8 @@ def main() -> int:
         steps, units, rounds, train, greys = 2, 8, 1, train[:25], greys[:20]
     arguments.output.mkdir(parents=True, exist_ok=True)
     test = black_or_white(greys, np.random.default_rng(1))
-    floor = independent_pixels(black_or_white(train, np.random.default_rng(3)), test)
-    print(f"Independent pixels: {floor:.2f} nats an image")
+    baseline = independent_pixels(black_or_white(train, np.random.default_rng(3)), test)
+    print(f"Independent pixels: {baseline:.2f} nats an image")
     results = []
     for name, options in MODELS.items():
         keras.utils.set_random_seed(0)

@@ -66,7 +66,7 @@ def curve_of(
     return history.history["val_loss"]
 
 
-def picture(path: Path, rows: list[dict[str, Any]], trials: list[Any], floor: float) -> None:
+def picture(path: Path, rows: list[dict[str, Any]], trials: list[Any], baseline: float) -> None:
     # Not pyplot: no display, no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ def picture(path: Path, rows: list[dict[str, Any]], trials: list[Any], floor: fl
     right.set_xlabel("epoch")
     right.set_title("0, 1 and what the search found, a line for each seed")
     for axes in (left, right):
-        axes.axhline(floor, color="0.4", linewidth=1, linestyle=":", label="answering the mean")
+        axes.axhline(baseline, color="0.4", linewidth=1, linestyle=":", label="answering the mean")
         axes.set_yscale("log")
         axes.grid(alpha=0.3)
         axes.legend()
@@ -124,7 +124,7 @@ def main() -> int:
     random = np.random.default_rng(0)
     sizes = (100, 50, 50) if arguments.tiny else (4000, 500, 500)
     train, valid, test = (draw(size, steps, random) for size in sizes)
-    floor = float(np.mean((valid[1] - train[1].mean()) ** 2))
+    baseline = float(np.mean((valid[1] - train[1].mean()) ** 2))
 
     # A range of numbers up to a memory of `steps` steps, and chrono.
     highest = float(np.ceil(np.log(steps))) + 1
@@ -149,7 +149,7 @@ def main() -> int:
             curve = curve_of(steps, units, forget_bias, seed, epochs, train, valid)
             rows.append({"forget_bias": name, "seed": seed, "curve": curve})
             print(f"forget bias {name}, seed {seed}: validation {min(curve):.4f}", flush=True)
-    print(f"answering the mean: {floor:.4f}")
+    print(f"answering the mean: {baseline:.4f}")
     with (folder / "tune_forget_bias.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["forget_bias", "seed", "epoch", "valid"])
@@ -164,7 +164,7 @@ def main() -> int:
     record = {"settings": best, "valid": tuner.oracle.completed[0].score, "test": score}
     (folder / "best.json").write_text(json.dumps(record, indent=1), "utf-8")
     try:
-        picture(folder / "tune_forget_bias.png", rows, tuner.oracle.completed, floor)
+        picture(folder / "tune_forget_bias.png", rows, tuner.oracle.completed, baseline)
     except ModuleNotFoundError:
         print("No picture: pip install 'keras_lstm_variants[plot]' draws it.")
     return 0

@@ -64,7 +64,7 @@ def pieces(count: int, seed: int) -> dict[str, np.ndarray]:
     return {"x": x, "mask": np.arange(BAR * BARS) < [[len(roll)] for roll in rolls]}
 
 
-def floors(train: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, float]:
+def baselines(train: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, float]:
     """Log-likelihoods a step, in nats, of models that can be counted."""
 
     def before(x: np.ndarray) -> np.ndarray:
@@ -138,7 +138,7 @@ def main() -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     train, test = pieces(count, seed=0), pieces(count // 10, seed=1)
     steps = test["mask"].sum() / len(test["mask"])  # of a piece, on average
-    for name, value in floors(train, test).items():
+    for name, value in baselines(train, test).items():
         print(f"{name:<27} {value:7.3f} nats a step")
     # At first KL is cheap, so that the models learn to say by z which notes sound.
     common = {"kl_warm_up": epochs * count // 50 // 2, "engine": "xla", "seed": 0}

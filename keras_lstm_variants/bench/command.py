@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_lstm_variants import _loading
-from keras_lstm_variants._folder import StoreError, path_of
+from keras_lstm_variants._cli.arguments import (
+    add_command,
+    add_variants,
+    variants_of,
+    whole_number,
+)
+from keras_lstm_variants._cli.errors import UsageError, fail
+from keras_lstm_variants._cli.machine import memory
+from keras_lstm_variants._cli.work_folder import StoreError, path_of
 from keras_lstm_variants.bench import environment, report
 from keras_lstm_variants.bench.contenders import (
     KINDS,
@@ -20,8 +28,6 @@ from keras_lstm_variants.bench.contenders import (
     parse_shape,
 )
 from keras_lstm_variants.bench.driver import Bench, BenchError, Row
-from keras_lstm_variants.compare.command import memory
-from keras_lstm_variants.compare.options import UsageError, variants_of, whole_number
 
 DEFAULT_VARIANTS = ("LSTM", "GRU")
 DEFAULT_SHAPE = "16x100x32x64"
@@ -30,25 +36,22 @@ JITS = {"on": (True,), "off": (False,), "both": (False, True)}
 
 _DESCRIPTION = """\
 Time layers side by side: ours, Keras's, keras.layers.RNN of the same cell, torch's where it
-is installed, and the matrix products alone, which are a floor. All run in turn, round after
-round, with all cores; torch also with one thread. A ratio below 1 says that ours is faster;
-each side's better setting counts.
+is installed, and the matrix products alone, a lower bound. They take turns, round after
+round, each with all cores; torch also with one thread. A ratio below 1 means that ours is
+faster; the better setting of each side counts.
 """
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "bench",
-        help="time layers beside Keras's, torch's and a floor",
+        main,
+        summary="time layers beside Keras's, torch's and a lower bound",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_variants(parser, DEFAULT_VARIANTS)
     add = parser.add_argument
-    add(
-        "--variants",
-        default=",".join(DEFAULT_VARIANTS),
-        help="names separated by commas, or 'all' (default: %(default)s)",
-    )
     add(
         "--shape",
         dest="shapes",
@@ -58,7 +61,6 @@ def add_parser(commands: Any) -> None:
     )
     add("--output", metavar="DIR", help="write bench.csv and bench.json into this folder")
     add_timing_arguments(parser)
-    parser.set_defaults(run=main, parser=parser)
 
 
 def add_timing_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +178,7 @@ def show(rows: Sequence[Row], ratios: Sequence[Row], means: Sequence[Row]) -> No
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """From arguments to the tables; returns the exit code."""
     started, busy = time.monotonic(), environment.busy()
     try:
         variants = variants_of(arguments.variants)
@@ -183,31 +186,23 @@ def main(arguments: argparse.Namespace) -> int:
         repeats = check_repeats(arguments.repeats)
         folder = open_folder(arguments.output) if arguments.output is not None else None
     except UsageError as error:
-        print(f"klv bench: {error}", file=sys.stderr)
-        return 2
+        return fail("klv bench", str(error))
     _loading.load()
     torch = installed_torch() if arguments.torch else ()
-    contenders = [
-        contender
-        for variant in variants
-        for shape in shapes
-        for kind in kinds_of(arguments.kind)
-        for contender in contenders_of(variant, shape, kind, jits=JITS[arguments.jit], torch=torch)
-    ]
     try:
         rows = measure(
-            contenders,
+            contenders_in(arguments, variants, shapes, torch),
             repeats,
             modules=arguments.modules,
             tell=lambda line: print(line, file=sys.stderr, flush=True),
         )
     except BenchError as error:
-        print(f"klv bench: {error}", file=sys.stderr)
-        return 1
+        return fail("klv bench", str(error), 1)
     ratios = report.ratio_rows(rows)
     means = report.geometric_means(ratios)
     show(rows, ratios, means)
-    for line in failures(rows):
+    failed = failures(rows)
+    for line in failed:
         print(line, file=sys.stderr)
     if busy:
         print(busy)
@@ -229,8 +224,23 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             report.write(folder, "bench", results, rows)
         except OSError as error:
-            print(f"klv bench: {_cannot_write(arguments.output, error)}", file=sys.stderr)
-            return 1
+            return fail("klv bench", _cannot_write(arguments.output, error), 1)
         print(f"\nWritten: {folder / 'bench.csv'}, {folder / 'bench.json'}.")
     print(f"Took {time.monotonic() - started:.0f} s.")
-    return 1 if failures(rows) else 0
+    return 1 if failed else 0
+
+
+def contenders_in(
+    arguments: argparse.Namespace,
+    variants: Sequence[str],
+    shapes: Sequence[Shape],
+    torch: Sequence[str],
+) -> list[Contender]:
+    """All that the command times, variant by variant."""
+    return [
+        contender
+        for variant in variants
+        for shape in shapes
+        for kind in kinds_of(arguments.kind)
+        for contender in contenders_of(variant, shape, kind, jits=JITS[arguments.jit], torch=torch)
+    ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from keras_lstm_variants.compare.command import cores
+from keras_lstm_variants._cli.machine import cores
 
 KINDS = ("step", "inference")
 
@@ -55,7 +55,7 @@ class Contender:
         side: "klv" our layer, "klv_xla" our layer with `engine="xla"`, "keras" Keras's layer,
             "rnn" `keras.layers.RNN` of our cell, "rnn_keras" `keras.layers.RNN` of Keras's
             cell, "torch" torch's layer, "torchrecurrent" that package's layer, "floor" the
-            matrix products alone.
+            matrix products alone, a lower bound.
         variant: which variant of ours it stands beside.
         shape: sizes.
         kind: "step" (forward, backward) or "inference".
@@ -131,19 +131,21 @@ def contenders_of(
     sides = ["klv", *(["keras"] if yardstick else []), "rnn"]
     # Only for the variants that Keras has: for others it is no equal, and `keras` is there.
     sides += ["rnn_keras"] if yardstick == variant else []
-    found = [Contender(s, variant, shape, kind, jit) for s in (*sides, "floor") for jit in jits]
+    contenders = [
+        Contender(s, variant, shape, kind, jit) for s in (*sides, "floor") for jit in jits
+    ]
     if False in jits:  # In a compiled function it is no other layer.
-        found.append(Contender("klv_xla", variant, shape, kind, False))
+        contenders.append(Contender("klv_xla", variant, shape, kind, False))
     theirs = ["torch"] if yardstick and "torch" in torch else []
     theirs += ["torchrecurrent"] if "torchrecurrent" in torch else []
     # Dividing a small step among threads can cost more than it gains, most of all on a busy
     # machine: as of XLA on and off, the better one will count. TensorFlow decides by itself.
-    found += [
+    contenders += [
         Contender(side, variant, shape, kind, None, threads=threads)
         for side in theirs
         for threads in ((None, 1) if cores() > 1 else (None,))
     ]
-    return found
+    return contenders
 
 
 def installed_torch() -> tuple[str, ...]:

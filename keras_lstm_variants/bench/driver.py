@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_lstm_variants._cli.machine import cores
 from keras_lstm_variants.bench.contenders import Contender
-from keras_lstm_variants.compare.command import cores
 
 # Of a row, and of the CSV files.
 COLUMNS = (
@@ -206,14 +206,14 @@ def summary(times: Sequence[float]) -> dict[str, float]:
     low, middle, high = (
         statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else 3 * [times[0]]
     )
-    found = {
+    times_ms = {
         "median_ms": middle,
         "min_ms": min(times),
         "quartile1_ms": low,
         "quartile3_ms": high,
         "max_ms": max(times),
     }
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: round(value, 4) for name, value in times_ms.items()}
 
 
 def label(contender: Contender) -> str:

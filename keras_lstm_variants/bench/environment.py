@@ -6,35 +6,21 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from keras_lstm_variants._version import __version__
-from keras_lstm_variants.compare.command import cores
-
-_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "torch", "torchrecurrent", "numpy")
+from keras_lstm_variants._cli.machine import cores, versions
 
 
 def environment() -> dict[str, Any]:
     """Versions, machine, date, command line and commit of this process."""
     return {
-        "versions": versions(),
+        "versions": versions("torch", "torchrecurrent"),
         "machine": machine(),
         "date": now(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git_commit": git_commit(),
     }
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "keras_lstm_variants": __version__}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def machine() -> dict[str, Any]:
@@ -61,13 +47,13 @@ def load() -> float | None:
 
 
 def busy() -> str | None:
-    """A sentence if the machine has other work, which makes times too long; else None."""
+    """A sentence if the machine has other work, which makes times longer; else None."""
     now = load()
     if now is None or now < 0.5:
         return None
     return (
-        f"The machine is busy (load {now} on {cores()} cores before the start): times are too "
-        "long, and ratios not to be trusted; torch's threads suffer most."
+        f"The machine was busy before the start (load {now} on {cores()} cores): times are too "
+        "long and ratios unreliable, most of all torch's."
     )
 
 

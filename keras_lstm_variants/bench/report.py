@@ -1,14 +1,13 @@
 """Ratios, their means, and tables of what was measured."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_lstm_variants._folder import write_atomically
+from keras_lstm_variants._cli.tables import aligned, csv_data
+from keras_lstm_variants._cli.work_folder import write_atomically
 from keras_lstm_variants.bench.driver import COLUMNS, Row
 
 # Name of a ratio: the sides that it divides; xla is our layer with `engine="xla"`. Each
@@ -21,12 +20,15 @@ RATIOS = {
     "klv/RNN(cell)": ("klv", "rnn"),
     "floor/klv": ("floor", "klv"),
 }
+# What tables show for the name in the files of results.
+_HEADS = {"floor/klv": "bound/klv"}
+HEADS = [_HEADS.get(name, name) for name in RATIOS]
 
 
 def best(rows: Sequence[Row], side: str) -> Row | None:
     """The row of a side with the lowest median: its best setting."""
-    found = [r for r in rows if r["side"] == side and r.get("median_ms") is not None]
-    return min(found, key=lambda r: r["median_ms"], default=None)
+    timed = [r for r in rows if r["side"] == side and r.get("median_ms") is not None]
+    return min(timed, key=lambda r: r["median_ms"], default=None)
 
 
 def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -35,7 +37,7 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in keys), []).append(row)
-    found = []
+    all_ratios = []
     for key, group in groups.items():
         ours = best(group, "klv")
         ratios: dict[str, float | None] = dict.fromkeys(RATIOS)
@@ -43,7 +45,7 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
             over, under = (best(group, side) for side in sides)
             if over and under:
                 ratios[name] = over["median_ms"] / under["median_ms"]
-        found.append(
+        all_ratios.append(
             {
                 **dict(zip(keys, key, strict=True)),
                 "klv_ms": ours and ours["median_ms"],
@@ -51,7 +53,7 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 **ratios,
             }
         )
-    return found
+    return all_ratios
 
 
 def geometric_means(ratios: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -60,15 +62,15 @@ def geometric_means(ratios: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in ratios:
         if not row["option"]:
             groups.setdefault((row["variant"], row["kind"]), []).append(row)
-    found = []
+    all_means = []
     for (variant, kind), group in groups.items():
         means: dict[str, float | None] = {}
         for name in RATIOS:
             values = [row[name] for row in group if row[name] is not None]
             logs = [math.log(v) for v in values]
             means[name] = math.exp(math.fsum(logs) / len(logs)) if logs else None
-        found.append({"variant": variant, "kind": kind, "shapes": len(group), **means})
-    return found
+        all_means.append({"variant": variant, "kind": kind, "shapes": len(group), **means})
+    return all_means
 
 
 def option_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -77,7 +79,7 @@ def option_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in keys), []).append(row)
-    found = []
+    costs = []
     for key, group in groups.items():
         side = key[-1]
         without = best([r for r in group if not r["option"]], side)
@@ -86,8 +88,8 @@ def option_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if with_it and without:
                 times = {"ms": with_it["median_ms"], "ms_without": without["median_ms"]}
                 row = {**dict(zip(keys, key, strict=True)), "option": option, **times}
-                found.append({**row, "ratio": times["ms"] / times["ms_without"]})
-    return found
+                costs.append({**row, "ratio": times["ms"] / times["ms_without"]})
+    return costs
 
 
 # Tables: a head, and rows of cells.
@@ -110,20 +112,20 @@ def shape_of(row: dict[str, Any]) -> str:
 def times_table(rows: Sequence[Row]) -> Table:
     """Every contender, in milliseconds."""
     head = ["contender", "XLA", "median ms", "quartiles", "min", "max", "first call s"]
-    found = []
+    cells = []
     for r in rows:
         name = r["contender"]
         if r.get("median_ms") is None:
-            found.append([name, on_off(r["jit"]), "FAILED", "", "", "", ""])
+            cells.append([name, on_off(r["jit"]), "FAILED", "", "", "", ""])
             continue
         quartiles = f"{r['quartile1_ms']:.2f} - {r['quartile3_ms']:.2f}"
         times = [number(r["median_ms"]), quartiles, number(r["min_ms"]), number(r["max_ms"])]
-        found.append([name, on_off(r["jit"]), *times, number(r["first_call_s"])])
-    return head, found
+        cells.append([name, on_off(r["jit"]), *times, number(r["first_call_s"])])
+    return head, cells
 
 
 def ratios_table(ratios: Sequence[dict[str, Any]]) -> Table:
-    head = ["variant", "shape", "kind", "klv ms", "XLA", *RATIOS]
+    head = ["variant", "shape", "kind", "klv ms", "XLA", *HEADS]
     return head, [
         [
             r["variant"],
@@ -138,7 +140,7 @@ def ratios_table(ratios: Sequence[dict[str, Any]]) -> Table:
 
 
 def means_table(means: Sequence[dict[str, Any]]) -> Table:
-    head = ["variant", "kind", "shapes", *RATIOS]
+    head = ["variant", "kind", "shapes", *HEADS]
     return head, [
         [m["variant"], m["kind"], str(m["shapes"]), *(number(m[name]) for name in RATIOS)]
         for m in means
@@ -147,13 +149,7 @@ def means_table(means: Sequence[dict[str, Any]]) -> Table:
 
 def plain(table: Table) -> str:
     """A table for a terminal."""
-    head, rows = table
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in [head, *rows]
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    return "\n".join(line.rstrip() for line in lines)
+    return aligned(*table)
 
 
 def markdown(table: Table) -> str:
@@ -168,8 +164,4 @@ def write(folder: Path, name: str, results: dict[str, Any], rows: Sequence[Row])
     data = json.dumps(results, indent=1, allow_nan=False)
     write_atomically(folder / f"{name}.json", (data + "\n").encode())
     columns = list(rows[0]) if rows else list(COLUMNS)
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(folder / f"{name}.csv", table.getvalue().encode())
+    write_atomically(folder / f"{name}.csv", csv_data(columns, rows))

@@ -37,53 +37,66 @@ _SPIN_S = {"torch": 0.02}
 _SHORT_S = 0.25
 
 
-def serve(engine: str, requests: TextIO, answers: TextIO) -> None:
-    """Answer each request; the process ends with the requests."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    side: dict[str, Any] = {}
-    runs: list[Callable[[], Any]] = []
-    last: list[float] = []
+class Worker:
+    """The contenders of one engine, and what is asked of them."""
 
-    def timed(run: Callable[[], Any]) -> float:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.functions: dict[str, Any] = {}
+        self.runs: list[Callable[[], Any]] = []
+        self.last: list[float] = []
 
-    def rest() -> None:
-        time.sleep(_SPIN_S.get(engine, 0.0))
-
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked for."""
         if request["do"] == "start":
-            sys.path[:] = request["path"]
-            # By its path: importing it as a part of the package would import TensorFlow.
-            side.update(runpy.run_path(os.path.join(here, f"{engine}_side.py")))
-            side["start"](request["threads"])
-            if engine == "tensorflow":
-                for module in request["modules"]:
-                    importlib.import_module(module)
+            self.start(request)
         elif request["do"] == "add":
-            run = side["make"](request["contender"])
-            if run is None:
-                return {"absent": True}
-            seconds = timed(run)
-            runs.append(run)
-            last.append(seconds)
-            rest()
-            return {"seconds": seconds}
+            return self.add(request["contender"])
         elif request["do"] == "run":
-            k = request["index"]
-            if last[k] < _SHORT_S:
-                runs[k]()
-            last[k] = timed(runs[k])
-            rest()
-            return {"seconds": last[k]}
+            return self.run(request["index"])
         elif request["do"] == "clear":
-            runs.clear()
-            last.clear()
-            side["clear"]()
+            self.runs.clear()
+            self.last.clear()
+            self.functions["clear"]()
             gc.collect()
         return {}
 
+    def start(self, request: dict[str, Any]) -> None:
+        here = os.path.dirname(os.path.abspath(__file__))
+        sys.path[:] = request["path"]
+        # By its path: importing it as a part of the package would import TensorFlow.
+        self.functions = runpy.run_path(os.path.join(here, f"{self.engine}_worker.py"))
+        self.functions["start"](request["threads"])
+        if self.engine == "tensorflow":
+            for module in request["modules"]:
+                importlib.import_module(module)
+
+    def add(self, contender: dict[str, Any]) -> dict[str, Any]:
+        run = self.functions["make"](contender)
+        if run is None:
+            return {"absent": True}
+        seconds = self.timed(run)
+        self.runs.append(run)
+        self.last.append(seconds)
+        return {"seconds": seconds}
+
+    def run(self, k: int) -> dict[str, Any]:
+        if self.last[k] < _SHORT_S:
+            self.runs[k]()
+        self.last[k] = self.timed(self.runs[k])
+        return {"seconds": self.last[k]}
+
+    def timed(self, run: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        run()
+        seconds = time.perf_counter() - start
+        time.sleep(_SPIN_S.get(self.engine, 0.0))
+        return seconds
+
+
+def serve(engine: str, requests: TextIO, answers: TextIO) -> None:
+    """Answer each request; the process ends with the requests."""
+    worker = Worker(engine)
     waiting: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
@@ -96,11 +109,11 @@ def serve(engine: str, requests: TextIO, answers: TextIO) -> None:
     gc.disable()
     while True:
         try:
-            found = answer(json.loads(waiting.get()))
+            result = worker.answer(json.loads(waiting.get()))
         except Exception as error:
-            found = {"error": one_line(error)}
+            result = {"error": one_line(error)}
         try:
-            print(json.dumps(found), file=answers, flush=True)
+            print(json.dumps(result), file=answers, flush=True)
         except BrokenPipeError:  # the parent is gone, and nobody waits for more
             os._exit(1)
 

@@ -2,18 +2,20 @@
 
 import argparse
 import dataclasses
-import os
-import platform
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from keras_lstm_variants import _loading, _stderr, tasks
+from keras_lstm_variants import _loading, tasks
+from keras_lstm_variants._cli import logs
+from keras_lstm_variants._cli.arguments import add_command, variants_of
+from keras_lstm_variants._cli.errors import UsageError, fail, in_options
+from keras_lstm_variants._cli.machine import cores, memory, origin
+from keras_lstm_variants._cli.tables import number
+from keras_lstm_variants._cli.work_folder import LOG, StoreError, StoreFailure, write_atomically
 from keras_lstm_variants.compare import options
-from keras_lstm_variants.compare.options import UsageError
 from keras_lstm_variants.compare.settings import Run, Settings
-from keras_lstm_variants.compare.store import LOG, Store, StoreError, StoreFailure, write_atomically
+from keras_lstm_variants.compare.store import Store
 
 # What needs TensorFlow is imported where it is used: errors should not wait for it.
 
@@ -28,11 +30,12 @@ continues a stopped comparison, and more variants or seeds may be added to it.
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "compare",
-        help="train cells side by side and say which is better",
+        main,
+        summary="train cells side by side and say which is better",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_settings(parser)
     add = parser.add_argument
@@ -45,7 +48,6 @@ def add_parser(commands: Any) -> None:
     )
     add("--quick", action="store_true", help="a look in under 30 seconds, small and short")
     add("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
-    parser.set_defaults(run=main, parser=parser)
 
 
 def describe_settings(settings: Settings, task: tasks.Task) -> str:
@@ -63,20 +65,6 @@ def describe_settings(settings: Settings, task: tasks.Task) -> str:
     return "Settings: " + ", ".join(parts) + "."
 
 
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in ("keras_lstm_variants", "keras", "tensorflow", "tensorflow-cpu", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def jobs_of(requested: int | None, runs: int) -> tuple[int, int]:
     """Runs at a time, and threads of each."""
     import keras
@@ -88,34 +76,39 @@ def jobs_of(requested: int | None, runs: int) -> tuple[int, int]:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """From arguments to the table; returns the exit code."""
     started = time.monotonic()
-    kept = ""
     try:
-        variants = options.variants_of(arguments.variants)
-        settings = options.settings_of(arguments)
-        store = Store(arguments.output)
-        store.look(settings.known_identity())
-        task = tasks.load(settings.task, text_file=settings.text, split=settings.split)
-        options.check_batches(settings, task)
-        _loading.load()
-        check_memory(variants, settings, task)
-        with store.held(settings.identity(task.sha256)):
-            if _stderr.redirected():
-                _stderr.send_notes_to(store.folder / LOG)
-            comparison = Comparison(arguments, variants, settings, task, store)
-            kept = " The same command continues from what is there."
+        comparison = prepare(arguments)
+    except ValueError as error:
+        return fail("klv compare", in_options(str(error)))
+    try:
+        with comparison.store.held(comparison.identity):
             code = comparison.run()
-            if code != 130:
-                print(
-                    f"Took {time.monotonic() - started:.0f} s. Results are in {arguments.output!r}."
-                )
-            return code
-    except (UsageError, tasks.TaskError, StoreError) as error:
-        print(f"klv compare: {options.in_options(str(error))}", file=sys.stderr)
-        return 2
+    except StoreError as error:
+        return fail("klv compare", str(error))
     except StoreFailure as error:
-        print(f"klv compare: {error}.{kept}", file=sys.stderr)
-        return 1
+        return fail("klv compare", f"{error}. The same command continues from what is there.", 1)
+    if code != 130:
+        print(f"Took {time.monotonic() - started:.0f} s. Results are in {arguments.output!r}.")
+    return code
+
+
+def prepare(arguments: argparse.Namespace) -> "Comparison":
+    """What was asked for, checked, with its data.
+
+    Raises:
+        ValueError: with one line for the user.
+    """
+    variants = variants_of(arguments.variants)
+    settings = options.settings_of(arguments)
+    store = Store(arguments.output)
+    store.look(settings.known_identity())
+    task = tasks.load(settings.task, text_file=settings.text, split=settings.split)
+    options.check_batches(settings, task)
+    _loading.load()
+    check_memory(variants, settings, task)
+    return Comparison(arguments, variants, settings, task, store)
 
 
 def check_memory(variants: list[str], settings: Settings, task: tasks.Task) -> None:
@@ -137,16 +130,8 @@ def check_memory(variants: list[str], settings: Settings, task: tasks.Task) -> N
             )
 
 
-def memory() -> int:
-    """The bytes of memory of this machine; 1 TB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 10**12
-
-
 class Comparison:
-    """One command at work in its folder, which it holds."""
+    """One command at work in its folder."""
 
     def __init__(
         self,
@@ -160,10 +145,16 @@ class Comparison:
         self.runs = [Run(v, s) for s in range(arguments.seeds) for v in variants]
         self.identity = settings.identity(task.sha256)
         self.failed: dict[Run, str] = {}
-        self.records, self.others = store.finished_runs(self.identity)
 
     def run(self) -> int:
-        """Train what is missing and show the results; returns the exit code."""
+        """Train what is missing and show the results; returns the exit code.
+
+        Raises:
+            StoreFailure: the folder is gone, or the disk full.
+        """
+        if logs.redirected():
+            logs.send_notes_to(self.store.folder / LOG)
+        self.records, self.others = self.store.finished_runs(self.identity)
         missing = [run for run in self.runs if run not in self.records]
         # Those of earlier commands stay, unless they are tried again.
         before = self.store.failed_runs()
@@ -189,15 +180,13 @@ class Comparison:
         return 1 if self.failed else 0
 
     def introduce(self, missing: list[Run]) -> None:
-        from keras_lstm_variants.compare import report
-
         task, kept = self.task, len(self.runs) - len(missing)
         print(f"{task.name}: {task.about}")
         print(f"Score: {task.metric}, lower is better. Data sha256: {task.sha256}")
-        for name, floor in task.floors.items():
+        for name, scores in task.baselines.items():
             target = "  <- to beat" if name == task.target else ""
-            valid, test = report.number(floor["valid"]), report.number(floor["test"])
-            print(f"  floor {name}: validation {valid}, test {test}{target}")
+            valid, test = number(scores["valid"]), number(scores["test"])
+            print(f"  baseline {name}: validation {valid}, test {test}{target}")
         print(describe_settings(self.settings, task))
         if self.arguments.quick:
             print("--quick trains very little: it shows that all runs, not which cell is better.")
@@ -221,8 +210,9 @@ class Comparison:
                 "identity": self.identity,
                 "arguments": options.options_only(self.arguments),
                 "settings": dataclasses.asdict(self.settings),
-                "versions": versions(),
-                "floors": self.task.floors,
+                "versions": origin(),
+                # Its name in the files of earlier versions.
+                "floors": self.task.baselines,
                 "metric": self.task.metric,
                 "runs": runs,
                 "failed": [{**dataclasses.asdict(r), "error": e} for r, e in failed.items()],
@@ -230,8 +220,8 @@ class Comparison:
         )
 
     def train(self, missing: list[Run]) -> None:
+        from keras_lstm_variants.compare.pool import train_all
         from keras_lstm_variants.compare.progress import Progress
-        from keras_lstm_variants.compare.schedule import train_all
 
         jobs, threads = jobs_of(self.arguments.jobs, len(missing))
         print(
@@ -284,10 +274,10 @@ class Comparison:
             write_atomically(self.store.folder / CURVES, picture)
 
     def show_text(self, records: list[dict[str, Any]]) -> None:
-        """A few lines by the best model, continuing the first line of the test split."""
+        """A few lines generated by the best model, continuing the first line of the test split."""
         import keras
 
-        from keras_lstm_variants.compare.writing import write_text
+        from keras_lstm_variants.compare.generate_text import generate_text
 
         best = min(records, key=lambda r: r["valid"])
         run = Run(best["variant"], best["seed"])
@@ -301,7 +291,7 @@ class Comparison:
         task = self.task
         start = "".join(task.symbols[k] for k in task.test[:400])
         prompt = next((line for line in start.splitlines() if len(line) > 20), start)[:60]
-        text = write_text(model, task.symbols, prompt, 300)
+        text = generate_text(model, task.symbols, prompt, 300)
         print(f"\n{run.name}, given {prompt!r}, writes:")
         print("\n".join(f"  | {line}" for line in text.splitlines()))
         print(f"Its model: {path}\n")

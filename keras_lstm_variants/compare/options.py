@@ -2,12 +2,13 @@
 
 import argparse
 import math
-import re
-from fractions import Fraction
 from typing import Any
 
-from keras_lstm_variants import _checks, _loading, tasks
+from keras_lstm_variants import _checks, tasks
+from keras_lstm_variants._cli.arguments import add_task, add_variants, task_of, whole_numbers
+from keras_lstm_variants._cli.errors import UsageError
 from keras_lstm_variants.compare.settings import Settings, defaults
+from keras_lstm_variants.tasks.text import shares_of
 
 DEFAULT_VARIANTS = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU")
 
@@ -23,20 +24,11 @@ _MOST = {
 }
 
 
-class UsageError(ValueError):
-    """An argument cannot be used; the message is one line for the user."""
-
-
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The options that decide what is trained."""
+    add_variants(parser, DEFAULT_VARIANTS)
+    add_task(parser)
     add = parser.add_argument
-    add(
-        "--variants",
-        default=",".join(DEFAULT_VARIANTS),
-        help="names separated by commas, or 'all' (default: %(default)s)",
-    )
-    add("--task", default=None, help=f"{', '.join(tasks.TASKS)} (default: docs_text)")
-    add("--text", metavar="FILE", help="predict the characters of your own UTF-8 text")
     add("--split", metavar="T/V/S", help="percent of --text to train, validate, test on (80/10/10)")
     add("--units", type=int, help="units of each recurrent layer (default: 128 for text, else 64)")
     add("--layers", type=int, help="recurrent layers (default: 1)")
@@ -49,35 +41,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=int, default=1, metavar="N", help="runs of each variant (default: 1)")
 
 
-def whole_number(option: str, value: int, most: int) -> int:
-    """`value`, or a `UsageError` unless it is from 1 to `most`."""
-    if not 1 <= value <= most:
-        raise UsageError(f"{option} must be a whole number from 1 to {most:,}. Received: {value}")
-    return value
-
-
-def variants_of(text: str) -> list[str]:
-    """The variants that `--variants` names."""
-    if text == "all":
-        return list(_loading.variants())
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"--variants {text!r} names no variant")
-    try:
-        return list(dict.fromkeys(map(_loading.find_variant, names)))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Checked settings.
 
     Raises:
-        UsageError, tasks.TaskError: with one line for the user.
+        ValueError: with one line for the user.
     """
-    for name, most in _MOST.items():
-        if (value := getattr(arguments, name)) is not None:
-            whole_number(f"--{name.replace('_', '-')}", value, most)
+    whole_numbers(arguments, _MOST)
     task = _task_of(arguments)
     chosen = {
         "units": arguments.units,
@@ -114,12 +84,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def _task_of(arguments: argparse.Namespace) -> str:
     """The name of the task; options that do not go with it are errors."""
-    task = arguments.task
-    if task is None:
-        task = "docs_text" if arguments.text is None else "text"
-    if arguments.text is not None and task == "docs_text":
-        task = "text"
-    tasks.check(task, text_file=arguments.text)
+    task = task_of(arguments)
     if arguments.split is not None and task != "text":
         raise UsageError("--split goes with --text: the other tasks are split already")
     if arguments.steps is not None and task not in ("docs_text", "text"):
@@ -146,16 +111,8 @@ def split_of(text: str | None) -> str | None:
     """Three shares in percent in their shortest form; None for the usual ones."""
     if text is None:
         return None
-    parts = text.split("/")
-    if all(re.fullmatch(r"\d{1,3}(\.\d{1,6})?", part, re.ASCII) for part in parts):
-        shares = [Fraction(part) for part in parts]
-        if len(shares) == 3 and min(shares) > 0 and sum(shares) == 100:
-            found = "/".join(f"{float(share):g}" for share in shares)
-            return None if found == "80/10/10" else found
-    raise UsageError(
-        "--split must be three numbers above 0 that sum up to 100, as 80/10/10: percent to train, "
-        f"to validate and to test on. Received: {text!r}"
-    )
+    split = "/".join(f"{float(share):g}" for share in shares_of(text))
+    return None if split == "80/10/10" else split
 
 
 def check_batches(settings: Settings, task: tasks.Task) -> None:
@@ -171,15 +128,6 @@ def check_batches(settings: Settings, task: tasks.Task) -> None:
         f"--batch-size must be at most {len(task.train[0]):,}, the sequences to train on. "
         f"Received: {settings.batch}"
     )
-
-
-def in_options(message: str) -> str:
-    """A message of `tasks` in the words of the command line."""
-    message = message.replace("text_file=...", "--text FILE")
-    message = message.replace("(a text_file)", "(with --text FILE)")
-    for name, option in (("task name", "--task"), ("text_file", "--text"), ("split", "--split")):
-        message = message.replace(f"{name}=", f"{option} ")
-    return message
 
 
 def options_only(arguments: argparse.Namespace) -> dict[str, Any]:

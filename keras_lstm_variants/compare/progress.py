@@ -4,15 +4,15 @@ import heapq
 import time
 from typing import Any, TextIO
 
-from keras_lstm_variants._lines import LiveLines
-from keras_lstm_variants.compare.report import number
+from keras_lstm_variants._cli.progress_lines import LiveLines
+from keras_lstm_variants._cli.tables import number
 from keras_lstm_variants.compare.settings import Run
 
 _ALL = "all runs"
 
 
 class Progress(LiveLines):
-    """Prints what the scheduler reports, and one estimate for the whole.
+    """Prints what the pool of workers reports, and one estimate for the whole.
 
     Args:
         total: number of runs to train.

@@ -1,10 +1,11 @@
-"""What a comparison found: the table, the verdict, the picture."""
+"""The results of a comparison: the table, the verdict, the learning curves."""
 
 import io
 import statistics
 from collections import defaultdict
 from typing import Any
 
+from keras_lstm_variants._cli.tables import aligned, number
 from keras_lstm_variants.compare.settings import Settings
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.registry import get_variant, list_variants
@@ -23,10 +24,6 @@ def by_variant(records: list[Record]) -> dict[str, list[Record]]:
 
 def mean(records: list[Record], key: str) -> float:
     return statistics.fmean(r[key] for r in records)
-
-
-def number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2e}"
 
 
 def spread(records: list[Record], key: str) -> str:
@@ -58,14 +55,14 @@ def forget_bias(variant: str, settings: Settings) -> str:
 
 
 def missed(group: list[Record], task: Task) -> tuple[str, ...]:
-    """Of validation and test, where the mean of a variant is not below the floor."""
-    floor = task.floors[task.target]
+    """Of validation and test, where the mean of a variant does not beat the baseline."""
+    baseline = task.baselines[task.target]
     names = {"valid": "validation", "test": "test"}
-    return tuple(name for key, name in names.items() if not mean(group, key) < floor[key])
+    return tuple(name for key, name in names.items() if not mean(group, key) < baseline[key])
 
 
 def table(records: list[Record], failed: dict[str, int], settings: Settings, task: Task) -> str:
-    """One row a variant, best validation score first, then the floors."""
+    """One row a variant, best validation score first, then the baselines."""
     head = ["variant", "parameters", "seeds", "forget bias", "validation", "test"]
     head += ["best epoch", "ms/step"]
     rows = []
@@ -84,32 +81,25 @@ def table(records: list[Record], failed: dict[str, int], settings: Settings, tas
             ]
         )
     rows += [[v, "", "", "", f"{n} run(s) failed", "", "", ""] for v, n in failed.items()]
-    for name, floor in task.floors.items():
-        rows.append(
-            [f"({name})", "", "", "", number(floor["valid"]), number(floor["test"]), "", ""]
-        )
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in [head, *rows]
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    lines += _notes(records, task)
-    return "\n".join(line.rstrip() for line in lines)
+    for name, scores in task.baselines.items():
+        valid, test = number(scores["valid"]), number(scores["test"])
+        rows.append([f"({name})", "", "", "", valid, test, "", ""])
+    return "\n".join([aligned(head, rows), *_notes(records, task)])
 
 
 def _notes(records: list[Record], task: Task) -> list[str]:
-    """A line for each way in which variants miss the floor, with their names."""
+    """A line for each way in which variants do not beat the baseline, with their names."""
     names: dict[tuple[str, ...], list[str]] = {}
     for variant, group in by_variant(records).items():
         names.setdefault(missed(group, task), []).append(variant)
-    said = {
-        ("validation", "test"): "in validation and test: has shown nothing yet.",
-        ("validation",): "in validation, though below it in test: not sure yet.",
-        ("test",): "in test, though below it in validation, which chose the epoch: not sure yet.",
+    notes = {
+        ("validation", "test"): "in validation and test: no use of memory is shown.",
+        ("validation",): "in validation, but better in test: not sure yet.",
+        ("test",): "in test, but better in validation, which chose the epoch: not sure yet.",
     }
     return [
-        f"* {', '.join(names[where])}: not below the floor {task.target} {text}"
-        for where, text in said.items()
+        f"* {', '.join(names[where])}: no better than the baseline {task.target} {note}"
+        for where, note in notes.items()
         if where in names
     ]
 
@@ -140,7 +130,7 @@ def verdict(records: list[Record], task: Task) -> str:
     return text + (
         " The gap is more than twice its standard error."
         if clear
-        else " The gap is within what seeds alone may do: call it a tie."
+        else " Seeds alone may explain a gap of this size: call it a tie."
     )
 
 
@@ -170,24 +160,7 @@ def draw_curves(records: list[Record], task: Task) -> bytes:
                 alpha=1 if len(group) == 1 else 0.7,
                 label=f"{variant} (best {number(mean(group, 'valid'))})" if j == 0 else None,
             )
-    drawn: list[float] = []
-    for name, floor in task.floors.items():
-        # A floor far above all curves would only squeeze them.
-        if floor["valid"] < 1.2 * max(values) - 0.2 * min(values):
-            axes.axhline(floor["valid"], color="0.35", linewidth=1, linestyle=(0, (1, 2)))
-            height = max(values) - min(values)
-            near = any(abs(floor["valid"] - d) < 0.05 * height for d in drawn)
-            drawn.append(floor["valid"])
-            axes.annotate(
-                f"floor: {name} {number(floor['valid'])}",
-                (1, floor["valid"]),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, -11 if near else 3),
-                textcoords="offset points",
-                ha="right",
-                color="0.25",
-                fontsize=9,
-            )
+    _draw_baselines(axes, task, values)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"validation, {task.metric} (lower is better)")
     axes.set_title(f"klv compare: {task.name}")
@@ -197,6 +170,30 @@ def draw_curves(records: list[Record], task: Task) -> bytes:
         figure.legend(loc="outside right upper")
     else:
         axes.legend()
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=120)
-    return picture.getvalue()
+    image = io.BytesIO()
+    figure.savefig(image, dpi=120)
+    return image.getvalue()
+
+
+def _draw_baselines(axes: Any, task: Task, values: list[float]) -> None:
+    """Lines for the baselines that are near the curves, whose `values` these are."""
+    height = max(values) - min(values)
+    drawn: list[float] = []
+    for name, scores in task.baselines.items():
+        score = scores["valid"]
+        # One far above all curves would only squeeze them.
+        if score >= max(values) + 0.2 * height:
+            continue
+        axes.axhline(score, color="0.35", linewidth=1, linestyle=(0, (1, 2)))
+        near = any(abs(score - other) < 0.05 * height for other in drawn)
+        drawn.append(score)
+        axes.annotate(
+            f"baseline: {name} {number(score)}",
+            (1, score),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, -11 if near else 3),
+            textcoords="offset points",
+            ha="right",
+            color="0.25",
+            fontsize=9,
+        )

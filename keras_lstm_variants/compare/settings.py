@@ -72,7 +72,7 @@ class Run:
 
 
 # Sized so that the default comparison of four variants ends within 5 minutes on 2 cores,
-# each of them below its floor; `quick` is a look in under 30 seconds.
+# each of them better than its baseline; `quick` is a look in under 30 seconds.
 _TASKS = {
     "docs_text": {},
     "text": {},

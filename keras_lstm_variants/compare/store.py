@@ -1,24 +1,18 @@
 """The output folder of a comparison: finished runs, and what they have in common."""
 
-import csv
-import io
 import json
 import math
 import os
 from typing import Any
 
-from keras_lstm_variants._folder import (
-    LOG,
+from keras_lstm_variants._cli.tables import csv_data
+from keras_lstm_variants._cli.work_folder import (
     PARTIAL,
-    StoreError,
-    StoreFailure,
     WorkFolder,
     write_atomically,
     write_json,
 )
 from keras_lstm_variants.compare.settings import Run
-
-__all__ = ["LOG", "RESULTS", "Store", "StoreError", "StoreFailure", "write_atomically"]
 
 RESULTS = "results.json"
 
@@ -62,14 +56,14 @@ class Store(WorkFolder):
         Returns:
             Their records, and the names of files that are cut or of another comparison.
         """
-        found, others = {}, []
+        finished, others = {}, []
         for path in sorted(self.runs.glob("*-seed*.json")):
             record = _read(path)
             if record is None or record.pop("identity", identity) != identity:
                 others.append(path.name)
             else:
-                found[Run(record["variant"], record["seed"])] = record
-        return found, others
+                finished[Run(record["variant"], record["seed"])] = record
+        return finished, others
 
     def failed_runs(self) -> dict[Run, str]:
         """Runs that failed in earlier commands, with the reason."""
@@ -103,13 +97,10 @@ class Store(WorkFolder):
         Raises:
             StoreFailure: the folder is gone, or the disk full.
         """
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(results["runs"])
+        rows = [{name: run[name] for name in COLUMNS} for run in results["runs"]]
         with self.writing():
             write_json(self.folder / RESULTS, results)
-            write_atomically(self.folder / "results.csv", table.getvalue().encode())
+            write_atomically(self.folder / "results.csv", csv_data(COLUMNS, rows))
 
 
 def _read(path: Any) -> dict[str, Any] | None:

@@ -10,14 +10,11 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from keras_lstm_variants import tasks
+from keras_lstm_variants._cli.work_folder import StoreFailure
 from keras_lstm_variants.compare.settings import Run, Settings
-from keras_lstm_variants.compare.store import Store, StoreFailure
+from keras_lstm_variants.compare.store import Store
 from keras_lstm_variants.compare.training import train
 from keras_lstm_variants.engine.threads import limit_threads
-
-
-def load_task(settings: Settings) -> tasks.Task:
-    return tasks.load(settings.task, text_file=settings.text, split=settings.split)
 
 
 def end_with_parent() -> None:
@@ -52,7 +49,7 @@ def serve(
     for module in modules:
         importlib.import_module(module)
 
-    task = load_task(settings)
+    task = tasks.load(settings.task, text_file=settings.text, split=settings.split)
     store, identity = Store(folder), settings.identity(task.sha256)
     while True:
         try:

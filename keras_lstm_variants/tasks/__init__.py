@@ -1,14 +1,12 @@
-"""Data sets for comparing recurrent cells, each with the floors a cell has to beat."""
+"""Data sets for comparing recurrent cells, each with the baselines that a cell has to beat."""
 
-from __future__ import annotations
-
-import difflib
 import os
 
-from .adding import adding_task
-from .digits import digits_task
-from .task import Task, TaskError, whole_number
-from .text import docs_text, text_from_file
+from keras_lstm_variants import _checks
+from keras_lstm_variants.tasks.adding import adding_task
+from keras_lstm_variants.tasks.digits import digits_task
+from keras_lstm_variants.tasks.task import Task, TaskError
+from keras_lstm_variants.tasks.text import docs_text, text_from_file
 
 __all__ = ["TASKS", "Task", "TaskError", "load"]
 
@@ -35,13 +33,26 @@ def load(
             which is the default.
 
     Raises:
-        TaskError: with one line that names the argument, its value and what is allowed.
+        ValueError: an argument is not as above; the line names it, its value and what is allowed.
+        TaskError: a ValueError, too: the file cannot be used, or a package is missing.
+
+    Example:
+        >>> from keras_lstm_variants import tasks
+        >>> task = tasks.load("adding", length=10)
+        >>> task.train[0].shape, task.target
+        ((8000, 10, 2), 'linear')
     """
     check(name, text_file=text_file)
-    seed = whole_number("seed", seed, 0)
+    seed = _checks.whole_number("seed", seed)
     if length is not None and name != "adding":
-        raise TaskError(
-            f"length={length!r} is not allowed with task {name!r}: only 'adding' has a length"
+        raise ValueError(
+            f"`length` must be None for the task {name!r}: only 'adding' has a length. "
+            f"Received: length={length!r}"
+        )
+    if split is not None and text_file is None:
+        raise ValueError(
+            "`split` must be None without `text_file`: the other tasks are split already. "
+            f"Received: split={split!r}"
         )
     if text_file is not None:
         return text_from_file(text_file, split)
@@ -51,20 +62,19 @@ def load(
 
 
 def check(name: str, *, text_file: str | os.PathLike[str] | None = None) -> None:
-    """A `TaskError` unless there is a task `name` that goes with `text_file`, which is not read."""
-    if not isinstance(name, str) or (name not in TASKS and name != "text"):
-        raise TaskError(_unknown(name))
+    """A `ValueError` unless there is such a task and it goes with `text_file`, which is not read.
+
+    Raises:
+        ValueError: with one line that names the argument, its value and what is allowed.
+    """
+    _checks.one_of("name", name, (*TASKS, "text"))
     if text_file is not None and name not in ("docs_text", "text"):
-        raise TaskError(
-            f"text_file={text_file!r} is not allowed with task {name!r}: "
-            "use it with 'docs_text' or 'text'"
+        raise ValueError(
+            f"`text_file` must be None for the task {name!r}: it goes with 'docs_text' or 'text'. "
+            f"Received: text_file={text_file!r}"
         )
     if text_file is None and name == "text":
-        raise TaskError("task 'text' needs text_file=..., a UTF-8 text; or use 'docs_text'")
-
-
-def _unknown(name: object) -> str:
-    """The message for a name that is not a task, with the nearest names first."""
-    near = difflib.get_close_matches(str(name).lower(), (*TASKS, "text"), n=2)
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown task name={name!r}: {hint}allowed are {', '.join(TASKS)}, text (a text_file)"
+        raise ValueError(
+            "`text_file` must be given for the task 'text', a UTF-8 text; or use 'docs_text'. "
+            "Received: text_file=None"
+        )

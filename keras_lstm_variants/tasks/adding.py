@@ -1,11 +1,10 @@
 """The adding problem: remember two marked numbers of a sequence and give their sum."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .floors import Numbers, number_floors
-from .task import Split, Task, digest, whole_number
+from keras_lstm_variants import _checks
+from keras_lstm_variants.tasks.baselines import Numbers, number_baselines
+from keras_lstm_variants.tasks.task import Split, Task, digest
 
 LENGTH = 50  # time steps, unless told otherwise
 MIN_LENGTH, MAX_LENGTH = 4, 5_000  # 5,000 steps are 400 MB of input
@@ -32,11 +31,20 @@ def draw(count: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def adding_task(length: int | None = None, seed: int = 0) -> Task:
-    """The adding task with sequences of `length` steps, drawn from `seed`."""
-    length = LENGTH if length is None else whole_number("length", length, MIN_LENGTH, MAX_LENGTH)
+    """The adding task with sequences of `length` steps, drawn from `seed`.
+
+    Raises:
+        ValueError: `length` is too small or too large.
+    """
+    length = LENGTH if length is None else _checks.positive_integer("length", length)
+    if not MIN_LENGTH <= length <= MAX_LENGTH:
+        raise ValueError(
+            f"`length` must be a whole number from {MIN_LENGTH} to {MAX_LENGTH:,}. "
+            f"Received: length={length}"
+        )
     rng = np.random.default_rng(seed)
     train, valid, test = (draw(count, length, rng) for count in SIZES.values())
-    floors = _floors(train, valid, test)
+    baselines = _baselines(train, valid, test)
     return Task(
         name="adding",
         kind="regression",
@@ -44,9 +52,9 @@ def adding_task(length: int | None = None, seed: int = 0) -> Task:
         train=train,
         valid=valid,
         test=test,
-        floors=floors,
+        baselines=baselines,
         # For short sequences the linear fit is clearly lower.
-        target=min(floors, key=lambda name: floors[name]["valid"]),
+        target=min(baselines, key=lambda name: baselines[name]["valid"]),
         sha256=digest((train, valid, test)),
         about=(
             f"Give the sum of the two marked values, each in [0, 1), of {length} steps with two "
@@ -56,16 +64,16 @@ def adding_task(length: int | None = None, seed: int = 0) -> Task:
     )
 
 
-def _floors(train: Split, valid: Split, test: Split) -> dict[str, dict[str, float]]:
+def _baselines(train: Split, valid: Split, test: Split) -> dict[str, dict[str, float]]:
     """Mean squared error of the mean of the training targets, and of a linear fit."""
     length = train[0].shape[1]
     # Least squares over all steps at once. It shows how little is to be had without the
     # product value * mark: about 1/6 - 1/(3 length), what the sum of all values tells of
     # the marked ones. For short sequences this is clearly less than the constant.
     lengths = (length,) if length <= MAX_LINEAR_LENGTH else ()
-    found = number_floors(*(Numbers(*split) for split in (train, valid, test)), lengths)
+    errors = number_baselines(*(Numbers(*split) for split in (train, valid, test)), lengths)
     return {
-        name: {split: errors["mean_squared_error"] for split, errors in found[name].items()}
+        name: {split: error["mean_squared_error"] for split, error in errors[name].items()}
         for name in ("constant", "linear")
-        if name in found
+        if name in errors
     }

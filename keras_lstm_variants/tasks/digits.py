@@ -1,10 +1,8 @@
 """Handwritten digits of 8 x 8 pixels, read one row of pixels per time step."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .task import Task, TaskError, digest
+from keras_lstm_variants.tasks.task import Split, Task, TaskError, digest
 
 CLASSES = 10
 
@@ -28,7 +26,7 @@ def digits_task(seed: int = 0) -> Task:
         train=train,
         valid=valid,
         test=test,
-        floors=_floors(train, valid, test),
+        baselines=_baselines(train, valid, test),
         target="logistic regression",
         sha256=digest((train, valid, test)),
         classes=CLASSES,
@@ -49,15 +47,15 @@ def _split(y: np.ndarray, seed: int) -> list[np.ndarray]:
     return [rng.permutation(rows[part]) for part in parts]
 
 
-def _floors(train, valid, test) -> dict[str, dict[str, float]]:
+def _baselines(train: Split, valid: Split, test: Split) -> dict[str, dict[str, float]]:
     """Error in % of always naming the commonest class, and of a linear model on all pixels."""
     from sklearn.linear_model import LogisticRegression
 
     commonest = np.bincount(train[1]).argmax()
     model = LogisticRegression(max_iter=1_000).fit(train[0].reshape(len(train[0]), -1), train[1])
-    floors: dict[str, dict[str, float]] = {"majority class": {}, "logistic regression": {}}
+    errors: dict[str, dict[str, float]] = {"majority class": {}, "logistic regression": {}}
     for split, (x, y) in {"valid": valid, "test": test}.items():
         named = model.predict(x.reshape(len(x), -1))
-        floors["majority class"][split] = float(100.0 * np.mean(y != commonest))
-        floors["logistic regression"][split] = float(100.0 * np.mean(y != named))
-    return floors
+        errors["majority class"][split] = float(100.0 * np.mean(y != commonest))
+        errors["logistic regression"][split] = float(100.0 * np.mean(y != named))
+    return errors

@@ -1,10 +1,7 @@
-"""What every task hands over: the data, the metric and the floors to beat."""
-
-from __future__ import annotations
+"""What every task hands over: the data, the metric and the baselines to beat."""
 
 import dataclasses
 import hashlib
-import operator
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,7 +11,7 @@ Split = np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
 class TaskError(ValueError):
-    """A task cannot be loaded as asked; the message is one line for the user."""
+    """The data of a task cannot be had; the message is one line for the user."""
 
 
 # eq=False: comparing arrays with == has no single truth value.
@@ -29,8 +26,8 @@ class Task:
         train, valid, test: for next_symbol one int32 array (time,) of symbol ids; else a pair
             (x, y) with x float32 (N, T, F) and y float32 (N, 1) for regression or int32 (N,)
             for classification.
-        floors: floor name -> {"valid": score, "test": score}, in the unit of `metric`.
-        target: the key in `floors` that a model must beat to have shown something.
+        baselines: name -> {"valid": score, "test": score}, in the unit of `metric`.
+        target: the baseline that a model must beat to have shown a use of memory.
         sha256: hex digest of the three splits, with their order, shape and dtype.
         symbols: next_symbol: the characters of ids 0..len-1; the last is the reserved one.
         classes: classification: the number of classes.
@@ -43,7 +40,7 @@ class Task:
     train: Split = dataclasses.field(repr=False)
     valid: Split = dataclasses.field(repr=False)
     test: Split = dataclasses.field(repr=False)
-    floors: dict[str, dict[str, float]]
+    baselines: dict[str, dict[str, float]]
     target: str
     sha256: str
     symbols: str = ""
@@ -61,17 +58,3 @@ def digest(splits: Iterable[Split], symbols: str = "") -> str:
             total.update(f"|{array.dtype.str}{array.shape}|".encode())
             total.update(array.tobytes())
     return total.hexdigest()
-
-
-def whole_number(argument: str, value: object, low: int, high: int | None = None) -> int:
-    """`value` as an int between `low` and `high` (both allowed), or a TaskError."""
-    allowed = f"a whole number from {low} to {high}" if high else f"a whole number >= {low}"
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TaskError(f"{argument}={value!r} is not allowed: give {allowed}") from None
-    if number < low or (high is not None and number > high):
-        raise TaskError(f"{argument}={number} is not allowed: give {allowed}")
-    return number

@@ -1,7 +1,5 @@
 """Next-character prediction: Python's own help pages, or a file of the user."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform
@@ -14,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .floors import ORDER, character_floors
-from .task import Task, TaskError, digest
+from keras_lstm_variants.tasks.baselines import ORDER, character_baselines
+from keras_lstm_variants.tasks.task import Task, TaskError, digest
 
 # Stands for every character that has no id of its own: always the last symbol, even when
 # nothing maps to it, so that the meaning of the last id does not depend on the data.
@@ -71,8 +69,7 @@ def docs_text() -> Task:
         from pydoc_data.topics import topics
     except ImportError:
         raise TaskError(
-            "task 'docs_text' needs pydoc_data.topics, which this Python lacks: "
-            "give text_file=... instead"
+            "task 'docs_text' needs pydoc_data.topics, which this Python lacks: give a `text_file`"
         ) from None
     parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
     for name, text in without_repeats(topics).items():
@@ -83,44 +80,73 @@ def docs_text() -> Task:
     return _task("docs_text", source, train, valid, test)
 
 
+def shares_of(split: str) -> list[Fraction]:
+    """Percent to train, to validate and to test on, of `"80/10/10"`.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    parts = split.split("/") if isinstance(split, str) else []
+    if len(parts) == 3 and all(re.fullmatch(r"\d{1,3}(\.\d{1,6})?", p, re.ASCII) for p in parts):
+        shares = [Fraction(part) for part in parts]
+        if min(shares) > 0 and sum(shares) == 100:
+            return shares
+    raise ValueError(
+        "`split` must be three numbers above 0 that sum up to 100, as 80/10/10: percent to train, "
+        f"to validate and to test on. Received: split={split!r}"
+    )
+
+
 def text_from_file(text_file: str | os.PathLike[str], split: str | None = None) -> Task:
     """Characters of a UTF-8 file: the first 80 % train, the next 10 % valid, the rest test.
 
     Other shares are given as `split`, in percent, as "98/1/1".
+
+    Raises:
+        TaskError: the file cannot be read, is no UTF-8, or too short.
+        ValueError: `split` is not as above.
     """
-    split = split or "80/10/10"
+    split = "80/10/10" if split is None else split
+    shares = shares_of(split)
     shown = repr(os.fspath(text_file)) if isinstance(text_file, os.PathLike) else repr(text_file)
-    wanted = f"give a UTF-8 text of at least {MIN_CHARACTERS:,} characters"
-    try:
-        path = Path(text_file).expanduser()
-        if path.is_dir():
-            raise TaskError(f"text_file={shown} is a directory: {wanted}")
-        raw = path.read_bytes()
-    except TaskError:
-        raise
-    except (OSError, TypeError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise TaskError(f"text_file={shown} cannot be read ({why}): {wanted}") from None
-    try:
-        text = raw.decode("utf-8-sig")  # -sig: a byte order mark is not part of the text
-    except UnicodeDecodeError as error:
-        raise TaskError(
-            f"text_file={shown} is not UTF-8 (byte {error.start:,} does not decode): {wanted}"
-        ) from None
-    if len(text) < MIN_CHARACTERS:
-        size = f"has only {len(text):,} characters" if text else "is empty"
-        raise TaskError(f"text_file={shown} {size}: {wanted}")
-    shares = [Fraction(share) for share in split.split("/")]
+    text = _read(text_file, shown)
     first, second = (int(len(text) * sum(shares[:k]) / 100) for k in (1, 2))
     if min(first, second - first, len(text) - second) < MIN_PART:
         raise TaskError(
-            f"split={split} leaves less than {MIN_PART} of the {len(text):,} characters of "
-            f"text_file={shown} to train, to validate or to test on"
+            f"`split` must leave at least {MIN_PART} of the {len(text):,} characters of "
+            f"`text_file` to train, to validate and to test on. Received: split={split}, "
+            f"text_file={shown}"
         )
     if len(set(text[:first])) < 2:
-        raise TaskError(f"text_file={shown} repeats a single character: {wanted}")
+        raise _unusable(shown, "repeats a single character")
     source = f"the text of {shown}, cut into {split} % in order"
     return _task("text", source, text[:first], text[first:second], text[second:])
+
+
+def _read(text_file: str | os.PathLike[str], shown: str) -> str:
+    try:
+        path = Path(text_file).expanduser()
+        raw = None if path.is_dir() else path.read_bytes()
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise _unusable(shown, f"cannot be read ({reason})") from None
+    if raw is None:
+        raise _unusable(shown, "is a directory")
+    try:
+        text = raw.decode("utf-8-sig")  # -sig: a byte order mark is not part of the text
+    except UnicodeDecodeError as error:
+        raise _unusable(shown, f"is not UTF-8 (byte {error.start:,} does not decode)") from None
+    if len(text) < MIN_CHARACTERS:
+        size = f"has only {len(text):,} characters" if text else "is empty"
+        raise _unusable(shown, size)
+    return text
+
+
+def _unusable(shown: str, reason: str) -> TaskError:
+    return TaskError(
+        f"`text_file` must be a UTF-8 text of at least {MIN_CHARACTERS:,} characters: it {reason}. "
+        f"Received: text_file={shown}"
+    )
 
 
 def choose_symbols(train: str) -> str:
@@ -151,7 +177,7 @@ def _task(name: str, source: str, *texts: str) -> Task:
         train=train,
         valid=valid,
         test=test,
-        floors=character_floors(train, valid, test, len(symbols)),
+        baselines=character_baselines(train, valid, test, len(symbols)),
         target=f"order-{ORDER}",
         sha256=digest((train, valid, test), symbols),
         symbols=symbols,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_lstm_variants._standardize import statistics_of
+    from keras_lstm_variants.tuning.factory import make_tuner
     from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
     from keras_lstm_variants.tuning.parameters import (
         hp_forget_bias,
         hp_recurrent_stack,
         hp_variant,
     )
-    from keras_lstm_variants.tuning.tuner import SearchError, make_tuner
+    from keras_lstm_variants.tuning.tuner import SearchError
 
 __all__ = [
     "RecurrentHyperModel",
@@ -32,7 +33,7 @@ __all__ = [
 _MODULES = {
     "RecurrentHyperModel": "tuning.hypermodel",
     "SearchError": "tuning.tuner",
-    "make_tuner": "tuning.tuner",
+    "make_tuner": "tuning.factory",
     "statistics_of": "_standardize",
 }
 

@@ -1,4 +1,4 @@
-"""What is reached on a search's data without memory, in the units of its scores."""
+"""Scores without memory on the data of a search, in the units of its own scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_lstm_variants.tasks.floors import Numbers, WittenBell, class_floors, number_floors
+from keras_lstm_variants.tasks.baselines import (
+    Numbers,
+    WittenBell,
+    class_baselines,
+    number_baselines,
+)
 from keras_lstm_variants.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -37,8 +42,8 @@ class Baselines:
 def of_task(task: Task) -> Baselines:
     """The task's own."""
     unit = math.log(2) if task.metric == "bits/char" else 1.0
-    test = {name: floor["test"] for name, floor in task.floors.items()}
-    valid = {name: floor["valid"] for name, floor in task.floors.items()}
+    test = {name: scores["test"] for name, scores in task.baselines.items()}
+    valid = {name: scores["valid"] for name, scores in task.baselines.items()}
     if task.metric == "error %":
         return Baselines(test, {"accuracy": {n: 1 - v / 100 for n, v in valid.items()}})
     loss = {name: value * unit for name, value in valid.items()}
@@ -51,26 +56,26 @@ def of_arrays(head: str, symbols: int | None, train: Split, valid: Split, test: 
     if head in ("classification", "labels"):
         masked = head == "labels" and train.mask is not None
         classes = [s.y[s.mask] if masked else s.y.ravel() for s in splits]
-        found = class_floors(*classes, 1 + max(int(y.max()) for y in classes))
-        error = 100 * (1 - found["commonest class"]["test"]["accuracy"])
-        return Baselines({"commonest class": error}, _by_score(found))
+        errors = class_baselines(*classes, 1 + max(int(y.max()) for y in classes))
+        error = 100 * (1 - errors["commonest class"]["test"]["accuracy"])
+        return Baselines({"commonest class": error}, _by_score(errors))
     if head == "next_step" and symbols is not None:
         return _next_symbols(symbols, train, valid, test)
     if symbols is not None:  # no numbers to look at
         blank = [np.zeros((*s.x.shape, 1), "float32") for s in splits]
         numbers = [Numbers(x, s.y, s.mask) for x, s in zip(blank, splits, strict=True)]
-        found = {"constant": number_floors(*numbers, lengths=())["constant"]}
+        errors = {"constant": number_baselines(*numbers, lengths=())["constant"]}
     else:
-        found = number_floors(*(Numbers(s.x, s.y, s.mask) for s in splits))
-    scores = _by_score(found)
+        errors = number_baselines(*(Numbers(s.x, s.y, s.mask) for s in splits))
+    scores = _by_score(errors)
     # Where nothing is standardised, the loss is the mean squared error.
     scores["loss"] = scores[SQUARE]
-    return Baselines({name: splits["test"][SQUARE] for name, splits in found.items()}, scores)
+    return Baselines({name: splits["test"][SQUARE] for name, splits in errors.items()}, scores)
 
 
-def _by_score(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+def _by_score(errors: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     scores: dict[str, dict[str, float]] = {}
-    for name, splits in found.items():
+    for name, splits in errors.items():
         for score, value in splits["valid"].items():
             scores.setdefault(score, {})[name] = value
     return scores

@@ -3,19 +3,15 @@
 import argparse
 import contextlib
 import signal
-import sys
 from typing import Any
 
-from keras_lstm_variants import _loading, tasks
-from keras_lstm_variants._folder import StoreError, StoreFailure
-from keras_lstm_variants.tuning.options import (
-    ALGORITHMS,
-    HEADS,
-    PARAMETERS,
-    UsageError,
-    check,
-    in_options,
-)
+from keras_lstm_variants import _loading
+from keras_lstm_variants._cli.arguments import add_command, add_task, add_variants
+from keras_lstm_variants._cli.errors import UsageError, fail, in_options
+from keras_lstm_variants._cli.work_folder import StoreError, StoreFailure
+from keras_lstm_variants.tuning.options import ALGORITHMS, HEADS, PARAMETERS, check
+
+DEFAULT_VARIANTS = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU")
 
 _DESCRIPTION = """\
 Search for the variant, sizes and forget bias that suit a task, with Keras Tuner. A parameter
@@ -39,16 +35,22 @@ _HELP = {
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "tune",
-        help="search for the best variant, sizes and forget bias",
+        main,
+        summary="search for the best variant, sizes and forget bias",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    data = parser.add_argument_group("data")
-    add = data.add_argument
-    add("--task", help=f"{', '.join(tasks.TASKS)} (default: docs_text)")
-    add("--text", metavar="FILE", help="predict the characters of your own UTF-8 text")
+    _add_data(parser.add_argument_group("data"))
+    _add_parameters(parser.add_argument_group("what is searched"))
+    _add_search(parser.add_argument_group("search"))
+    _add_processes(parser.add_argument_group("several processes, machines, devices"))
+
+
+def _add_data(group: Any) -> None:
+    add_task(group)
+    add = group.add_argument
     add("--length", type=int, help="steps of the task adding (default: 50)")
     add("--steps", type=int, default=50, help="steps of the sequences a text is cut into")
     add("--data", metavar="FILE.npz", help="arrays x, y, and perhaps mask and split")
@@ -56,16 +58,15 @@ def add_parser(commands: Any) -> None:
     add(
         "--no-standardize",
         action="store_true",
-        help="leave numbers as they are; otherwise the model itself makes their mean 0 and their "
-        "deviation 1 on the training split, and takes and gives them as they are",
+        help="leave numbers as they are; by default the model standardises them itself (mean 0, "
+        "deviation 1 in the training split), and its inputs and outputs keep your units",
     )
-    space = parser.add_argument_group("what is searched")
-    add = space.add_argument
-    add(
-        "--variants",
-        default="LSTM,PeepholeLSTM,CoupledLSTM,GRU",
-        help="names separated by commas, or 'all' (default: %(default)s)",
-    )
+
+
+def _add_parameters(group: Any) -> None:
+    assert set(_HELP) == set(PARAMETERS)
+    add_variants(group, DEFAULT_VARIANTS)
+    add = group.add_argument
     add(
         "--forget-bias",
         metavar="B",
@@ -73,11 +74,13 @@ def add_parser(commands: Any) -> None:
         "--forget-bias=-1:5,chrono (default: a range by the length, and chrono)",
     )
     add("--max-timesteps", type=int, metavar="T", help="for chrono (default: the length)")
-    add("--units-per-layer", action="store_true", help="units of each layer on their own")
+    add("--units-per-layer", action="store_true", help="a number of units for each layer")
     for name, text in _HELP.items():
         add(f"--{name.replace('_', '-')}", metavar="V", help=text)
-    search = parser.add_argument_group("search")
-    add = search.add_argument
+
+
+def _add_search(group: Any) -> None:
+    add = group.add_argument
     add("--tuner", choices=ALGORITHMS, default="random", help="default: %(default)s")
     add("--max-trials", type=int, metavar="N", help="default: 20; hyperband, grid: all there are")
     add(
@@ -89,12 +92,14 @@ def add_parser(commands: Any) -> None:
     add("--epochs", type=int, help="of a trial, the longest with hyperband (default: by task)")
     add("--executions-per-trial", type=int, default=1, metavar="N", help="trainings averaged")
     add("--objective", default="val_loss", help="a score of the model (default: %(default)s)")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="of settings, weights and batches (default: 0)")
     add("--directory", default="klv_tune", metavar="DIR", help="folder (default: %(default)s)")
     add("--jit", action=argparse.BooleanOptionalAction, help="XLA (default: on a GPU)")
     add("--tensorboard", metavar="DIR", help="learning curves and HParams of every trial")
-    many = parser.add_argument_group("several processes, machines, devices")
-    add = many.add_argument
+
+
+def _add_processes(group: Any) -> None:
+    add = group.add_argument
     add("--workers", type=int, metavar="N", help="start and watch N processes on this machine")
     add("--role", choices=("chief", "worker"), help="one process of a search on many machines")
     add("--address", metavar="HOST:PORT", help="of the chief, for --role")
@@ -104,26 +109,20 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=120.0,
         metavar="S",
-        help="seconds without a sign of life after which a worker is lost (default: 120)",
+        help="seconds without a sign of life after which a worker counts as lost (default: 120)",
     )
     add("--replicas", type=int, default=1, metavar="N", help="GPUs of a trial, by tf.distribute")
     add("--threads", type=int, metavar="N", help="threads of TensorFlow in each process")
-    parser.set_defaults(run=main, parser=parser)
-    assert set(_HELP) == set(PARAMETERS)
-
-
-def fail(message: str, code: int = 2) -> int:
-    print(f"klv tune: {in_options(message)}", file=sys.stderr)
-    return code
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """From arguments to the best model; returns the exit code."""
     try:
         check(arguments)
     except ValueError as error:
-        return fail(str(error))
+        return fail("klv tune", in_options(str(error)))
     _loading.load()
-    from keras_lstm_variants.tuning import group, session
+    from keras_lstm_variants.tuning import session, workers
     from keras_lstm_variants.tuning.settings import read
     from keras_lstm_variants.tuning.tuner import SearchError
 
@@ -133,12 +132,12 @@ def main(arguments: argparse.Namespace) -> int:
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
                 signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        group.check(arguments)
+        workers.check(arguments)
         search = read(arguments)
         if arguments.role == "worker":
-            return group.work(search)
+            return workers.work(search)
         return session.run(search)
     except (UsageError, StoreError) as error:
-        return fail(str(error))
+        return fail("klv tune", in_options(str(error)))
     except (SearchError, StoreFailure) as error:
-        return fail(str(error), 1)
+        return fail("klv tune", str(error), 1)

@@ -21,7 +21,7 @@ from keras_lstm_variants.tuning.parameters import (
     split_forget_bias,
     stack_spaces,
 )
-from keras_lstm_variants.tuning.space import space_of
+from keras_lstm_variants.tuning.ranges import space_of
 
 # Bytes of the largest model that a search may ask for: none that large is meant.
 MOST_BYTES = 2**34

@@ -5,9 +5,10 @@ import os
 import re
 from typing import Any
 
-from keras_lstm_variants import _loading, tasks
-from keras_lstm_variants._folder import path_of
-from keras_lstm_variants.tuning.space import parse, space_of
+from keras_lstm_variants._cli.arguments import task_of, variants_of, whole_number, whole_numbers
+from keras_lstm_variants._cli.errors import UsageError
+from keras_lstm_variants._cli.work_folder import path_of
+from keras_lstm_variants.tuning.ranges import parse, space_of
 
 HEADS = ("classification", "regression", "next_step", "labels", "values")
 ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
@@ -55,18 +56,6 @@ COUNTS = {
 MOST_SEED = 2**32 - 2
 
 
-class UsageError(ValueError):
-    """An argument cannot be used; the message is one line for the user."""
-
-
-def in_options(message: str) -> str:
-    """A message about arguments of Python in the words of the command line."""
-    names = (("task name=", "--task "), ("text_file=...", "--text FILE"), ("text_file=", "--text "))
-    for name, option in names:
-        message = message.replace(name, option)
-    return re.sub(r"`(\w+)`", lambda found: "--" + found[1].replace("_", "-"), message)
-
-
 def check(arguments: argparse.Namespace) -> None:
     """Check what needs neither the data nor TensorFlow.
 
@@ -76,29 +65,15 @@ def check(arguments: argparse.Namespace) -> None:
     path_of("--directory", arguments.directory)
     if arguments.tensorboard is not None:
         path_of("--tensorboard", arguments.tensorboard)
-    for name, most in COUNTS.items():
-        value = getattr(arguments, name)
-        if value is not None and not 0 < value <= most:
-            option = name.replace("_", "-")
-            allowed = "above 0" if value < 1 else f"up to {most:,}"
-            raise UsageError(f"--{option} must be a whole number {allowed}. Received: {value}")
-    if not 0 <= arguments.seed <= MOST_SEED:
-        raise UsageError(
-            f"--seed must be a whole number from 0 to {MOST_SEED:,}. Received: {arguments.seed}"
-        )
+    whole_numbers(arguments, COUNTS)
+    whole_number("--seed", arguments.seed, MOST_SEED, least=0)
     seconds_of(arguments)
     spaces(arguments)
-    if arguments.variants != "all":
-        for name in filter(None, arguments.variants.split(",")):
-            _loading.find_variant(name)
+    variants_of(arguments.variants)
     if arguments.data is None:
         if arguments.head is not None:
             raise UsageError("--head goes with --data: a task has its own")
-        task = arguments.task
-        if task is None:
-            task = "docs_text" if arguments.text is None else "text"
-        task = "text" if arguments.text is not None and task == "docs_text" else task
-        tasks.check(task, text_file=arguments.text)
+        task_of(arguments)
         if arguments.text is not None:
             _check_readable("--text", os.path.expanduser(arguments.text))
         return
@@ -123,8 +98,8 @@ def seconds_of(arguments: argparse.Namespace) -> float | None:
     text = arguments.max_time
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text)
-    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0
     if not seconds:
         raise UsageError(
             f"--max-time must be a number above 0 with s, m, h or d, as 30m. Received: {text!r}"
@@ -134,9 +109,9 @@ def seconds_of(arguments: argparse.Namespace) -> float | None:
 
 def spaces(arguments: argparse.Namespace) -> dict[str, Any]:
     """The parameters that are given, as `RecurrentHyperModel` takes them."""
-    found = {}
+    given = {}
     for name, kind in PARAMETERS.items():
         if (text := getattr(arguments, name)) is not None:
-            found[name] = parse(f"--{name.replace('_', '-')}", text, kind)
-            space_of(name, found[name], kind, **BOUNDS[name])
-    return found
+            given[name] = parse(f"--{name.replace('_', '-')}", text, kind)
+            space_of(name, given[name], kind, **BOUNDS[name])
+    return given

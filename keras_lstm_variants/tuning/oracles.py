@@ -17,7 +17,7 @@ from typing import Any
 
 import keras_tuner
 
-from keras_lstm_variants._folder import write_atomically
+from keras_lstm_variants._cli.work_folder import write_atomically
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 DIED = "its process died twice; --retry, or `retry_failed`, runs it again"

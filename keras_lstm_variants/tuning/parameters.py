@@ -13,7 +13,7 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants.initializers import check_max_timesteps
 from keras_lstm_variants.registry import find_variant, get_variant, list_variants
 from keras_lstm_variants.tuning.options import BOUNDS
-from keras_lstm_variants.tuning.space import Space, space_of
+from keras_lstm_variants.tuning.ranges import Space, space_of
 
 # Arguments of layers that would make a stack something else.
 _DECIDED = ("return_state", "return_all_states", "go_backwards", "initial_state")
@@ -89,7 +89,7 @@ def check_variants(argument: str, variants: Sequence[str] | None) -> tuple[str, 
 def layer_class_of(cell: Any) -> type:
     """The layer or cell class that is meant by a name, a class or an instance of it."""
     if isinstance(cell, str):
-        return get_variant(find_variant(cell))
+        return get_variant(cell)
     if isinstance(cell, keras.layers.Layer):
         return type(cell)
     if isinstance(cell, type) and issubclass(cell, keras.layers.Layer):

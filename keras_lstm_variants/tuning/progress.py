@@ -3,10 +3,10 @@
 import time
 from typing import Any, TextIO
 
-from keras_lstm_variants._lines import LiveLines
-from keras_lstm_variants.compare.report import number
+from keras_lstm_variants._cli.progress_lines import LiveLines
+from keras_lstm_variants._cli.tables import number
+from keras_lstm_variants.tuning.messages import best_so_far, chosen, ended, score_name
 from keras_lstm_variants.tuning.settings import Search
-from keras_lstm_variants.tuning.words import best_so_far, chosen, ended, score_name
 
 
 def duration(seconds: float) -> str:
@@ -48,10 +48,10 @@ class Progress(LiveLines):
         else:
             self.running.pop(label, None)
             self.done_here += self.search.epochs_of(trial)
-            said = ended(self.oracle, trial, self._left())
+            message = ended(self.oracle, trial, self._left())
             # A smaller number may be asked for than have begun.
             total = max(self.trials, len(self.oracle.trials))
-            self.end(label, f"[{len(self.oracle.ended)}/{total}] {label}: {said}")
+            self.end(label, f"[{len(self.oracle.ended)}/{total}] {label}: {message}")
 
     def epoch(self, trial: Any, epoch: int, logs: dict[str, float]) -> None:
         """After an epoch of a trial in this process."""

@@ -1,7 +1,5 @@
-"""What a search ends with: the best settings, all trials, the model trained again."""
+"""The results of a search: the best settings, all trials, the model trained again."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -11,12 +9,13 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants._folder import PARTIAL, WorkFolder, write_atomically, write_json
+from keras_lstm_variants._cli.tables import csv_data
+from keras_lstm_variants._cli.work_folder import PARTIAL, WorkFolder, write_atomically, write_json
 from keras_lstm_variants.tuning.data import Data, Split
+from keras_lstm_variants.tuning.messages import beaten, cause, reason, score, score_name
 from keras_lstm_variants.tuning.oracles import COMPLETED, number_of
 from keras_lstm_variants.tuning.settings import Search
 from keras_lstm_variants.tuning.tuner import SearchError
-from keras_lstm_variants.tuning.words import beaten, cause, reason, score, score_name
 
 BEST, MODEL, SAVED_MODEL, TRIALS = "best.json", "best.keras", "best_model", "trials.csv"
 
@@ -44,18 +43,15 @@ def clean(values: dict[str, Any]) -> dict[str, Any]:
 
 def save_trials(folder: Path, oracle: Any, epochs: int) -> None:
     """All trials as CSV, in the order of their numbers; `epochs` are those of a trial."""
-    names = [p.name for p in oracle.get_space().space]
-    names = list(dict.fromkeys(names))
+    names = dict.fromkeys(p.name for p in oracle.get_space().space)
     columns = ["trial", "status", "score", "objective", "best_epoch", "epochs", "goes_on_from"]
     columns += ["seconds", *names, "error"]
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for trial in sorted(oracle.trials.values(), key=number_of):
         done, values = trial.status == COMPLETED, trial.hyperparameters.values
         before = values.get("tuner/initial_epoch", 0)
         seconds = oracle.seconds.get(trial.trial_id)
-        writer.writerow(
+        rows.append(
             {
                 **clean(values),
                 "trial": trial.trial_id,
@@ -71,7 +67,7 @@ def save_trials(folder: Path, oracle: Any, epochs: int) -> None:
                 "error": reason(trial) if trial.status == "FAILED" else "",
             }
         )
-    write_atomically(folder / TRIALS, table.getvalue().encode())
+    write_atomically(folder / TRIALS, csv_data(columns, rows))
 
 
 class _KeepBest(keras.callbacks.Callback):
@@ -101,8 +97,8 @@ def fit_arguments(data: Data) -> dict[str, Any]:
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
     """Loss and metric on a split, each real step or sequence counted once."""
-    found = model.evaluate(split.inputs, split.y, batch_size=256, verbose=0, return_dict=True)
-    return {name: float(value) for name, value in found.items()}
+    scores = model.evaluate(split.inputs, split.y, batch_size=256, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in scores.items()}
 
 
 def retrain(search: Search, tuner: Any, trial: Any, folder: Path) -> dict[str, Any]:

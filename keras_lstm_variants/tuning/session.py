@@ -4,16 +4,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from keras_lstm_variants import _stderr
-from keras_lstm_variants._folder import LOG, StoreFailure, write_json
-from keras_lstm_variants.compare.command import versions
-from keras_lstm_variants.compare.report import number
-from keras_lstm_variants.tuning import group, tensorboard
-from keras_lstm_variants.tuning.assemble import tuner_of
-from keras_lstm_variants.tuning.picture import draw
+from keras_lstm_variants._cli import logs
+from keras_lstm_variants._cli.machine import origin
+from keras_lstm_variants._cli.tables import number
+from keras_lstm_variants._cli.work_folder import LOG, StoreFailure, write_json
+from keras_lstm_variants.tuning import tensorboard, workers
+from keras_lstm_variants.tuning.messages import score, score_name, searched, shown
 from keras_lstm_variants.tuning.progress import Progress
 from keras_lstm_variants.tuning.results import (
     BEST,
@@ -27,11 +25,11 @@ from keras_lstm_variants.tuning.results import (
     save_best,
     save_trials,
 )
-from keras_lstm_variants.tuning.settings import Search
+from keras_lstm_variants.tuning.search_plot import draw
+from keras_lstm_variants.tuning.settings import Search, tuner_of
 from keras_lstm_variants.tuning.tuner import FolderFailed, SearchError, TimeIsUp
-from keras_lstm_variants.tuning.words import score, score_name, searched, shown
 
-PICTURE = "search.png"
+PLOT = "search.png"
 
 
 def run(search: Search) -> int:
@@ -39,18 +37,18 @@ def run(search: Search) -> int:
     arguments = search.arguments
     store = SearchFolder(arguments.directory)
     with store.held(search.identity):
-        if _stderr.redirected():
-            _stderr.send_logs_to(store.folder / LOG)
+        if logs.redirected():
+            logs.send_logs_to(store.folder / LOG)
         write_json(
             store.folder / store.main,
             {
                 "identity": search.identity,
                 "data": {"name": search.data.name, "about": search.data.about},
                 "max_trials": search.max_trials,
-                "versions": versions(),
+                "versions": origin(),
             },
         )
-        with group.environment(arguments), _writing(store):
+        with workers.environment(arguments), _writing(store):
             tuner = tuner_of(search)
             return _run(search, store, tuner)
 
@@ -89,25 +87,13 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
     oracle.listener, tuner.on_epoch = listener, progress.epoch
     tensorboard.describe(search, oracle)
     try:
-        if group.needed(arguments):
-            group.lead(search, tuner, progress)
-        else:
-            callbacks = tensorboard.callbacks(search)
-            # Said below, with the trials.
-            with contextlib.suppress(SearchError, TimeIsUp):
-                tuner.search(**fit_arguments(search.data), callbacks=callbacks, verbose=0)
-        if oracle.time_is_up:
-            oracle.interrupt()
-            print(
-                f"The time is up (--max-time {arguments.max_time}): {len(oracle.ended)} trial(s) "
-                "ended. The same command goes on."
-            )
+        _run_trials(search, tuner, progress)
         save_trials(store.folder, oracle, search.epochs)
         tuner.check_completed()
         best = store.best()
         if len(oracle.ended) == before and best and best["trials"] == before:
             if not oracle.time_is_up:
-                print(_finished(search, before))
+                print(_finished(before))
         else:
             best = _conclude(search, store, tuner)
     except KeyboardInterrupt:
@@ -118,9 +104,27 @@ def _run(search: Search, store: SearchFolder, tuner: Any) -> int:
             file=sys.stderr,
         )
         return 130
-    _show(search, best, store.folder)
+    _show(search, best)
     print(f"Took {time.monotonic() - started:.0f} s. Results are in {arguments.directory!r}.")
     return 0
+
+
+def _run_trials(search: Search, tuner: Any, progress: Progress) -> None:
+    """Run what is missing, here or in other processes, until all is done or the time is up."""
+    arguments, oracle = search.arguments, tuner.oracle
+    if workers.needed(arguments):
+        workers.lead(search, tuner, progress)
+    else:
+        callbacks = tensorboard.callbacks(search)
+        # Told later, with the trials.
+        with contextlib.suppress(SearchError, TimeIsUp):
+            tuner.search(**fit_arguments(search.data), callbacks=callbacks, verbose=0)
+    if oracle.time_is_up:
+        oracle.interrupt()
+        print(
+            f"The time is up (--max-time {arguments.max_time}): {len(oracle.ended)} trial(s) "
+            "ended. The same command goes on."
+        )
 
 
 def _introduce(search: Search, progress: Progress, settings: int | None) -> None:
@@ -143,7 +147,7 @@ def _introduce(search: Search, progress: Progress, settings: int | None) -> None
     sys.stdout.flush()
 
 
-def _finished(search: Search, trials: int) -> str:
+def _finished(trials: int) -> str:
     return (
         f"This search is finished: {trials} trial(s) ended, nothing is left to run. A larger "
         "--max-trials goes on with it (random, bayesian and grid, where settings are left); "
@@ -152,7 +156,7 @@ def _finished(search: Search, trials: int) -> str:
 
 
 def _conclude(search: Search, store: SearchFolder, tuner: Any) -> dict[str, Any]:
-    """The picture, the best model trained again, and `best.json`."""
+    """The plot, the best model trained again, and `best.json`."""
     oracle = tuner.oracle
     records = [
         {"score": score(oracle, t), "settings": clean(t.hyperparameters.values)}
@@ -166,16 +170,16 @@ def _conclude(search: Search, store: SearchFolder, tuner: Any) -> dict[str, Any]
     note = note and f"Never tried, or without a score: {note}"
     name, direction = score_name(oracle), oracle.objective.direction
     try:
-        draw(records, name, direction, store.folder / PICTURE, title, oracle.baselines, note)
+        draw(records, name, direction, store.folder / PLOT, title, oracle.baselines, note)
     except ModuleNotFoundError:
-        print(f"No {PICTURE}: pip install 'keras_lstm_variants[plot]' draws it.")
+        print(f"No {PLOT}: pip install 'keras_lstm_variants[plot]' draws it.")
     trial = oracle.completed[0]
     print(f"Training the best setting (trial {trial.trial_id}) again.", flush=True)
     trained = retrain(search, tuner, trial, store.folder)
-    return save_best(store.folder, search, oracle, trained, versions())
+    return save_best(store.folder, search, oracle, trained, origin())
 
 
-def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
+def _show(search: Search, best: dict[str, Any]) -> None:
     name, metric = best["score_name"], best["metric"]
     print(f"\nBest: trial {best['trial']}, {name} {number(best['score'])}:")
     if best["baseline_beaten"] is False:
@@ -183,7 +187,7 @@ def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
         baseline = hardest(best["baselines"], key=best["baselines"].get)
         print(
             f"NO TRIAL BEATS THE BASELINE {baseline!r} ({number(best['baselines'][baseline])}): "
-            "this search has found nothing that is worth its cost."
+            "recurrence has not helped on these data."
         )
     print(f"  {shown(best['settings'])}")
     trained = best["trained_again"]
@@ -201,6 +205,6 @@ def _show(search: Search, best: dict[str, Any], folder: Path) -> None:
             f"{best['failed']} of {best['trials']} trials failed; {TRIALS} says why. --retry runs "
             "them again."
         )
-    print(f"Files: {BEST}, {TRIALS}, {PICTURE}, {MODEL}, {SAVED_MODEL}/")
+    print(f"Files: {BEST}, {TRIALS}, {PLOT}, {MODEL}, {SAVED_MODEL}/")
     if search.data.masked:
         print('The model is called with {"sequence": x, "mask": mask}.')

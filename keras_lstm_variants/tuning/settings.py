@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from keras_lstm_variants import tasks
-from keras_lstm_variants.registry import list_variants
-from keras_lstm_variants.tuning.data import Data, DataError, from_file, from_task
+from keras_lstm_variants._cli.arguments import task_of, variants_of
+from keras_lstm_variants._cli.errors import UsageError, in_options
+from keras_lstm_variants.engine.replicas import mirrored
+from keras_lstm_variants.engine.threads import limit_threads
+from keras_lstm_variants.tuning.data import Data, from_file, from_task
+from keras_lstm_variants.tuning.factory import HYPERBAND_FACTOR, make_tuner
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.options import (
     PARAMETERS,
-    UsageError,
     check,
-    in_options,
     seconds_of,
     spaces,
 )
 from keras_lstm_variants.tuning.oracles import hyperband_plan
-from keras_lstm_variants.tuning.space import parse
-from keras_lstm_variants.tuning.tuner import HYPERBAND_FACTOR
+from keras_lstm_variants.tuning.ranges import parse
 
 EPOCHS = {"docs_text": 4, "text": 4, "adding": 10, "digits": 20}
 JIT = {None: "auto", True: True, False: False}
@@ -43,9 +43,9 @@ class Search:
         """What must be equal for trials to belong to one search. `--max-trials` may grow."""
         names = ("tuner", "objective", "seed", "executions_per_trial", "variants", "forget_bias")
         names += ("max_timesteps", "units_per_layer", "jit", "no_standardize", *PARAMETERS)
-        found = {name: getattr(self.arguments, name) for name in names}
-        found |= {"data_sha256": self.data.sha256, "head": self.data.head, "epochs": self.epochs}
-        return json.loads(json.dumps(found))
+        values = {name: getattr(self.arguments, name) for name in names}
+        values |= {"data_sha256": self.data.sha256, "head": self.data.head, "epochs": self.epochs}
+        return json.loads(json.dumps(values))
 
     def epochs_of(self, trial: Any) -> int:
         """Epochs that a trial trains for, all its executions together."""
@@ -73,7 +73,7 @@ def read(arguments: argparse.Namespace) -> Search:
     """
     try:
         return _read(arguments)
-    except (tasks.TaskError, DataError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(in_options(str(error))) from error
 
 
@@ -87,14 +87,13 @@ def _read(arguments: argparse.Namespace) -> Search:
         raise UsageError("--embedding is for sequences of integers, and these are vectors")
     if not arguments.no_standardize:
         options |= data.statistics()
-    names = arguments.variants
     hypermodel = RecurrentHyperModel(
         data.input_shape,
         data.head,
         data.outputs,
         symbols=data.symbols,
         masked=data.masked,
-        variants=list_variants() if names == "all" else [n for n in names.split(",") if n],
+        variants=variants_of(arguments.variants),
         units_per_layer=arguments.units_per_layer,
         forget_bias=_forget_bias(arguments.forget_bias),
         max_timesteps=data.max_timesteps
@@ -114,13 +113,7 @@ def _read(arguments: argparse.Namespace) -> Search:
 def _data(arguments: argparse.Namespace) -> Data:
     if arguments.data is not None:
         return from_file(arguments.data, head=arguments.head, seed=arguments.seed)
-    task = (
-        arguments.task
-        if arguments.task is not None
-        else ("docs_text" if arguments.text is None else "text")
-    )
-    if arguments.text is not None and task == "docs_text":
-        task = "text"
+    task = task_of(arguments)
     data = from_task(task, text=arguments.text, length=arguments.length, steps=arguments.steps)
     if len(data.train.x) == 0:
         raise UsageError(f"--steps {arguments.steps} is longer than the text")
@@ -131,13 +124,13 @@ def _forget_bias(text: str | None) -> Any:
     """A list of what `text` names: numbers, one range, chrono, default."""
     if text is None:
         return None
-    found = []
-    for part in text.split(","):
-        found.append(part if part.isalpha() and part not in ("nan", "inf") else parse_one(part))
-    return found
+    return [
+        part if part.isalpha() and part not in ("nan", "inf") else _number_or_range(part)
+        for part in text.split(",")
+    ]
 
 
-def parse_one(part: str) -> Any:
+def _number_or_range(part: str) -> Any:
     try:
         value = parse("--forget-bias", part, float)
         if np.all(np.isfinite(value)):
@@ -148,3 +141,34 @@ def parse_one(part: str) -> Any:
         "--forget-bias must be of numbers, a range as 0:5, chrono and default, separated by "
         f"commas. Received: {part!r}"
     )
+
+
+def tuner_of(search: Search) -> Any:
+    """The tuner, with what is in the folder already.
+
+    Raises:
+        UsageError: the tuner lacks a package, the grid is too large, the devices are too few.
+    """
+    arguments = search.arguments
+    try:
+        if arguments.threads is not None:
+            limit_threads(arguments.threads)
+        strategy = mirrored(arguments.replicas) if arguments.replicas > 1 else None
+        return make_tuner(
+            arguments.tuner,
+            search.hypermodel,
+            directory=arguments.directory,
+            objective=search.hypermodel.objective(arguments.objective),
+            max_trials=search.max_trials,
+            epochs=search.epochs,
+            executions_per_trial=arguments.executions_per_trial,
+            seed=arguments.seed,
+            distribution_strategy=strategy,
+        )
+    except ImportError as error:
+        raise UsageError(
+            f"--tuner {arguments.tuner} needs scikit-learn: pip install "
+            f"'keras_lstm_variants[bayesian]' ({str(error).splitlines()[0]})"
+        ) from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,9 +1,6 @@
 """Keras Tuner's tuners on oracles that account for every trial."""
 
-import contextlib
 import errno
-import io
-import math
 import os
 import shutil
 import time
@@ -17,13 +14,9 @@ import keras_tuner
 from keras_tuner.src import config
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants._folder import path_of
-from keras_lstm_variants.tuning import identity, oracles, words
+from keras_lstm_variants.tuning import fingerprint, messages, oracles
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
-from keras_lstm_variants.tuning.options import ALGORITHMS, COUNTS, MOST_SEED
 from keras_lstm_variants.tuning.oracles import ERROR_FILE
-
-HYPERBAND_FACTOR = 3
 
 
 class SearchError(RuntimeError):
@@ -58,6 +51,11 @@ class _Watched:
     asked = False
     # What is told after every epoch: the trial, its epoch, the scores.
     on_epoch: Callable[[Any, int, dict[str, float]], None] = staticmethod(lambda *_: None)
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether the oracle is in this process: with several, it is in the chief's."""
+        return not self._is_worker()
 
     def seed(self, trial: Any) -> None:
         """Start the random numbers of a trial: the same in whatever process it runs again."""
@@ -110,10 +108,10 @@ class _Watched:
         except Exception as error:
             if _is_the_folders(error, Path(self.directory, self.project_name)):
                 raise FolderFailed(str(error)) from error
-            said = words.cause(error)
+            reason = messages.cause(error)
             path = Path(self.get_trial_dir(trial.trial_id)) / ERROR_FILE
-            path.write_text(f"FailedTrialError: {said}\n", "utf-8")
-            raise keras_tuner.errors.FailedTrialError(said) from error
+            path.write_text(f"FailedTrialError: {reason}\n", "utf-8")
+            raise keras_tuner.errors.FailedTrialError(reason) from error
 
     def search(self, *args: Any, verbose: int = 1, **kwargs: Any) -> None:
         """Run the search, or what is missing of it.
@@ -129,25 +127,25 @@ class _Watched:
                 other data.
         """
         _checks.one_of("verbose", verbose, (0, 1, 2))
-        if not self._is_worker():
+        if self.has_oracle:
             self.check_objective(kwargs)
             self.check_data(args, kwargs)
-            identity.check(Path(self.project_dir), data=identity.fingerprint(args, kwargs))
+            fingerprint.check(Path(self.project_dir), data=fingerprint.hash_of_data(args, kwargs))
         # It prints a traceback of every failure, which it also keeps in the trial.
         before, config.DEBUG = config.DEBUG, False
-        if verbose == 1 and not self._is_worker():
+        if verbose == 1 and self.has_oracle:
             self.oracle.listener = self.say
         try:
             own = 2 if verbose == 2 else 0
             super().search(*args, **{"epochs": self.epochs, "verbose": own, **kwargs})
         finally:
             config.DEBUG = before
-        if not self._is_worker():
+        if self.has_oracle:
             self.check_completed()
 
     def say(self, kind: str, trial: Any) -> None:
         if kind == "end":
-            print(f"trial {trial.trial_id}: {words.ended(self.oracle, trial)}", flush=True)
+            print(f"trial {trial.trial_id}: {messages.ended(self.oracle, trial)}", flush=True)
 
     def check_objective(self, given: dict[str, Any]) -> None:
         """A `ValueError` where no score can be had, before a trial finds out."""
@@ -184,13 +182,13 @@ class _Watched:
     def check_completed(self) -> None:
         if not self.oracle.completed:
             failed = sorted(self.oracle.ended, key=oracles.number_of)
-            why = f" The first one: {words.reason(failed[0])}" if failed else ""
+            why = f" The first one: {messages.reason(failed[0])}" if failed else ""
             time_ = " before the time was up" if self.oracle.time_is_up else ""
             raise SearchError(f"No trial completed{time_}, {len(failed)} failed.{why}")
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[Any]:
         """As Keras Tuner's, but never those of a trial that failed."""
-        if not self._is_worker():
+        if self.has_oracle:
             self.check_completed()
             return [t.hyperparameters for t in self.oracle.completed[:num_trials]]
         return super().get_best_hyperparameters(num_trials)
@@ -212,157 +210,3 @@ class HyperbandTuner(_Watched, keras_tuner.Hyperband):
         if "tuner/trial_id" in hp.values:
             self.load_weights(model, hp.values["tuner/trial_id"])
         return model
-
-
-def _path(name: str, value: Any) -> Path:
-    try:
-        return path_of(f"`{name}`", value)
-    except TypeError:
-        raise ValueError(f"`{name}` must be a path. Received: {name}={value!r}") from None
-
-
-def make_tuner(
-    algorithm: str,
-    hypermodel: Any,
-    *,
-    directory: str | os.PathLike[str],
-    objective: str | keras_tuner.Objective = "val_loss",
-    max_trials: int | None = 20,
-    epochs: int = 10,
-    executions_per_trial: int = 1,
-    seed: int = 0,
-    project_name: str = "trials",
-    distribution_strategy: Any = None,
-) -> keras_tuner.Tuner:
-    """A tuner of Keras Tuner that does what one expects where Keras Tuner 1.4.8 does not.
-
-    A trial that raises or whose score is no number has failed, and the search goes on; one
-    in which no trial completed raises instead of naming a best setting. After a kill at any
-    moment the same call resumes and repeats at most the trial that was running; one whose
-    process died twice has failed. A grid search resumes, too. Seed 0 is a seed.
-
-    Args:
-        algorithm: `"random"`, `"hyperband"`, `"bayesian"` (needs scikit-learn: the extra
-            `bayesian`) or `"grid"`.
-        hypermodel: a `keras_tuner.HyperModel`, or a function of `hp` that returns a model.
-        directory: folder of the search; what is there already is resumed, if it is a search
-            with the same space, objective, epochs and seed, on the same data. (A space is that
-            of a model of default settings, data are known if they are arrays.)
-        objective: a name, or a `keras_tuner.Objective` with its direction.
-        max_trials: settings to try at most. None with a grid: all; with Hyperband: as many
-            as one round has.
-        epochs: of each trial; with Hyperband of its longest ones.
-        executions_per_trial: trainings of each setting, whose scores are averaged.
-        seed: of the settings, the weights and the batches.
-        project_name: folder inside `directory`.
-        distribution_strategy: a `tf.distribute.MirroredStrategy` to train each trial on
-            several devices; make one in a process, not more.
-
-    Returns:
-        A `keras_tuner.Tuner`: `search(x, y, validation_data=...)`, then
-        `get_best_hyperparameters()`, `oracle.completed`, ...
-
-    Raises:
-        ValueError: an argument is not as above, or the folder holds another search.
-        ImportError: scikit-learn is missing.
-
-    Example:
-        >>> import numpy as np, tempfile, keras_lstm_variants as klv
-        >>> hypermodel = klv.tuning.RecurrentHyperModel(
-        ...     (5, 2), "regression", variants=["LSTM"], units=[4, 8], layers=1
-        ... )
-        >>> x, y = np.random.normal(size=(32, 5, 2)), np.zeros((32, 1))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     tuner = klv.tuning.make_tuner(
-        ...         "random", hypermodel, directory=folder, max_trials=2, epochs=1
-        ...     )
-        ...     tuner.search(x, y, validation_data=(x, y), verbose=0)
-        ...     sorted(tuner.get_best_hyperparameters()[0].values)[:3]
-        ['batch_size', 'clipnorm', 'dropout']
-    """
-    _checks.one_of("algorithm", algorithm, ALGORITHMS)
-    if max_trials is None and algorithm in ("random", "bayesian"):
-        raise ValueError(
-            f"`max_trials` must be given with algorithm={algorithm!r}. Received: max_trials=None"
-        )
-    given = {"epochs": epochs, "executions_per_trial": executions_per_trial}
-    given |= {} if max_trials is None else {"max_trials": max_trials}
-    for name, value in given.items():
-        if _checks.positive_integer(name, value) > COUNTS[name]:
-            raise ValueError(f"`{name}` must be at most {COUNTS[name]:,}. Received: {name}={value}")
-    seed = _checks.seed("seed", seed) or 0
-    if seed > MOST_SEED:
-        raise ValueError(f"`seed` must be at most {MOST_SEED:,}. Received: seed={seed}")
-    folder = _path("directory", directory)
-    plain = _path("project_name", project_name).name == project_name != ".."
-    if not plain or "\\" in project_name:
-        raise ValueError(
-            "`project_name` must be the name of a folder in `directory`. Received: "
-            f"project_name={project_name!r}"
-        )
-    if not isinstance(hypermodel, keras_tuner.HyperModel) and not callable(hypermodel):
-        raise ValueError(
-            "`hypermodel` must be a keras_tuner.HyperModel or a function of `hp`. Received: "
-            f"hypermodel={hypermodel!r}"
-        )
-    if distribution_strategy is not None and not hasattr(distribution_strategy, "scope"):
-        raise ValueError(
-            "`distribution_strategy` must be a tf.distribute.Strategy or None. Received: "
-            f"distribution_strategy={distribution_strategy!r}"
-        )
-    if not isinstance(objective, str | list | keras_tuner.Objective):
-        raise ValueError(
-            "`objective` must be the name of a score, or a keras_tuner.Objective. Received: "
-            f"objective={objective!r}"
-        )
-    reported = ""
-    if isinstance(hypermodel, RecurrentHyperModel):
-        reported = hypermodel.reported(getattr(objective, "name", objective))
-        if isinstance(objective, str):
-            objective = hypermodel.objective(objective)
-    common = {"objective": objective, "seed": seed}
-    if algorithm == "hyperband":
-        oracle = oracles.HyperbandOracle(max_epochs=epochs, factor=HYPERBAND_FACTOR, **common)
-        oracle.max_trials = max_trials
-    elif algorithm == "bayesian":
-        # By default it takes three random trials for each parameter: often all there are.
-        points = max(3, math.ceil(max_trials / 3))
-        oracle = oracles.BayesianOracle(max_trials=max_trials, num_initial_points=points, **common)
-    else:
-        kind = oracles.GridOracle if algorithm == "grid" else oracles.RandomOracle
-        oracle = kind(max_trials=max_trials, **common)
-    oracle.reported = reported
-    project = folder / project_name
-    if "KERASTUNER_TUNER_ID" not in os.environ:
-        identity.check(
-            project,
-            algorithm=algorithm,
-            objective=str(getattr(objective, "name", objective)),
-            epochs=epochs,
-            executions_per_trial=executions_per_trial,
-            seed=seed,
-            space=identity.space_of(hypermodel),
-        )
-    if (project / "oracle.json").exists():
-        identity.read(project / "oracle.json")
-        # Keras Tuner resumes only where it finds a file of this name, and else starts anew
-        # over what is there: a search may go on as a group and back.
-        own = project / f"{os.environ.get('KERASTUNER_TUNER_ID', 'tuner0')}.json"
-        own.write_text("{}", "utf-8")
-    kind = HyperbandTuner if algorithm == "hyperband" else Tuner
-    with contextlib.redirect_stdout(io.StringIO()):
-        tuner = kind(
-            oracle=oracle,
-            hypermodel=hypermodel,
-            directory=str(folder),
-            project_name=project_name,
-            executions_per_trial=executions_per_trial,
-            distribution_strategy=distribution_strategy,
-        )
-    tuner.epochs, tuner.base_seed = epochs, seed
-    if not tuner._is_worker():
-        # Before the first trial, so that its death is known as one.
-        tuner.save()
-    if algorithm == "grid" and not tuner._is_worker():
-        tuner.oracle.settings()
-    return tuner

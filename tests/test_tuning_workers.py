@@ -143,15 +143,15 @@ def test_a_trial_that_died_twice_has_failed_on_resume(data, tmp_path):
 
 
 def test_what_tells_a_process_to_stop_is_no_death():
-    from keras_lstm_variants.tuning.group import TOLD
+    from keras_lstm_variants.tuning.workers import TOLD
 
     assert TOLD == {130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 
 def test_a_worker_needs_the_folder_of_its_chief(data, capsys, monkeypatch):
-    from keras_lstm_variants.tuning import group
+    from keras_lstm_variants.tuning import workers
 
-    monkeypatch.setattr(group.time, "monotonic", iter([0.0, 100.0, 200.0]).__next__)
+    monkeypatch.setattr(workers.time, "monotonic", iter([0.0, 100.0, 200.0]).__next__)
     command = [data, *TINY, "--role=worker", f"--address={free_address()}", "--directory=none"]
     assert main(["tune", *command]) == 2
     assert "holds no search: it must be the folder of the chief" in capsys.readouterr().err

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from keras_lstm_variants._cli.work_folder import StoreFailure
 from keras_lstm_variants.compare.settings import Run, Settings
-from keras_lstm_variants.compare.store import StoreFailure
 from keras_lstm_variants.compare.worker import serve
 
 Listener = Callable[[str, Run, Any], None]

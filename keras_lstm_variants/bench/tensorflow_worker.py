@@ -30,7 +30,7 @@ def make(contender: dict[str, Any]) -> Callable[[], Any] | None:
     batch, time, features, units = contender["shape"]
     training = contender["kind"] == "step"
     if contender["side"] == "floor":
-        columns = products_of(get_variant(contender["variant"]), features, units)
+        columns = columns_of(get_variant(contender["variant"]), features, units)
         if columns[1] < units:
             return None
         return product_floor(
@@ -69,14 +69,14 @@ def make_layer(contender: dict[str, Any]) -> keras.layers.Layer:
 _OF_INPUT = ("kernel", "input_projection", "projection_kernel", "depth_kernel", "trunk_kernel")
 
 
-def products_of(variant: type, features: int, units: int) -> tuple[int, int]:
+def columns_of(variant: type, features: int, units: int) -> tuple[int, int]:
     """Columns of the weights that the input, and that a state, is multiplied with.
 
     A state may be wider than `units`; the columns then are as many as make the same work.
 
     Example:
         >>> import keras_lstm_variants as klv
-        >>> products_of(klv.PeepholeLSTM, features=5, units=3)
+        >>> columns_of(klv.PeepholeLSTM, features=5, units=3)
         (12, 12)
     """
     layer = variant(units)

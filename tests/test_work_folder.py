@@ -7,8 +7,13 @@ import stat
 
 import pytest
 
-from keras_lstm_variants import _folder, _lock
-from keras_lstm_variants._folder import StoreError, StoreFailure, WorkFolder, write_atomically
+from keras_lstm_variants._cli import lock, work_folder
+from keras_lstm_variants._cli.work_folder import (
+    StoreError,
+    StoreFailure,
+    WorkFolder,
+    write_atomically,
+)
 
 
 class Folder(WorkFolder):
@@ -23,7 +28,7 @@ def begun(path, identity=ONE):
     """A folder with work in it."""
     folder = Folder(path)
     with folder.held(identity):
-        _folder.write_json(folder.folder / "main.json", {"identity": identity})
+        work_folder.write_json(folder.folder / "main.json", {"identity": identity})
     return folder
 
 
@@ -36,10 +41,10 @@ def test_what_is_no_path(text):
 
 def test_a_second_command_is_kept_out_and_changes_nothing(tmp_path):
     folder = begun(tmp_path / "out")
-    half = folder.folder / "parts" / f"{_folder.PARTIAL}theirs"
+    half = folder.folder / "parts" / f"{work_folder.PARTIAL}theirs"
     half.write_text("half")
     with (
-        _lock.lock(folder.folder / _folder.LOCK),
+        lock.lock(folder.folder / work_folder.LOCK),
         pytest.raises(StoreError, match="another process works in --output"),
         folder.held(ONE),
     ):
@@ -65,15 +70,15 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, capsys):
     def take(file):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(_lock, "_take", take)
+    monkeypatch.setattr(lock, "_take", take)
     begun(tmp_path / "out")
     assert "cannot be locked (Function not implemented)" in capsys.readouterr().err
 
 
 def test_a_folder_killed_at_its_first_file_is_used_again(tmp_path):
-    (tmp_path / f"{_folder.PARTIAL}main.json.12").write_text("half")
+    (tmp_path / f"{work_folder.PARTIAL}main.json.12").write_text("half")
     begun(tmp_path)
-    assert not list(tmp_path.glob(f"{_folder.PARTIAL}*"))
+    assert not list(tmp_path.glob(f"{work_folder.PARTIAL}*"))
 
 
 @pytest.mark.parametrize("mask", [0o027, 0o002])
@@ -83,7 +88,7 @@ def test_files_keep_the_umask(tmp_path, mask):
         begun(tmp_path / "out")
     finally:
         os.umask(before)
-    found = [tmp_path / "out" / name for name in ("main.json", _folder.LOG, _folder.LOCK)]
+    found = [tmp_path / "out" / name for name in ("main.json", work_folder.LOG, work_folder.LOCK)]
     assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o666 & ~mask}
 
 
@@ -99,7 +104,7 @@ def test_writing_is_all_or_nothing(tmp_path, monkeypatch):
     with pytest.raises(StoreFailure, match=re.escape(message)), folder.writing():
         write_atomically(tmp_path / "main.json", b"after")
     assert (tmp_path / "main.json").read_bytes() == before
-    assert not list(tmp_path.glob(f"{_folder.PARTIAL}*"))
+    assert not list(tmp_path.glob(f"{work_folder.PARTIAL}*"))
 
 
 def test_a_folder_that_is_gone(tmp_path):

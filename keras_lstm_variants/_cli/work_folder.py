@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from keras_lstm_variants import _lock
+from keras_lstm_variants._cli import lock
 
 LOG, LOCK, PARTIAL = "tensorflow.log", ".lock", ".partial-"
 
@@ -90,8 +90,8 @@ class WorkFolder:
         self.open(identity)
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(_lock.lock(self.folder / LOCK))
-            except _lock.Held:
+                stack.enter_context(lock.lock(self.folder / LOCK))
+            except lock.Held:
                 raise StoreError(
                     f"another process works in {self.shown} now: wait for its end, or give "
                     "another folder"
@@ -121,11 +121,11 @@ class WorkFolder:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if not os.access(place, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            found = {p.name for p in self.folder.iterdir()} if self.folder.exists() else set()
+            names = {p.name for p in self.folder.iterdir()} if self.folder.exists() else set()
         except OSError as error:
             raise StoreError(self._cannot_write(error)) from error
-        foreign = {n for n in found - {*self.parts, *self.early} if not n.startswith(PARTIAL)}
-        if foreign and self.main not in found:
+        foreign = {n for n in names - {*self.parts, *self.early} if not n.startswith(PARTIAL)}
+        if foreign and self.main not in names:
             raise StoreError(
                 f"{self.shown} is not empty and holds no {self.holds}: give another folder"
             )

@@ -1,4 +1,4 @@
-"""What a parameter of a search may be: one value, some values, or a range."""
+"""The values of a parameter of a search: one, several, or a range."""
 
 import dataclasses
 import math

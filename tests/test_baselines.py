@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_lstm_variants.tasks import text as text_module
-from keras_lstm_variants.tasks.floors import WittenBell, character_floors
+from keras_lstm_variants.tasks.baselines import WittenBell, character_baselines
 
 
 def slow_witten_bell(train, symbols, order):
@@ -35,13 +35,13 @@ def test_witten_bell_matches_the_formula_on_a_tiny_text(order):
     symbols = "".join(sorted(set(TINY))) + "z"
     p = slow_witten_bell(TINY, symbols, order)
     ids = text_module.to_ids(TINY, symbols)
-    heard = "bracadabra zcab"
-    expected = [p(c, heard[max(i - order, 0) : i]) for i, c in enumerate(heard)]
+    read = "bracadabra zcab"
+    expected = [p(c, read[max(i - order, 0) : i]) for i, c in enumerate(read)]
     model = WittenBell(ids, len(symbols), order)
-    heard_ids = text_module.to_ids(heard, symbols)
-    np.testing.assert_allclose(model.probabilities(heard_ids), expected, rtol=1e-12)
-    bits = -sum(math.log2(e) for e in expected[1:]) / (len(heard) - 1)
-    assert model.bits(heard_ids) == pytest.approx(bits, rel=1e-12)
+    read_ids = text_module.to_ids(read, symbols)
+    np.testing.assert_allclose(model.probabilities(read_ids), expected, rtol=1e-12)
+    bits = -sum(math.log2(e) for e in expected[1:]) / (len(read) - 1)
+    assert model.bits(read_ids) == pytest.approx(bits, rel=1e-12)
 
 
 def test_witten_bell_by_hand():
@@ -70,13 +70,13 @@ def test_the_order_4_model_sees_exactly_four_characters_back(lag, helped):
     for i in np.flatnonzero(rng.random(len(ids)) < 0.9):
         if i >= lag:
             ids[i] = ids[i - lag]
-    floors = character_floors(ids[:15_000], ids[15_000:], ids[15_000:], 4)
-    gain = floors["memoryless"]["test"] - floors["order-4"]["test"]
+    bits = character_baselines(ids[:15_000], ids[15_000:], ids[15_000:], 4)
+    gain = bits["memoryless"]["test"] - bits["order-4"]["test"]
     assert gain > 1 if helped else gain < 0
 
 
-def test_character_floors_score_each_split_on_its_own():
+def test_character_baselines_score_each_split_on_its_own():
     train = np.arange(400) % 4
-    floors = character_floors(train, train[:40], np.random.default_rng(0).integers(0, 4, 40), 5)
-    assert floors["order-4"]["valid"] < 0.1 < 3 < floors["order-4"]["test"]
-    assert floors["memoryless"]["valid"] == pytest.approx(2, abs=0.05)
+    bits = character_baselines(train, train[:40], np.random.default_rng(0).integers(0, 4, 40), 5)
+    assert bits["order-4"]["valid"] < 0.1 < 3 < bits["order-4"]["test"]
+    assert bits["memoryless"]["valid"] == pytest.approx(2, abs=0.05)

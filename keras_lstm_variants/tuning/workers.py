@@ -18,15 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_lstm_variants import _stderr
-from keras_lstm_variants._folder import LOG
-from keras_lstm_variants._lines import LiveLines
-from keras_lstm_variants.compare.command import cores
+from keras_lstm_variants._cli import logs
+from keras_lstm_variants._cli.errors import UsageError
+from keras_lstm_variants._cli.machine import cores
+from keras_lstm_variants._cli.progress_lines import LiveLines
+from keras_lstm_variants._cli.work_folder import LOG
 from keras_lstm_variants.engine.replicas import share_gpus
 from keras_lstm_variants.tuning import tensorboard
-from keras_lstm_variants.tuning.assemble import tuner_of
 from keras_lstm_variants.tuning.results import SearchFolder, fit_arguments
-from keras_lstm_variants.tuning.settings import Search, UsageError
+from keras_lstm_variants.tuning.settings import Search, tuner_of
 from keras_lstm_variants.tuning.tuner import SearchError
 
 # Set for workers whose parent holds their standard input: with it they end.
@@ -78,7 +78,7 @@ def needed(arguments: argparse.Namespace) -> bool:
 
 @contextlib.contextmanager
 def environment(arguments: argparse.Namespace) -> Iterator[None]:
-    """While active, Keras Tuner sees what this process is to others."""
+    """While active, Keras Tuner's variables say which process of the search this one is."""
     if not arguments.role and not arguments.workers:
         if os.environ.get(IP):
             raise UsageError(
@@ -173,7 +173,7 @@ class _Signs:
         self.seen: dict[str, tuple[float, float]] = {}
 
     def lost(self, names: set[str]) -> list[str]:
-        now, found = time.monotonic(), []
+        now, lost = time.monotonic(), []
         for name in list(names):
             try:
                 sign = (self.folder / f"{name}.alive").stat().st_mtime
@@ -183,9 +183,9 @@ class _Signs:
             if sign != last:
                 self.seen[name] = sign, now
             elif now - since > self.lost_after:
-                found.append(name)
+                lost.append(name)
                 del self.seen[name]
-        return found
+        return lost
 
 
 class _Processes:
@@ -213,6 +213,24 @@ class _Processes:
             process.stdin.close()
 
     def _start(self, name: str) -> None:
+        environment = {**os.environ, HELD: "1"}
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(share_gpus()))))
+        if "," in gpus and self.search.arguments.replicas == 1:
+            one = gpus.split(",")
+            environment["CUDA_VISIBLE_DEVICES"] = one[int(name.split("-")[1]) % len(one)]
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", __package__.split(".")[0], "tune", *self._options(name)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                # Ctrl-C is for us alone.
+                start_new_session=True,
+            )
+
+    def _options(self, name: str) -> list[str]:
+        """Our own options, as a worker gets them."""
         arguments = self.search.arguments
         options = []
         for key, value in vars(arguments).items():
@@ -228,22 +246,7 @@ class _Processes:
         options += [f"--import={module}" for module in arguments.modules]
         threads = arguments.threads or max(1, cores() // arguments.workers)
         options += ["--role=worker", f"--address={arguments.address}", f"--worker-id={name}"]
-        options.append(f"--threads={threads}")
-        environment = {**os.environ, HELD: "1"}
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(share_gpus()))))
-        if "," in gpus and arguments.replicas == 1:
-            one = gpus.split(",")
-            environment["CUDA_VISIBLE_DEVICES"] = one[int(name.split("-")[1]) % len(one)]
-        with open(self.folder / f"{name}.log", "ab") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", __package__.split(".")[0], "tune", *options],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                # Ctrl-C is for us alone.
-                start_new_session=True,
-            )
+        return [*options, f"--threads={threads}"]
 
     def watch(self) -> None:
         """Start workers again that died.
@@ -264,8 +267,8 @@ class _Processes:
             self.deaths += 1
             log = self.folder / f"{name}.log"
             if code == 2 or self.deaths > 2 * self.search.arguments.workers + 2:
-                said = log.read_text("utf-8", "replace").strip().splitlines() or [""]
-                raise SearchError(f"{name} ended with code {code}, see {str(log)!r}: {said[-1]}")
+                lines = log.read_text("utf-8", "replace").strip().splitlines() or [""]
+                raise SearchError(f"{name} ended with code {code}, see {str(log)!r}: {lines[-1]}")
             self.lines.note(f"{name}: its process died (exit code {code}); it is started again")
             self.oracle.lose(name, died=code not in TOLD)
             self._start(name)
@@ -286,8 +289,8 @@ def work(search: Search) -> int:
     store = SearchFolder(arguments.directory)
     _wait_for_chief(store)
     store.check_same(search.identity)
-    if _stderr.redirected():
-        _stderr.send_logs_to(store.folder / LOG)
+    if logs.redirected():
+        logs.send_logs_to(store.folder / LOG)
     lines = LiveLines()
 
     def on_epoch(trial: Any, epoch: int, logs: dict[str, float]) -> None:

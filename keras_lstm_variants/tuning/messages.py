@@ -1,11 +1,11 @@
-"""What is said of a trial, in one line."""
+"""Messages about trials, of one line each."""
 
 import re
 from typing import Any
 
 import keras_tuner
 
-from keras_lstm_variants.compare.report import number
+from keras_lstm_variants._cli.tables import number
 from keras_lstm_variants.tuning.oracles import COMPLETED
 
 
@@ -60,11 +60,11 @@ def ended(oracle: Any, trial: Any, left: str = "") -> str:
     """How a trial ended; `left` stands before the settings."""
     if trial.status != COMPLETED:
         return f"FAILED: {reason(trial)} ({chosen(oracle, trial)})"
-    said = f"{score_name(oracle)} {number(score(oracle, trial))}"
+    message = f"{score_name(oracle)} {number(score(oracle, trial))}"
     if (baseline := best_baseline(oracle)) is not None:
         than = "better" if beaten(oracle, trial) else "NO better"
-        said += f", {than} than {baseline[0]} {number(baseline[1])}"
-    return f"{said}, {best_so_far(oracle)}{left} ({chosen(oracle, trial)})"
+        message += f", {than} than {baseline[0]} {number(baseline[1])}"
+    return f"{message}, {best_so_far(oracle)}{left} ({chosen(oracle, trial)})"
 
 
 def best_so_far(oracle: Any) -> str:
@@ -81,9 +81,9 @@ def cause(error: BaseException) -> str:
     # What Keras and TensorFlow put around the sentence that matters.
     around = ("Graph execution error", "Detected at", "<stack traces", "Hint:", "File ", "[[")
     around += ("Exception encountered when calling", "Arguments received by")
-    said = [line for line in lines if line and not line.startswith(around)]
+    sentences = [line for line in lines if line and not line.startswith(around)]
     name = type(error).__name__
-    return f"{name}: {said[0]}" if said else name
+    return f"{name}: {sentences[0]}" if sentences else name
 
 
 def reason(trial: Any) -> str:

@@ -1,4 +1,4 @@
-"""A picture of a search: score against forget bias, and against what mattered most."""
+"""The plot of a search: score against forget bias and the parameters that mattered most."""
 
 import math
 import statistics
@@ -33,14 +33,14 @@ def importance(values: Sequence[Any], scores: Sequence[float]) -> float:
     groups: dict[Any, list[int]] = {}
     for k, (value, _) in enumerate(pairs):
         groups.setdefault(group[k] if quarters and k in group else value, []).append(rank[k])
-    count, found = len(pairs), len(groups)
-    if found < 2 or count <= found:
+    count, number = len(pairs), len(groups)
+    if number < 2 or count <= number:
         return 0.0
     middle = statistics.fmean(rank.values())
     total = sum((r - middle) ** 2 for r in rank.values())
     within = sum(sum((r - statistics.fmean(g)) ** 2 for r in g) for g in groups.values())
     between = total - within
-    return max(0.0, (between - (found - 1) * within / (count - found)) / total)
+    return max(0.0, (between - (number - 1) * within / (count - number)) / total)
 
 
 def draw(
@@ -57,7 +57,7 @@ def draw(
     Args:
         records: the trials, each with `score` and `settings`.
         score: what it is, for the axis; `direction` "max" or "min" is better.
-        path: of the picture.
+        path: of the image.
         title, note: above and below.
         baselines: scores without memory, drawn as lines.
 

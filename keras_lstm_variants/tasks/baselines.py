@@ -1,12 +1,10 @@
-"""Scores that need no recurrent memory: the floors a recurrent model has to beat."""
-
-from __future__ import annotations
+"""Baselines: scores of models without recurrent memory, which a recurrent model has to beat."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-ORDER = 4  # characters of context of the "order-4" floor
+ORDER = 4  # characters of context of the baseline "order-4"
 
 # Of the linear fit: unknowns, the steps or sequences that it is fitted to, and that are
 # predicted at a time.
@@ -85,19 +83,19 @@ def _all_real(real: np.ndarray, k: int) -> np.ndarray:
 def _find(keys: np.ndarray, wanted: np.ndarray, *columns: np.ndarray) -> list[np.ndarray]:
     """The rows of `columns` at which sorted `keys` equal `wanted`; 0 where no key does."""
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found = keys[at] == wanted
-    return [np.where(found, column[at], 0) for column in columns]
+    known = keys[at] == wanted
+    return [np.where(known, column[at], 0) for column in columns]
 
 
-def character_floors(
+def character_baselines(
     train: np.ndarray, valid: np.ndarray, test: np.ndarray, size: int
 ) -> dict[str, dict[str, float]]:
     """Bits per character of two models counted on `train`: no context, and 4 characters."""
-    floors = {}
+    bits = {}
     for name, order in (("memoryless", 0), (f"order-{ORDER}", ORDER)):
         model = WittenBell(train, size, order)
-        floors[name] = {"valid": model.bits(valid), "test": model.bits(test)}
-    return floors
+        bits[name] = {"valid": model.bits(valid), "test": model.bits(test)}
+    return bits
 
 
 class Numbers:
@@ -132,17 +130,17 @@ class Numbers:
         rows = self.rows[at, None]
         steps = self.steps[at, None] - np.arange(length)
         there = (steps >= 0) & self.real[rows, steps]
-        found = np.where(there[..., None], self.x[rows, steps], 0).astype("float64")
-        return np.hstack([found.reshape(len(found), -1), there])
+        x = np.where(there[..., None], self.x[rows, steps], 0).astype("float64")
+        return np.hstack([x.reshape(len(x), -1), there])
 
 
 Predictor = Callable[[Numbers, slice], np.ndarray]
 
 
-def number_floors(
+def number_baselines(
     train: Numbers, valid: Numbers, test: Numbers, lengths: tuple[int, ...] | None = None
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What predictors without memory reach, fitted to `train`.
+    """Errors of predictors without recurrent memory, fitted to `train`.
 
     "constant" answers the mean, "last value" one of the numbers of the last step (that which
     errs least on `train`), "linear" a weighted sum of the last steps.
@@ -153,21 +151,21 @@ def number_floors(
             on `valid` is taken. None: several, as far as `train` determines the weights.
 
     Returns:
-        floor name -> "valid" and "test" -> "mean_squared_error" and "mean_absolute_error".
+        baseline -> "valid" and "test" -> "mean_squared_error" and "mean_absolute_error".
     """
     mean = train.y.mean(0)
     last = _last_value(train, mean)
-    found: dict[str, Predictor] = {
+    predictors: dict[str, Predictor] = {
         "constant": lambda data, at: np.broadcast_to(mean, data.y[at].shape),
         "last value": last,
     }
     fits = [_linear(train, n) for n in (_lengths(train) if lengths is None else lengths)]
     if fits:
-        found["linear"] = min(fits, key=lambda f: _errors(f, valid)["mean_squared_error"])
+        predictors["linear"] = min(fits, key=lambda f: _errors(f, valid)["mean_squared_error"])
     splits = {"valid": valid, "test": test}
     return {
         name: {split: _errors(f, data) for split, data in splits.items()}
-        for name, f in found.items()
+        for name, f in predictors.items()
     }
 
 
@@ -226,13 +224,13 @@ def _linear(train: Numbers, length: int) -> Predictor:
     return predict
 
 
-def class_floors(
+def class_baselines(
     train: np.ndarray, valid: np.ndarray, test: np.ndarray, size: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What answers without a look reach: the commonest class, and the frequencies of all.
+    """Scores of answers that ignore the input: the commonest class, and the class frequencies.
 
     Returns:
-        floor name -> "valid" and "test" -> "accuracy" or "loss" (cross-entropy).
+        baseline -> "valid" and "test" -> "accuracy" or "loss" (cross-entropy).
     """
     counts = np.bincount(train.ravel(), minlength=size)
     # One more of each: no class is impossible.

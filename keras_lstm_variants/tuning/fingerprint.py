@@ -1,4 +1,4 @@
-"""What a folder of trials is about, so that no other search goes on in it unnoticed."""
+"""The fingerprint of a search, so that no other search goes on in its folder unnoticed."""
 
 import hashlib
 import json
@@ -9,14 +9,14 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_lstm_variants._folder import write_json
+from keras_lstm_variants._cli.work_folder import write_json
 
 FILE = "search.json"
 # What `search` gets that decides a score.
 _DATA = ("x", "y", "sample_weight", "class_weight", "validation_data", "validation_split")
 
 
-def space_of(hypermodel: Any) -> Any:
+def parameters_of(hypermodel: Any) -> Any:
     """The parameters that a model of default settings has, with their ranges; None if unknown."""
     hp = keras_tuner.HyperParameters()
     try:
@@ -28,7 +28,7 @@ def space_of(hypermodel: Any) -> Any:
     return json.loads(json.dumps(hp.get_config()["space"], default=str))
 
 
-def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def hash_of_data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """A hash of the arrays of a search; None where they are datasets or generators."""
     digest = hashlib.sha256()
     for part in keras.tree.flatten([list(args), [kwargs.get(name) for name in _DATA]]):
@@ -43,11 +43,11 @@ def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A file of a search, or a `ValueError` that says that it is cut."""
+    """A file of a search, or a `ValueError` if it is cut."""
     try:
-        found = json.loads(path.read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
+        content = json.loads(path.read_text("utf-8"))
+        if isinstance(content, dict):
+            return content
     except ValueError:
         pass
     raise ValueError(
@@ -55,25 +55,25 @@ def read(path: Path) -> dict[str, Any]:
     )
 
 
-def check(project: Path, **identity: Any) -> None:
-    """Add what this search is about to the folder's file, or raise if that says otherwise.
+def check(project: Path, **fingerprint: Any) -> None:
+    """Add the fingerprint of a search to the folder's file, or raise if another one is there.
 
     Raises:
         ValueError: the folder holds another search; the message says what differs.
     """
     path = project / FILE
     known = read(path) if path.exists() else {}
-    identity = {name: value for name, value in identity.items() if value is not None}
-    different = [name for name in identity if known.get(name, identity[name]) != identity[name]]
+    ours = {name: value for name, value in fingerprint.items() if value is not None}
+    different = [name for name in ours if known.get(name, ours[name]) != ours[name]]
     if different:
         long = ("space", "data")
-        said = ", ".join(
-            f"another {name}" if name in long else f"{name} {known[name]!r}, not {identity[name]!r}"
+        differences = ", ".join(
+            f"another {name}" if name in long else f"{name} {known[name]!r}, not {ours[name]!r}"
             for name in different
         )
         raise ValueError(
-            f"{project} holds another search: {said}. Give another `directory` or `project_name`, "
-            "or remove the folder."
+            f"{project} holds another search: {differences}. Give another `directory` or "
+            "`project_name`, or remove the folder."
         )
     project.mkdir(parents=True, exist_ok=True)
-    write_json(path, {**known, **identity})
+    write_json(path, {**known, **ours})

@@ -1,0 +1,1 @@
+"""What the commands of `klv` share; nothing here imports TensorFlow or Keras."""
