@@ -7,4 +7,4 @@ from pathlib import Path
 
 # By its path: importing the package would import TensorFlow, which writes the notes.
 _package = Path(importlib.util.find_spec("keras_lstm_variants").origin).parent
-runpy.run_path(str(_package / "_stderr.py"))["send_notes_to"](os.devnull)
+runpy.run_path(str(_package / "_cli" / "logs.py"))["send_notes_to"](os.devnull)

@@ -40,7 +40,7 @@ alone. Shapes are batch x time x features x units; everything is float32.
 - `xla/keras`, `xla/torch`: the same for our layer with `engine="xla"`, in a function that is
   itself not compiled.
 - `klv/RNN(cell)`: beside `keras.layers.RNN` of the same cell.
-- `bound/klv` (in the files `floor/klv`): a lower bound over our time. It is the matrix products
+- `bound/klv` (in the files `floor/klv`): a lower bound divided by our time: the matrix products
   alone, in TensorFlow and in one loop: one for all inputs, one a step for the state, in a training
   step the same back and one for each weight. 1 would be a layer in which all else is free."""
 

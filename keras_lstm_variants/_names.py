@@ -40,7 +40,7 @@ VARIANTS = {
 # Known by name, but no variants: they read a memory, too.
 WITH_MEMORY = ("AttentionLSTM",)
 
-# Keras's name for one of ours: found, and not listed a second time.
+# Keras's name for one of ours; not listed a second time.
 OTHER_NAMES = {"SimpleRNN": "Elman"}
 
 

@@ -101,7 +101,7 @@ class TestCommand:
         assert "batches of 16 sequences of 25 steps, Adam with a peak learning rate of 0.02" in (
             done.stdout
         )
-        assert "No curves.png: of one epoch" in done.stdout
+        assert "No curves.png: one epoch" in done.stdout
         assert not (tmp_path / "out" / "curves.png").exists()
         assert "CoupledLSTM-seed0, given" in done.stdout and "  | " in done.stdout
         assert "chrono" in done.stdout

@@ -1,5 +1,6 @@
 """Nothing registered goes untested or undocumented, and private Keras code stays in one place."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -71,6 +72,50 @@ def test_tensorflow_is_imported_in_the_engine_only():
         if pattern.search(p.read_text())
     }
     assert found == {"engine"}
+
+
+def private_names_of_keras_tuner():
+    """Methods and attributes of its classes that begin with an underscore."""
+    import keras_tuner
+
+    names = set()
+    for path in (Path(keras_tuner.__file__).parent / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self":
+                names.add(node.attr)
+    return {name for name in names if re.match("_[^_]", name)}
+
+
+def private_uses(source, names):
+    """Of Keras Tuner: its private modules, and names of `names` that are read or overridden."""
+    found = set(re.findall(r"keras_tuner\.(?:src|engine)\b", source))
+    for node in ast.walk(ast.parse(source)):
+        name = getattr(node, "attr", None) or getattr(node, "name", None)
+        found |= {name} & names
+    return found
+
+
+def test_private_names_of_keras_tuner_stay_in_two_modules():
+    names = private_names_of_keras_tuner()
+    sample = (
+        "from keras_tuner.src import config\nclass A:\n def _build_hypermodel(self): self._oracle"
+    )
+    assert private_uses(sample, names) == {"keras_tuner.src", "_build_hypermodel", "_oracle"}
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in (PACKAGE / "tuning").rglob("*.py")
+        if private_uses(path.read_text("utf-8"), names)
+    }
+    assert found == {"tuning/oracles.py", "tuning/tuner.py"}
+    imports = re.compile(r"^\s*(import|from) keras_tuner", re.MULTILINE)
+    users = {
+        p.relative_to(PACKAGE).parts[0]
+        for p in PACKAGE.rglob("*.py")
+        if imports.search(p.read_text("utf-8"))
+    }
+    assert users == {"tuning"}
 
 
 def test_matplotlib_is_imported_in_one_module_only():

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's C++ notes on the machine out of what our command shows a person."""
+"""Keeps the log messages of TensorFlow's C++ out of what the command prints."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ _moved = False
 
 
 def send_notes_to(path: str | os.PathLike[str]) -> None:
-    """From now on, what libraries write to descriptor 2 goes to `path`; our own lines do not.
+    """Send what libraries write to descriptor 2 to `path`; our own lines stay where they are.
 
     Child processes inherit it: all that they write to standard error goes there too.
     """

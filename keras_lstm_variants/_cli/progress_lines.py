@@ -1,4 +1,4 @@
-"""Lines about running work: rewritten in place at a terminal, now and then elsewhere."""
+"""Progress lines: rewritten in place at a terminal, printed now and then elsewhere."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""An output folder that belongs to one piece of work, and knows it when it sees it again."""
+"""An output folder that holds one piece of work and refuses any other."""
 
 import contextlib
 import errno
@@ -61,7 +61,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class WorkFolder:
-    """A folder whose main file names what it holds, so that other work is refused."""
+    """A folder whose main file identifies the work in it, so that other work is refused."""
 
     # The option that names the folder, and what the folder holds, for messages.
     option: ClassVar[str] = "--output"

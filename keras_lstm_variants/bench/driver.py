@@ -194,7 +194,7 @@ class Bench:
 def turns(contenders: list[Contender], k: int) -> list[Contender]:
     """The order of round k: forwards and backwards in turn, and each time another begins.
 
-    So nobody always runs right after the same one.
+    So no contender always runs right after the same one.
     """
     n = k // 2 % len(contenders) if contenders else 0
     order = contenders[n:] + contenders[:n]

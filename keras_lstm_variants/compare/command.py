@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
         default=True,
         help="compile with XLA (default); without it, the same seed gives the same table",
     )
-    add("--quick", action="store_true", help="a look in under 30 seconds, small and short")
+    add("--quick", action="store_true", help="a small run of under 30 seconds")
     add("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
 
 
@@ -189,7 +189,7 @@ class Comparison:
             print(f"  baseline {name}: validation {valid}, test {test}{target}")
         print(describe_settings(self.settings, task))
         if self.arguments.quick:
-            print("--quick trains very little: it shows that all runs, not which cell is better.")
+            print("--quick trains too little to say which cell is better: it shows that all works.")
         if self.records:
             # Runs that were not asked for this time are of the same comparison: they stay in it.
             more = len(self.records) - kept
@@ -198,7 +198,7 @@ class Comparison:
             print(f"{kept} of {len(self.runs)} runs are finished in {folder} already{others}.")
         if self.others:
             print(
-                f"Not whole, or of another comparison, and left out: {', '.join(self.others)} in "
+                f"Left out, as incomplete or of another comparison: {', '.join(self.others)} in "
                 f"{str(self.store.runs)!r}."
             )
 
@@ -263,7 +263,7 @@ class Comparison:
         if self.task.kind == "next_symbol":
             self.show_text(records)
         if self.settings.epochs == 1:
-            print(f"No {CURVES}: of one epoch there is one point; --epochs 2 draws lines.")
+            print(f"No {CURVES}: one epoch is a single point; use --epochs 2 or more.")
             return
         try:
             picture = report.draw_curves(records, self.task)

@@ -17,7 +17,7 @@ class TaskError(ValueError):
 # eq=False: comparing arrays with == has no single truth value.
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """One data set in three splits, with what is reached without recurrent memory.
+    """One data set in three splits, with the scores of models without recurrent memory.
 
     Attributes:
         name: "docs_text", "text", "adding" or "digits".

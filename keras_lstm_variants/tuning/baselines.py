@@ -40,7 +40,7 @@ class Baselines:
 
 
 def of_task(task: Task) -> Baselines:
-    """The task's own."""
+    """Those of a task."""
     unit = math.log(2) if task.metric == "bits/char" else 1.0
     test = {name: scores["test"] for name, scores in task.baselines.items()}
     valid = {name: scores["valid"] for name, scores in task.baselines.items()}
@@ -51,7 +51,7 @@ def of_task(task: Task) -> Baselines:
 
 
 def of_arrays(head: str, symbols: int | None, train: Split, valid: Split, test: Split) -> Baselines:
-    """Of arrays of the user's own."""
+    """Those of a user's arrays."""
     splits = train, valid, test
     if head in ("classification", "labels"):
         masked = head == "labels" and train.mask is not None

@@ -73,24 +73,24 @@ class Data:
     def masked(self) -> bool:
         return self.train.mask is not None
 
-    def score(self, found: dict[str, float]) -> float:
+    def score(self, scores: dict[str, float]) -> float:
         """The score in the unit of `metric`, from what `evaluate` returned."""
         if self.metric == "bits/char":
-            return found["loss"] / math.log(2)
+            return scores["loss"] / math.log(2)
         if self.metric == "error %":
-            return 100 * (1 - found["accuracy"])
+            return 100 * (1 - scores["accuracy"])
         # Of a model that standardises, the loss is not in the data's own units.
-        return found.get(SQUARE, found["loss"])
+        return scores.get(SQUARE, scores["loss"])
 
     def statistics(self) -> dict[str, Any]:
         """What `RecurrentHyperModel` standardises with, from the real steps to train on."""
-        train, found = self.train, {}
+        train, statistics = self.train, {}
         if self.symbols is None:
-            found["input_statistics"] = statistics_of(train.x, train.mask)
+            statistics["input_statistics"] = statistics_of(train.x, train.mask)
         if self.head in ("regression", "values"):
             mask = train.mask if self.head == "values" else None
-            found["target_statistics"] = statistics_of(train.y, mask)
-        return found
+            statistics["target_statistics"] = statistics_of(train.y, mask)
+        return statistics
 
 
 def from_task(name: str, *, text: str | None, length: int | None, steps: int) -> Data:
@@ -234,7 +234,7 @@ class _Reader:
         if self.head in ("classification", "labels"):
             seen = self.y if self.mask is None or self.y.ndim == 1 else self.y[self.mask]
             if seen.min():
-                hints += f" No label is 0: if yours begin with {seen.min()}, subtract it, or a "
+                hints += f" No label is 0: if yours begin with {seen.min()}, subtract it, or one "
                 hints += "class stays empty."
         if self.head == "regression" and (self.y == self.y.round()).all():
             hints += " y holds whole numbers only: to classify, give integers (`y.astype(int)`, or "

@@ -14,7 +14,7 @@ from keras_lstm_variants._cli.work_folder import path_of
 from keras_lstm_variants.tuning import fingerprint, oracles
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.options import ALGORITHMS, COUNTS, MOST_SEED
-from keras_lstm_variants.tuning.tuner import HyperbandTuner, Tuner
+from keras_lstm_variants.tuning.tuner import TUNER_ID, HyperbandTuner, Tuner, let_resume
 
 HYPERBAND_FACTOR = 3
 
@@ -186,8 +186,7 @@ def _oracle_of(algorithm: str, max_trials: int | None, epochs: int, **common: An
 
 def _check_folder(project: Path, hypermodel: Any, objective: Any, settings: dict[str, Any]) -> None:
     """Let Keras Tuner resume what is in the folder; a `ValueError` if it is another search."""
-    name = os.environ.get("KERASTUNER_TUNER_ID")
-    if name is None:
+    if TUNER_ID not in os.environ:
         fingerprint.check(
             project,
             objective=str(getattr(objective, "name", objective)),
@@ -196,6 +195,4 @@ def _check_folder(project: Path, hypermodel: Any, objective: Any, settings: dict
         )
     if (project / "oracle.json").exists():
         fingerprint.read(project / "oracle.json")
-        # Keras Tuner resumes only where it finds a file of this name, and else starts anew
-        # over what is there: a search may go on as a group and back.
-        (project / f"{name or 'tuner0'}.json").write_text("{}", "utf-8")
+        let_resume(project)

@@ -21,9 +21,9 @@ from keras_lstm_variants.tuning.parameters import (
     split_forget_bias,
     stack_spaces,
 )
-from keras_lstm_variants.tuning.ranges import space_of
+from keras_lstm_variants.tuning.ranges import Space, space_of
 
-# Bytes of the largest model that a search may ask for: none that large is meant.
+# Bytes of the largest model that a search may ask for: a larger one is a slip.
 MOST_BYTES = 2**34
 
 
@@ -134,23 +134,13 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         self.variants = check_variants("variants", variants)
         self.units_per_layer = _checks.flag("units_per_layer", units_per_layer)
         self.spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
-        if head == "next_step" and True in self.spaces["bidirectional"].choices:
-            raise ValueError(
-                "`bidirectional` must be False with `head='next_step'`: a layer that goes "
-                f"backwards sees what it should predict. Received: bidirectional={bidirectional!r}"
-            )
+        self._check_directions(bidirectional)
         steps = self.input_shape[0]
         if max_timesteps is None and steps is not None and steps > 2:
             max_timesteps = steps
         self.forget_bias, self.max_timesteps = forget_bias, max_timesteps
         split_forget_bias(forget_bias, max_timesteps)
-        if embedding is not None and self.symbols is None:
-            raise ValueError(
-                "`embedding` must be None without `symbols`: vectors are not embedded. "
-                f"Received: embedding={embedding!r}"
-            )
-        embedding = 32 if embedding is None else embedding
-        self.embedding = space_of("embedding", embedding, int, **BOUNDS["embedding"])
+        self.embedding = self._embedding_of(embedding)
         self.learning_rate = space_of(
             "learning_rate", learning_rate, float, **BOUNDS["learning_rate"], log=True
         )
@@ -170,6 +160,22 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         if kwargs:  # layers start TensorFlow, which a command has to set up first
             self._check_layers()
         self._check_sizes()
+
+    def _check_directions(self, bidirectional: Any) -> None:
+        if self.head == "next_step" and True in self.spaces["bidirectional"].choices:
+            raise ValueError(
+                "`bidirectional` must be False with `head='next_step'`: a layer that goes "
+                f"backwards sees what it should predict. Received: bidirectional={bidirectional!r}"
+            )
+
+    def _embedding_of(self, embedding: Any) -> Space:
+        if embedding is not None and self.symbols is None:
+            raise ValueError(
+                "`embedding` must be None without `symbols`: vectors are not embedded. "
+                f"Received: embedding={embedding!r}"
+            )
+        embedding = 32 if embedding is None else embedding
+        return space_of("embedding", embedding, int, **BOUNDS["embedding"])
 
     def _check_input_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
         shape = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
@@ -207,7 +213,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             self.target_statistics = self.input_statistics
 
     def _check_layers(self) -> None:
-        """What is wrong with their arguments is said here, and not trial by trial."""
+        """An error for wrong arguments of layers now, not in every trial."""
         state = random.getstate()  # layers draw seeds
         try:
             for variant in self.variants:
@@ -216,7 +222,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             random.setstate(state)
 
     def _check_sizes(self) -> None:
-        """A `ValueError` for weights that nobody has the memory for."""
+        """A `ValueError` for more weights than any machine has memory for."""
         units = self.spaces["units"].largest
         weights = {
             "units": (units, 4 * units**2),
@@ -236,10 +242,9 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
     def check_data(self, x: Any, y: Any) -> None:
         """A `ValueError` for arrays with symbols or classes that the model does not have."""
         sequence = x.get("sequence") if isinstance(x, dict) else x
-        symbols = self.symbols if self.symbols is not None else None
         classes = self.outputs if self.classifies else None
         for name, what, array, count in (
-            ("x", "symbols", sequence, symbols),
+            ("x", "symbols", sequence, self.symbols),
             ("y", "classes", y, classes),
         ):
             if count is None or not isinstance(array, np.ndarray) or not array.size:

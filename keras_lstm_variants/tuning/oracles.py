@@ -23,7 +23,7 @@ RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 DIED = "its process died twice; --retry, or `retry_failed`, runs it again"
 ERROR_FILE = "error.txt"
 
-# A grid of more settings is refused: nobody tries them all.
+# A grid of more settings is refused: nobody would try them all.
 GRID_LIMIT = 100_000
 
 
@@ -33,7 +33,7 @@ def number_of(trial: Any) -> int:
 
 
 class Accounting:
-    """To stand before an oracle of Keras Tuner: nothing is lost, nothing runs for ever."""
+    """A mixin for oracles of Keras Tuner: every trial ends, whatever becomes of its process."""
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         # Its own limit would end the search at the third failure in a row.
@@ -62,10 +62,10 @@ class Accounting:
     @property
     def completed(self) -> list[Any]:
         """Trials with a score, the best one first."""
-        found = [t for t in self.trials.values() if t.status == COMPLETED]
+        completed = [t for t in self.trials.values() if t.status == COMPLETED]
         # The order of the trials decides where scores are equal.
-        found.sort(key=number_of)
-        return sorted(found, key=lambda t: t.score, reverse=self.objective.direction == "max")
+        completed.sort(key=number_of)
+        return sorted(completed, key=lambda t: t.score, reverse=self.objective.direction == "max")
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
@@ -114,7 +114,7 @@ class Accounting:
 
     @keras_tuner.synchronized
     def retry_failed(self) -> list[str]:
-        """Let all trials run again that have failed, and forget why; returns their numbers."""
+        """Run all failed trials again; returns their numbers."""
         failed = [
             t for t in self.trials.values() if t.status == FAILED and t.hyperparameters.values
         ]
@@ -215,8 +215,12 @@ class Accounting:
         self._save_trial(lost)
 
     def get_state(self) -> dict[str, Any]:
-        own = {"deaths": self.deaths, "seconds": self.seconds, "interrupted": self.interrupted}
-        return {**super().get_state(), "accounting": own}
+        accounting = {
+            "deaths": self.deaths,
+            "seconds": self.seconds,
+            "interrupted": self.interrupted,
+        }
+        return {**super().get_state(), "accounting": accounting}
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
@@ -257,15 +261,15 @@ class GridOracle(Accounting, keras_tuner.Oracle):
         """
         space = self.hyperparameters.space
         if self._grid is None or self._grid[0] != len(space):
-            found = list(itertools.islice(_walk(space), GRID_LIMIT + 1))
-            if len(found) > GRID_LIMIT:
+            settings = list(itertools.islice(_walk(space), GRID_LIMIT + 1))
+            if len(settings) > GRID_LIMIT:
                 raise ValueError(
                     f"the grid has more than {GRID_LIMIT:,} settings: fix more parameters, or "
                     "give lists or ranges with a step"
                 )
-            if self.max_trials and self.max_trials < len(found):
-                random.Random(self.seed).shuffle(found)
-            self._grid = len(space), found
+            if self.max_trials and self.max_trials < len(settings):
+                random.Random(self.seed).shuffle(settings)
+            self._grid = len(space), settings
         return self._grid[1]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:

@@ -102,8 +102,8 @@ def layer_class_of(cell: Any) -> type:
 
 def keeps_memory(cell: Any) -> bool:
     """Whether it has a gate that keeps memory, whose bias is the forget bias."""
-    found = layer_class_of(cell)
-    return bool(getattr(getattr(found, "cell_class", None) or found, "forget_gate", None))
+    layer = layer_class_of(cell)
+    return bool(getattr(getattr(layer, "cell_class", None) or layer, "forget_gate", None))
 
 
 def takes(argument: str) -> Callable[[Any], bool]:
@@ -280,11 +280,11 @@ def hp_recurrent_stack(
     units_per_layer = _checks.flag("units_per_layer", units_per_layer)
     return_sequences = _checks.flag("return_sequences", return_sequences)
     spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
-    for own in _DECIDED:
-        if own in kwargs:
+    for argument in _DECIDED:
+        if argument in kwargs:
             raise ValueError(
-                f"`{own}` is decided by the stack and cannot be given for every layer. "
-                f"Received: {own}={kwargs[own]!r}"
+                f"`{argument}` is decided by the stack and cannot be given for every layer. "
+                f"Received: {argument}={kwargs[argument]!r}"
             )
     layer_class = layer_class_of(variant)
     count = spaces["layers"].declare(hp, f"{name}layers")
@@ -312,12 +312,12 @@ def hp_recurrent_stack(
     for k, size in enumerate(sizes):
         label = f"{name}recurrent_{k}"
         sequences = return_sequences or k < count - 1
-        own = {"return_sequences": sequences, **options, **kwargs}
+        arguments = {"return_sequences": sequences, **options, **kwargs}
         if both_ways:
-            layer = keras.layers.Bidirectional(_made(layer_class, size, own), name=label)
+            layer = keras.layers.Bidirectional(_made(layer_class, size, arguments), name=label)
             layer.supports_masking = True  # False in Keras 3.16: the layer behind saw no mask
         else:
-            layer = _made(layer_class, size, {"name": label, **own})
+            layer = _made(layer_class, size, {"name": label, **arguments})
         stack.append(layer)
     return stack
 
@@ -351,10 +351,10 @@ def _sizes(
     if not units_per_layer:
         return [spaces["units"].declare(hp, f"{name}units")] * count
     most, least = spaces["layers"].largest, spaces["layers"].smallest
-    found = []
+    sizes = []
     for k in range(most):
         deeper = list(range(k + 1, most + 1))
         scope = hp.conditional_scope(f"{name}layers", deeper) if k >= least else None
         with scope or contextlib.nullcontext():
-            found.append(spaces["units"].declare(hp, f"{name}units_{k}"))
-    return found[:count]
+            sizes.append(spaces["units"].declare(hp, f"{name}units_{k}"))
+    return sizes[:count]

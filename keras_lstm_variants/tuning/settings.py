@@ -50,11 +50,11 @@ class Search:
     def epochs_of(self, trial: Any) -> int:
         """Epochs that a trial trains for, all its executions together."""
         values = trial.hyperparameters.values
-        own = values.get("tuner/epochs", self.epochs) - values.get("tuner/initial_epoch", 0)
-        return own * self.arguments.executions_per_trial
+        epochs = values.get("tuner/epochs", self.epochs) - values.get("tuner/initial_epoch", 0)
+        return epochs * self.arguments.executions_per_trial
 
     def plan(self, settings: int | None) -> tuple[int, int]:
-        """Trials and epochs that the search will have, out of `settings` of a grid."""
+        """How many trials and epochs the search will have; a grid has so many `settings`."""
         times = self.arguments.executions_per_trial
         if self.arguments.tuner == "hyperband":
             steps = hyperband_plan(self.epochs, HYPERBAND_FACTOR)

@@ -1,4 +1,8 @@
-"""Keras Tuner's tuners on oracles that account for every trial."""
+"""Keras Tuner's tuners on oracles that account for every trial.
+
+The names with an underscore, `keras_tuner.src` and `keras_tuner.engine` are its own; a test keeps
+them in this module and in `oracles`.
+"""
 
 import errno
 import os
@@ -17,6 +21,9 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants.tuning import fingerprint, messages, oracles
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.oracles import ERROR_FILE
+
+# Tells Keras Tuner which process of a search this one is.
+TUNER_ID = "KERASTUNER_TUNER_ID"
 
 
 class SearchError(RuntimeError):
@@ -44,7 +51,7 @@ class TimeIsUp(BaseException):
 
 
 class _Watched:
-    """To stand before a tuner of Keras Tuner: what it reports, seeds, and what went wrong."""
+    """A mixin for tuners of Keras Tuner: reports, seeds and failures."""
 
     epochs: int
     base_seed: int
@@ -136,8 +143,8 @@ class _Watched:
         if verbose == 1 and self.has_oracle:
             self.oracle.listener = self.say
         try:
-            own = 2 if verbose == 2 else 0
-            super().search(*args, **{"epochs": self.epochs, "verbose": own, **kwargs})
+            shown = 2 if verbose == 2 else 0
+            super().search(*args, **{"epochs": self.epochs, "verbose": shown, **kwargs})
         finally:
             config.DEBUG = before
         if self.has_oracle:
@@ -210,3 +217,11 @@ class HyperbandTuner(_Watched, keras_tuner.Hyperband):
         if "tuner/trial_id" in hp.values:
             self.load_weights(model, hp.values["tuner/trial_id"])
         return model
+
+
+def let_resume(project: Path) -> None:
+    """Keras Tuner resumes only where it finds a file of this process, and else starts anew.
+
+    A search may so go on in several processes, and back in one.
+    """
+    (project / f"{os.environ.get(TUNER_ID, 'tuner0')}.json").write_text("{}", "utf-8")

@@ -27,11 +27,11 @@ from keras_lstm_variants.engine.replicas import share_gpus
 from keras_lstm_variants.tuning import tensorboard
 from keras_lstm_variants.tuning.results import SearchFolder, fit_arguments
 from keras_lstm_variants.tuning.settings import Search, tuner_of
-from keras_lstm_variants.tuning.tuner import SearchError
+from keras_lstm_variants.tuning.tuner import TUNER_ID, SearchError
 
 # Set for workers whose parent holds their standard input: with it they end.
 HELD = "KLV_TUNE_HELD"
-IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
+IP, PORT = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 _NOT_HANDED_ON = {"run", "parser", "modules", "workers", "role", "address", "worker_id", "threads"}
 _NOT_HANDED_ON |= {"retry", "max_time"}
 # How a process ends that was told to: 130 after Ctrl-C, or killed by a signal that asks.
@@ -96,7 +96,7 @@ def environment(arguments: argparse.Namespace) -> Iterator[None]:
     if name == "chief":
         _check_free(host, port)
     share_gpus()
-    values = {IP: host, PORT: str(port), ID: name}
+    values = {IP: host, PORT: str(port), TUNER_ID: name}
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:
