@@ -18,6 +18,7 @@ from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.settings import Run, Settings
 from keras_lstm_variants.compare.store import Store
 from keras_lstm_variants.registry import list_variants
+from keras_lstm_variants.tasks.task import scored_arrays
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
 
@@ -42,7 +43,7 @@ class TestTraining:
         np.testing.assert_array_equal(again[0][0], first)
 
     def test_scores_count_every_real_step_once(self, text_task):
-        x, y, batch = training.scored_arrays(text_task, "test")
+        x, y, batch = scored_arrays(text_task, "test")
         assert len(x) % batch == 0
         assert len(text_task.test) - 1 - x.size < len(x)
         np.testing.assert_array_equal(x.ravel()[1:], y.ravel()[:-1])
@@ -52,7 +53,7 @@ class TestTraining:
         settings = Settings(units=4, embedding=3)
         model = training.make_model("LSTM", settings, text_task)
         scorer = training.make_scorer(model, text_task)
-        x, y, _ = training.scored_arrays(text_task, "valid")
+        x, y, _ = scored_arrays(text_task, "valid")
         logits = model.predict(x, verbose=0).astype("float64")
         chances = np.exp(logits - logits.max(-1, keepdims=True))
         chances /= chances.sum(-1, keepdims=True)

@@ -118,6 +118,14 @@ def test_private_names_of_keras_tuner_stay_in_two_modules():
     assert users == {"tuning"}
 
 
+@pytest.mark.parametrize("command", ["bench", "compare", "tuning"])
+def test_commands_take_what_they_share_from_one_package(command):
+    others = "|".join({"bench", "compare", "tuning"} - {command})
+    pattern = re.compile(rf"keras_lstm_variants\.({others})\b")
+    found = [p.name for p in (PACKAGE / command).glob("*.py") if pattern.search(p.read_text())]
+    assert found == []
+
+
 def test_matplotlib_is_imported_in_one_module_only():
     pattern = re.compile(r"^\s*(import|from) matplotlib", re.MULTILINE)
     found = {

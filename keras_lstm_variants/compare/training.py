@@ -13,9 +13,7 @@ from keras_lstm_variants.compare.settings import Run, Settings
 from keras_lstm_variants.initializers import PerGate
 from keras_lstm_variants.registry import get_variant
 from keras_lstm_variants.tasks import Task
-
-# Long streams are scored in rows of at most this many steps, 16 rows at a time.
-_SCORED_STEPS, _SCORED_ROWS = 2000, 16
+from keras_lstm_variants.tasks.task import scored_arrays
 
 # Between two reports from within an epoch; and steps before the first one.
 _REPORT_SECONDS, _WARM_UP = 1.0, 5
@@ -83,21 +81,6 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = slice(index * self.settings.batch, (index + 1) * self.settings.batch)
         return self.x[rows], self.y[rows]
-
-
-def scored_arrays(task: Task, split: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """Inputs, targets and batch size with which a split is scored: real steps only, no padding."""
-    data = getattr(task, split)
-    if task.kind != "next_symbol":
-        return *data, len(data[0])
-    groups = math.ceil((len(data) - 1) / (_SCORED_STEPS * _SCORED_ROWS))
-    rows = groups * _SCORED_ROWS
-    steps = (len(data) - 1) // rows
-    return (
-        data[: rows * steps].reshape(rows, steps),
-        data[1 : rows * steps + 1].reshape(rows, steps),
-        _SCORED_ROWS,
-    )
 
 
 def score(scorer: keras.Model, task: Task, split: str) -> float:

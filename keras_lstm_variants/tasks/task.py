@@ -2,9 +2,13 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable
 
 import numpy as np
+
+# Long streams are scored in rows of at most this many steps, 16 rows at a time.
+_SCORED_STEPS, _SCORED_ROWS = 2000, 16
 
 # A stream of ids with shape (time,), or a pair (inputs, targets).
 Split = np.ndarray | tuple[np.ndarray, np.ndarray]
@@ -58,3 +62,18 @@ def digest(splits: Iterable[Split], symbols: str = "") -> str:
             total.update(f"|{array.dtype.str}{array.shape}|".encode())
             total.update(array.tobytes())
     return total.hexdigest()
+
+
+def scored_arrays(task: Task, split: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Inputs, targets and batch size with which a split is scored: real steps only, no padding."""
+    data = getattr(task, split)
+    if task.kind != "next_symbol":
+        return *data, len(data[0])
+    groups = math.ceil((len(data) - 1) / (_SCORED_STEPS * _SCORED_ROWS))
+    rows = groups * _SCORED_ROWS
+    steps = (len(data) - 1) // rows
+    return (
+        data[: rows * steps].reshape(rows, steps),
+        data[1 : rows * steps + 1].reshape(rows, steps),
+        _SCORED_ROWS,
+    )

@@ -11,8 +11,7 @@ import numpy as np
 
 from keras_lstm_variants import tasks
 from keras_lstm_variants._standardize import statistics_of
-from keras_lstm_variants.compare.training import scored_arrays
-from keras_lstm_variants.tasks.task import digest
+from keras_lstm_variants.tasks.task import digest, scored_arrays
 from keras_lstm_variants.tuning import baselines
 from keras_lstm_variants.tuning.arrays import DataError, read_arrays
 from keras_lstm_variants.tuning.baselines import SQUARE, Baselines
