@@ -211,8 +211,8 @@ class TestFolder:
         codes = []
         assert self.compare(monkeypatch, lambda: codes.append(self.compare(monkeypatch))) == 0
         assert codes == [2]
-        said = "klv compare: another process works in --output 'out' now"
-        assert said in capsys.readouterr().err
+        line = "klv compare: another process works in --output 'out' now"
+        assert line in capsys.readouterr().err
 
     def test_runs_that_came_meanwhile_and_of_other_modules_count(self, in_tmp, monkeypatch, capsys):
         def copy_others():

@@ -193,6 +193,11 @@ def test_a_second_class_of_one_name_is_refused():
         klv.register(package="mine")(LSTMCell)
 
 
+@pytest.mark.parametrize("text", ["LSTM", "lstm", "LSTMCell", "lstmcell"])
+def test_variants_are_known_in_any_case_and_by_their_cells(text):
+    assert klv.get_variant(text) is klv.LSTM
+
+
 def test_unknown_variant_names_the_nearest():
     with pytest.raises(ValueError, match="'peepholelstn'.*Did you mean 'PeepholeLSTM'"):
         klv.get_variant("peepholelstn")
