@@ -23,6 +23,7 @@ from keras_lstm_variants.generative import __all__ as _generative
 from keras_lstm_variants.introspect import gate_history
 from keras_lstm_variants.layer import RecurrentLayer
 from keras_lstm_variants.registry import get_variant, list_variants, register
+from keras_lstm_variants.state import State
 from keras_lstm_variants.states import get_states, reset_states, set_states
 
 __all__ = [  # noqa: PLE0604
@@ -32,6 +33,7 @@ __all__ = [  # noqa: PLE0604
     "CellLayer",
     "GatedCell",
     "RecurrentLayer",
+    "State",
     "__version__",
     "attribution",
     "callbacks",

@@ -12,6 +12,7 @@ from keras import ops
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants import _statistics as statistics
 from keras_lstm_variants.introspect import History, Recorder
+from keras_lstm_variants.state import states_of
 from keras_lstm_variants.states import unchanged, walk
 
 # Of a sequence, at most so many steps and units are in an image: packing it takes time.
@@ -251,8 +252,9 @@ class GateMonitor(keras.callbacks.Callback):
                     numbers[f"{path}/{gate}/half_life"] = float(np.median(found))
                     lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
             mask = self._recorder.masks[path]
+            counters = [s.name for s in states_of(cell) if s.kind == "counter"]
             for name in names:
-                if name not in (*gates, *getattr(cell, "counters", ())):
+                if name not in (*gates, *counters):
                     values = history[name]
                     on = np.ones(values.shape[:2], bool) if mask is None else mask
                     found = statistics.norms(values, on)

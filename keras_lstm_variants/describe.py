@@ -176,7 +176,7 @@ def _facts(
             for p in joined[1:]
             if not re.match(r"\$\$|Reference|Arguments|Weights|Args|Raises|Example", p)
         ]
-        + list(getattr(cell, "remarks", list)()),
+        + list(getattr(cell, "notes", list)()),
         "gates": list(getattr(cell, "gates", ())),
         "states": {
             name: ["batch", size] for name, size in zip(_names(cell), _sizes(cell), strict=True)

@@ -9,7 +9,8 @@ from keras import ops
 from keras_lstm_variants import _calls, _checks, _functions, _options, engine
 from keras_lstm_variants._keras import DropoutRNNCell, get_keras_mask
 from keras_lstm_variants._weights import CheckedWeights
-from keras_lstm_variants.cell import Cell, of_equal_rows
+from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.context import within
 from keras_lstm_variants.registry import register
 from keras_lstm_variants.stacks import (
     InitialStateOf,
@@ -19,6 +20,7 @@ from keras_lstm_variants.stacks import (
     is_cell,
     shift_seed,
 )
+from keras_lstm_variants.state import states_of
 
 
 @register
@@ -169,9 +171,7 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             return
         names = getattr(self.cell, "state_names", None)
         counts = [
-            name in getattr(cell, "counters", ())
-            for cell in flat_cells(self.cell)
-            for name in getattr(cell, "state_names", keras.tree.flatten(cell.state_size))
+            state.kind == "counter" for cell in flat_cells(self.cell) for state in states_of(cell)
         ]
         for k, zeros in enumerate(keras.tree.flatten(super().get_initial_state(1))):
             self.learned_states.append(
@@ -307,7 +307,7 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             clip_state_gradients=self.clip_state_gradients,
         ).but(**changes)
 
-    @of_equal_rows()
+    @within(equal_rows=True)
     def _loop(
         self, sequences: Any, states: Any, mask: Any, training: bool, keep_states: bool
     ) -> engine.Result:

@@ -181,7 +181,7 @@ STEPS = {
     "rank": (lambda z, h, c: (h + z, c[0]), r"'c'.*\(3,\)"),
     "rows": (lambda z, h, c: (h + z, ops.ones((1, 3))), r"'c'.*\(1, 3\)"),
     "dtype": (lambda z, h, c: (h + z, ops.cast(c, "int32")), "'c'.*float32.*int32"),
-    "number": (lambda z, h, c: (h + z, c, c), "2 states"),
+    "number": (lambda z, h, c: (h + z, c, c), "2 new states"),
     "no tensor": (lambda z, h, c: (h + z, None), "tensors.*c=None"),
 }
 
@@ -191,10 +191,10 @@ def test_step_must_return_states_like_those_it_was_given(case):
     function, message = STEPS[case]
 
     class Wrong(klv.Cell):
-        state_names = ("h", "c")
+        states = (klv.State("h"), klv.State("c"))
 
         def step(self, z, states, training=False):
-            return function(z, *states)
+            return z, function(z, *states)
 
     layer = klv.RecurrentLayer(Wrong(3))
     refused(lambda: layer(X), message)
@@ -209,10 +209,8 @@ def test_other_cells_must_return_such_states_and_outputs_of_their_size_too():
             return x, [states[0][:, :1]]
 
     class WrongOutput(klv.Cell):
-        output_apart = True
-
         def step(self, z, states, training=False):
-            return z[:, :2], *states
+            return z[:, :2], states
 
     refused(lambda: klv.RecurrentLayer(Others())(X), r"\(2, 3\).*\(2, 1\)")
     refused(lambda: klv.RecurrentLayer(WrongOutput(3))(X), r"\(None, 3\).*\(2, 2\)")

@@ -97,7 +97,8 @@ def test_cells_of_others():
         """A leaky integrator."""
 
         def step(self, x, states, training=False):
-            return (0.9 * states[0] + 0.1 * x,)
+            h = 0.9 * states[0] + 0.1 * x
+            return h, (h,)
 
     assert "A leaky integrator." in klv.describe(OwnCell, 3, 3)
     found = klv.describe(keras.layers.GRUCell, 3, 5, format="dict")
@@ -208,7 +209,8 @@ def test_weights_of_one_name_are_told_apart():
             self.two.build((None, self.units))
 
         def step(self, x, states, training=False):
-            return (self.one(x) + self.two(states[0]),)
+            h = self.one(x) + self.two(states[0])
+            return h, (h,)
 
     found = klv.describe(TwoCell, 3, 4, format="dict")
     assert len(found["weights"]) == 4

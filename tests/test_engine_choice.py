@@ -49,7 +49,8 @@ class NoBatchCell(klv.Cell):
         return keras.ops.sum(inputs, axis=0, keepdims=True)
 
     def step(self, z, states, training=False):
-        return (states[0] + keras.ops.mean(z),)
+        h = states[0] + keras.ops.mean(z)
+        return h, (h,)
 
 
 class SharingCell(klv.ElmanCell):
@@ -57,8 +58,8 @@ class SharingCell(klv.ElmanCell):
         return [keras.ops.zeros((1, self.units))]
 
     def step(self, z, states, training=False):
-        (h,) = super().step(z, states, training)
-        return (keras.ops.mean(h, axis=0, keepdims=True),)
+        h, _ = super().step(z, states, training)
+        return h, (keras.ops.mean(h, axis=0, keepdims=True),)
 
 
 class RankCell(klv.ElmanCell):

@@ -118,7 +118,7 @@ def test_the_mask_of_an_input_is_seen_when_states_are_passed(engine):
 
 def test_a_failed_call_leaves_no_mask_behind():
     layer = make("LSTM", dropout=0.5)
-    with layer.cell.listening(lambda gates: 1 / 0), pytest.raises(ZeroDivisionError):
+    with layer.cell.captured_by(lambda gates: 1 / 0), pytest.raises(ZeroDivisionError):
         layer(sequences(), training=True)
     tf.function(lambda x: layer(x, training=True))(sequences())
     layer(sequences()[:2], training=True)
@@ -292,7 +292,7 @@ def test_cell_without_step_says_so():
 def test_recur_takes_neighbouring_gates_only():
     cell = make("GRU").cell
     with pytest.raises(ValueError, match="not neighbours"):
-        cell.recur(np.ones((1, UNITS), "float32"), "z", "g")
+        cell.recurrent_matmul(np.ones((1, UNITS), "float32"), "z", "g")
 
 
 def test_per_gate_orthogonal_blocks():

@@ -41,10 +41,11 @@ class FastLoop(ForwardLoop):
         )
         turned = [tf.transpose(kernel) for kernel in kernels]
         d_held, d_states = [gradients.last_output], list(gradients.states)
-        if self.output_is_state:
+        at = self.output_state
+        if at is not None:
             no_output = zeros_of(self.output, inputs)
             d_held, d_last = [], self._unless_empty(gradients.last_output, no_output)
-            d_states[0] = d_states[0] + d_last
+            d_states[at] = d_states[at] + d_last
 
         def block(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
             j = self.blocks.count - 1 - i
@@ -109,7 +110,7 @@ class FastLoop(ForwardLoop):
             if d_outputs is not None and d_held:
                 d_output = d_output + d_outputs[k]
             elif d_outputs is not None:
-                d_new[0] = d_new[0] + d_outputs[k]
+                d_new[self.output_state] = d_new[self.output_state] + d_outputs[k]
             d_before, d_passed = [following(tf.zeros_like(d), d, i) for d in d_held], None
             if mask is not None:
                 # A masked step hands its gradients on to the step before.
@@ -198,7 +199,7 @@ class FastLoop(ForwardLoop):
         """The history of a block, from the states before it."""
         states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
         space = self.blocks.space_of(block)
-        held = [] if self.output_is_state else [zeros_of(self.output, states[0])]
+        held = [] if self.output_state is not None else [zeros_of(self.output, states[0])]
         history = {
             **self._empty(space, True),
             "states": self._empty_states(space, states, True, False),

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_lstm_variants import _keras
 from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.derived import derived_as
+from keras_lstm_variants.context import derived_as
 from keras_lstm_variants.engine import divide, edges, loop, recording
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.step import WeightsAs
@@ -23,6 +23,7 @@ from keras_lstm_variants.engine.xla import (
     refusing_vectorized,
     vectorized,
 )
+from keras_lstm_variants.state import states_of
 
 _logger = logging.getLogger("keras_lstm_variants")
 _running = threading.local()
@@ -103,8 +104,7 @@ def _run(
     reason = _why_plain(options, recorder)
     if reason is None and _is_plain_stack(cell):
         return _run_stack(cell, sequences, states, options, mask, output_dtype)
-    names, sums = getattr(cell, "state_names", ()), getattr(cell, "sums", ())
-    but = tuple(k for k, name in enumerate(names) if name in sums)
+    but = tuple(k for k, state in enumerate(states_of(cell)) if state.kind == "sum")
     edge = edges.edge(options.stop_gradient_every, options.clip_state_gradients, but)
     shape = _output_shape(cell)
     reason = reason or _why_not_fast(cell, sequences, output_dtype)
@@ -252,7 +252,7 @@ def _why_not_fast(cell: Any, sequences: Any, output_dtype: Any) -> str | None:
     for method in ("call", "advance"):
         if getattr(type(cell), method) is not getattr(Cell, method):
             return f"{name} overrides `{method}`"
-    if cell.listened_to:
+    if cell.is_captured:
         return "somebody listens to its gates"
     if not (own == tf.as_dtype(output_dtype) == sequences.dtype and own.is_floating):
         return (

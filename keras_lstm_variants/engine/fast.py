@@ -1,7 +1,7 @@
 r"""The fast loop: one gradient for the whole sequence, weight gradients block by block.
 
 For the loop, a recurrent step is a function of a projected input $z_t$ and the old states,
-in which some products of a state with a weight matrix occur (`Cell.product`):
+in which some products of a state with a weight matrix occur (`Cell.matmul`):
 
 $$s_t = \mathrm{step}(z_t, s_{t-1}) \qquad\text{with products}\qquad a_t = u_t U,$$
 

@@ -76,10 +76,11 @@ class ForwardLoop:
         self.operands = [layout(p.state, None) for p in plan.products]
         self.blocks = Blocks(steps, batch, sum(math.prod(v.shape[1:]) for v in values), xla)
         self.mask = None if mask is None else self.blocks.ready(mask)
-        # Without a mask, and unless the cell says otherwise, the output is the first state.
-        self.output_is_state = (
-            mask is None and step.cell.output_is_state and states[0].dtype == step.output_dtype
-        )
+        # The state that the output is: with a mask none, for then it starts at zero.
+        self.output_state = plan.output_state if mask is None else None
+        if self.output_state is not None:
+            same_type = states[self.output_state].dtype == step.output_dtype
+            self.output_state = self.output_state if same_type else None
 
     def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Result, Any]:
         """The results, and what `backward` needs."""
@@ -87,10 +88,11 @@ class ForwardLoop:
             return self._forward_by_block(inputs, states, weights)
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         keep, keep_states = self.settings.keep, self.settings.options.keep_states
-        shown = self.settings.options.keep_outputs and self.output_is_state
+        at = self.output_state
+        shown = self.settings.options.keep_outputs and at is not None
         no_output = zeros_of(self.output, inputs)
-        # The last output; nothing where it is the first state anyway.
-        held = [] if self.output_is_state else [no_output]
+        # The last output; nothing where it is a state anyway.
+        held = [] if at is not None else [no_output]
         space = self.blocks.space
         history = {
             **self._empty(space, keep is Keep.ALL),
@@ -117,8 +119,8 @@ class ForwardLoop:
         outputs = self.output.close(history["outputs"])
         closed = self._closed(history, starts)
         results = Result(
-            held[0] if held else self._unless_empty(states[0], no_output),
-            self._after(self.output, closed["states"][0] if shown else outputs)
+            held[0] if held else self._unless_empty(states[at], no_output),
+            self._after(self.output, closed["states"][at] if shown else outputs)
             if self.settings.options.keep_outputs
             else None,
             states,
@@ -145,9 +147,10 @@ class ForwardLoop:
         """
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         no_output = zeros_of(self.output, inputs)
-        held = [] if self.output_is_state else [no_output]
+        at = self.output_state
+        held = [] if at is not None else [no_output]
         outputs, sequences = self.settings.options.keep_outputs, self.settings.options.keep_states
-        twice = self.output_is_state and sequences  # the output is shown as a state already
+        twice = at is not None and sequences  # the output is shown as a state already
         apart = outputs and not twice
         like = [*([no_output] if apart else []), *(states if sequences else [])]
         like = [(sizes(v), v.dtype) for v in like]
@@ -171,8 +174,8 @@ class ForwardLoop:
         shown, starts = found[: len(like)], found[len(like) :]
         shown = list(map(self.blocks.end_to_end, shown))
         results = Result(
-            held[0] if held else self._unless_empty(states[0], no_output),
-            shown[0] if outputs else None,
+            held[0] if held else self._unless_empty(states[at], no_output),
+            shown[at if twice else 0] if outputs else None,
             states,
             shown[1 if apart else 0 :] if sequences else None,
         )
@@ -239,13 +242,13 @@ class ForwardLoop:
 
         return one
 
-    def _sum(self, product: Any, onto: Any) -> Any:
+    def _sum(self, product: Any, add_to: Any) -> Any:
         """The sum, block of columns by block of columns where XLA keeps these apart."""
-        if onto is None:
+        if add_to is None:
             return product
         layout = Layout(product.shape, product.dtype, self.settings.xla, self.step.cell.units)
         return layout.joined(
-            [o + p for o, p in zip(*map(layout.cut, (onto, product)), strict=True)]
+            [o + p for o, p in zip(*map(layout.cut, (add_to, product)), strict=True)]
         )
 
     def _empty(self, space: Any, keep: bool) -> dict[str, list[History]]:
@@ -259,10 +262,10 @@ class ForwardLoop:
         }
 
     def _empty_states(
-        self, space: Any, states: list[Any], all_states: bool, first: bool
+        self, space: Any, states: list[Any], all_states: bool, output: bool
     ) -> list[History]:
         """Histories of states: before the first step, and after each."""
-        wanted = [all_states or (first and k == 0) for k in range(len(states))]
+        wanted = [all_states or (output and k == self.output_state) for k in range(len(states))]
         return [
             la.write(la.empty(space + 1), 0, s) if w else []
             for la, s, w in zip(self.states, states, wanted, strict=True)

@@ -1,4 +1,4 @@
-"""The plain loop, with what its cells name in each step (`Cell.tap`)."""
+"""The plain loop, with what its cells name in each step (`Cell.sow`)."""
 
 import threading
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def run(
         with ExitStack() as stack:
             for k, cell in enumerate(cells):
                 if isinstance(cell, Cell):
-                    stack.enter_context(cell.listening(listener(k)))
+                    stack.enter_context(cell.captured_by(listener(k)))
             output, new = step(x, states)
         return output, new, {key: tf.convert_to_tensor(value) for key, value in heard.items()}
 

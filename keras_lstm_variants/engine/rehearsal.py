@@ -23,6 +23,7 @@ class Plan(NamedTuple):
     same_as_state: list[int | None]
     inputs_used: list[bool]  # whether they have a gradient at all
     values_used: list[bool]
+    output_state: int | None  # the new state that the output is, if it is one
 
 
 def rehearse(given: Step, features: list[int], states: list[Any], weights: list[Any]) -> Plan | str:
@@ -44,14 +45,14 @@ def rehearse(given: Step, features: list[int], states: list[Any], weights: list[
         z = keras.tree.map_structure(tf.identity, z)
         products: list[Product] = []
 
-        def note(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+        def note(state: Any, kernel: Any, columns: slice | None, add_to: Any) -> Any:
             width = len(range(kernel.shape[-1])[columns or slice(None)])
             values = [p.value for p in products]
             values.append(tf.zeros([*sizes(state)[:-1], width], state.dtype))
-            return step.reading(values, products)(state, kernel, columns, onto)
+            return step.reading(values, products)(state, kernel, columns, add_to)
 
         with step.running(weights, note):
-            output, _ = step.cell.advance(z, tuple(states), step.training)
+            output, new = step.cell.advance(z, tuple(states), step.training)
         operations = tf.compat.v1.get_default_graph().get_operations()
         stateful = {op.type for op in operations if op.op_def.is_stateful}
         if stateful == {"ReadVariableOp"} and not step.side_effects:
@@ -81,6 +82,7 @@ def rehearse(given: Step, features: list[int], states: list[Any], weights: list[
                 [_index(p.state, states) for p in found.products],
                 [d is not None for d in found.inputs],
                 [d is not None for d in found.values],
+                _index(output, new),
             )
         )
         return inputs
