@@ -117,7 +117,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         inputs = whole_number("--input-dim", arguments.input_dim, _checks.MOST_UNITS)
         units = whole_number("--units", arguments.units, _checks.MOST_UNITS)
         _loading.load()
-        from keras_lstm_variants.describe import describe
+        from keras_lstm_variants.analysis.describe import describe
 
         found = describe(variant, inputs, units, format=form)
     except ValueError as error:

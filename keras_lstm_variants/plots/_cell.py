@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_lstm_variants import _checks, engine
+from keras_lstm_variants.analysis.describe import facts, facts_of_layer, plain, weights_of
 from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.describe import facts, facts_of_layer, plain, weights_of
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._layered import Layered
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants import _statistics as statistics
+from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.plots import _style
 
 

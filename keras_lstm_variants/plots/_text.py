@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.explain import Attribution
+from keras_lstm_variants.analysis.attribution import Attribution
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._history import _index
 

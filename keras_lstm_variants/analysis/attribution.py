@@ -10,10 +10,20 @@ import numpy as np
 from keras import ops
 
 from keras_lstm_variants import _calls, _checks, engine
-from keras_lstm_variants._attributing import allowed_gap, expected, integrated, occluded
 from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
-from keras_lstm_variants._target import chooser
-from keras_lstm_variants.introspect import as_array, as_tensors, check_arguments, replaced
+from keras_lstm_variants.analysis.attribution_methods import (
+    allowed_gap,
+    expected,
+    integrated,
+    occluded,
+)
+from keras_lstm_variants.analysis.attribution_target import chooser
+from keras_lstm_variants.analysis.gate_history import (
+    as_array,
+    as_tensors,
+    check_arguments,
+    replaced,
+)
 from keras_lstm_variants.states import unchanged
 
 # Which arguments each method takes, beside those of all.

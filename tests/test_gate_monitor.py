@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import keras_lstm_variants as klv
 from keras_lstm_variants import callbacks
+from keras_lstm_variants.analysis.gate_monitor import heat_map
 
 FEATURES, TIME, UNITS = 3, 6, 5
 
@@ -408,9 +409,9 @@ class TestErrors:
 
 
 def test_heat_maps():
-    image = callbacks.heat_map(np.array([[0.0, 1.0, np.nan]]), one_sided=True)
+    image = heat_map(np.array([[0.0, 1.0, np.nan]]), one_sided=True)
     assert image.shape == (24, 8, 3) and image.dtype == "uint8"
     assert image[[0, 8, 16], 0].tolist() == [[68, 1, 84], [253, 231, 37], [166, 166, 166]]
-    around = callbacks.heat_map(np.array([[-2.0, 0.0, 2.0]]), one_sided=False)
+    around = heat_map(np.array([[-2.0, 0.0, 2.0]]), one_sided=False)
     assert around[[0, 8, 16], 0].tolist() == [[5, 48, 97], [247, 247, 247], [103, 0, 31]]
-    assert callbacks.heat_map(np.zeros((500, 300)), True).shape == (128, 128, 3)
+    assert heat_map(np.zeros((500, 300)), True).shape == (128, 128, 3)
