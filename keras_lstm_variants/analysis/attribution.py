@@ -18,7 +18,7 @@ from keras_lstm_variants.analysis.attribution_methods import (
     occluded,
 )
 from keras_lstm_variants.analysis.attribution_target import chooser
-from keras_lstm_variants.analysis.gate_history import (
+from keras_lstm_variants.analysis.model_calls import (
     as_array,
     as_tensors,
     check_arguments,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants.analysis.gate_history import as_array
+from keras_lstm_variants.analysis.model_calls import as_array
 
 # What makes (batch,) outputs and their gradient, of a tensor like x.
 Gradient = Callable[[Any], tuple[Any, Any]]

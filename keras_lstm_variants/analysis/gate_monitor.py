@@ -11,8 +11,9 @@ from keras import ops
 
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants.analysis import gate_statistics as statistics
-from keras_lstm_variants.analysis.gate_history import History, Recorder
-from keras_lstm_variants.states import unchanged, walk
+from keras_lstm_variants.analysis.gate_history import Histories, Recorder
+from keras_lstm_variants.layer_paths import walk
+from keras_lstm_variants.states import unchanged
 
 # Of a sequence, at most so many steps and units are in an image: packing it takes time.
 _PIXELS = 128
@@ -118,8 +119,8 @@ class GateMonitor(keras.callbacks.Callback):
         self._before = 0  # batches before this epoch
         self._recorder: Recorder | None = None
         self._compiled: tuple[Any, Any] | None = None
-        # Of each layer, whether a name is that of a gate: as found at first, so that no list of
-        # the History begins later than the others.
+        # The gates of each layer, as found at first, so that no list of the History begins later
+        # than the others.
         self._gates: dict[str, list[str]] = {}
         self._writer: engine.Writer | None = None
         self._latest: dict[str, float] = {}
@@ -181,8 +182,7 @@ class GateMonitor(keras.callbacks.Callback):
 
     def _build(self) -> None:
         """Build a model whose first batch would do so, without computing anything."""
-        layers = [layer for _, layer in walk(self.model, "", set())]
-        fixed = any(getattr(layer, "stateful", False) for layer in layers)
+        fixed = any(getattr(layer, "stateful", False) for _, layer in walk(self.model))
 
         def symbol(value: Any, any_time: bool) -> Any:
             value = ops.convert_to_tensor(value)
@@ -233,13 +233,12 @@ class GateMonitor(keras.callbacks.Callback):
         self._latest, self._measured = numbers, step
         return numbers
 
-    def _numbers(self, histories: History) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    def _numbers(self, histories: Histories) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         numbers: dict[str, float] = {}
         lives: dict[str, np.ndarray] = {}
         for path, history in histories.items():
-            cell = self._recorder.cells[path]
-            names = [n for n in getattr(cell, "state_names", None) or history if n in history]
-            gates = self._gates_of(path, cell, history)
+            cell, mask = history.cell, history.mask
+            gates = self._gates.setdefault(path, statistics.gates_of(history))
             for gate in gates:
                 shut, opened = statistics.saturated(history[gate], self.low, self.high)
                 numbers[f"{path}/{gate}/saturated_low"] = float(np.mean(shut))
@@ -250,8 +249,7 @@ class GateMonitor(keras.callbacks.Callback):
                     found = statistics.half_lives(values)
                     numbers[f"{path}/{gate}/half_life"] = float(np.median(found))
                     lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
-            mask = self._recorder.masks[path]
-            for name in names:
+            for name in history.states:
                 if name not in (*gates, *getattr(cell, "counters", ())):
                     values = history[name]
                     on = np.ones(values.shape[:2], bool) if mask is None else mask
@@ -259,23 +257,17 @@ class GateMonitor(keras.callbacks.Callback):
                     numbers[f"{path}/{name}/norm"] = float(found.mean()) if found.size else np.nan
         return numbers, lives
 
-    def _gates_of(self, path: str, cell: Any, history: dict[str, np.ndarray]) -> list[str]:
-        """Those of a cell, by its own word as far as it has one, and else by their values."""
-        if path not in self._gates:
-            states = set(getattr(cell, "state_names", ())) - set(getattr(cell, "gates", ()))
-            self._gates[path] = [n for n in statistics.gates_of(history) if n not in states]
-        return self._gates[path]
-
-    def _maps(self, histories: History) -> dict[str, np.ndarray]:
+    def _maps(self, histories: Histories) -> dict[str, np.ndarray]:
         if not self.images:
             return {}
         return {
-            f"{path}/{name}/map": heat_map(v[0], statistics.is_gate(name, v))
+            f"{path}/{name}/map": heat_map(v[0], one_sided=name in gates)
             for path, history in histories.items()
+            for gates in [statistics.gates_of(history)]
             for name, v in history.items()
         }
 
-    def _histories(self) -> History:
+    def _histories(self) -> Histories:
         return self._recorder(self.x)
 
     def _gradient_norms(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a history of gates says in numbers, for pictures and for monitors."""
+"""What is a gate, and what a history of gates says in numbers."""
 
 import re
 from collections.abc import Mapping
@@ -6,47 +6,43 @@ from typing import Any
 
 import numpy as np
 
-# What a name before its first "_" stands for where it is no gate: states and candidates,
-# what attention saw, and where it looked (shares that sum to 1, so that most are small).
-_NO_GATES = {"h", "c", "m", "g", "phase", "state", "context", "alpha"}
+from keras_lstm_variants.layer_paths import state_names
+
+# Candidates of cells that do not declare theirs, and what attention tells beside its gates: what
+# it saw, and where it looked (shares that sum to 1, so that most are small).
+_CANDIDATES = ("g", "context", "alpha")
+# What states are called, where only a name is known.
+_STATES = ("h", "c", "m", "phase", "state")
 
 
-def check_history(history: Any) -> dict[str, np.ndarray]:
-    """One layer's part of what `gate_history` returns, or a `ValueError`."""
-    if isinstance(history, Mapping) and history and all(map(_is_array, history.values())):
-        found = {name: np.asarray(value, float) for name, value in history.items()}
-        shapes = {value.shape[:2] for value in found.values()}
-        if len(shapes) == 1 and 0 not in shapes.pop():
-            return found
-    inner = ""
-    if isinstance(history, Mapping) and any(isinstance(v, Mapping) for v in history.values()):
-        inner = f" Choose one of its layers: {', '.join(map(repr, history))}."
-    raise ValueError(
-        "`history` must be what `klv.gate_history` returns for one layer: name -> array (batch, "
-        f"time, ...), all of one batch and time, and not empty.{inner} Received: {_short(history)}"
-    )
+def is_gate(cell: Any, name: str) -> bool:
+    """Whether a name in a cell's history is that of a gate, and of no candidate or state.
+
+    Names count up to their first "_": `f_2` is the gate `f` of the second level.
+
+    Args:
+        cell: the cell; None where it is not known: then the name alone decides.
+        name: the name, as the cell gives it in its steps.
+    """
+    short = name.split("_")[0]
+    if short in getattr(cell, "candidates", _CANDIDATES):
+        return False
+    if cell is None:
+        return short not in _STATES
+    # A gate may be a state, too (FGR).
+    return name not in state_names(cell) or short in getattr(cell, "gates", ())
 
 
-def _is_array(value: Any) -> bool:
-    return not isinstance(value, Mapping | str) and np.ndim(value) >= 3
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return str({k: np.shape(v) if _is_array(v) else type(v).__name__ for k, v in value.items()})
-    return type(value).__name__
-
-
-def is_gate(name: str, values: np.ndarray) -> bool:
-    """Whether these are the values of a gate: from 0 to 1, and no state or candidate by name."""
+def in_unit_range(values: np.ndarray) -> bool:
+    """Whether all values are from 0 to 1, but for NaN."""
     real = values[np.isfinite(values)]
-    in_range = not real.size or (real.min() >= 0 and real.max() <= 1)
-    return name.split("_")[0] not in _NO_GATES and bool(in_range)
+    return not real.size or bool(real.min() >= 0 and real.max() <= 1)
 
 
 def gates_of(history: Mapping[str, np.ndarray]) -> list[str]:
-    """The names of the gates in a layer's history."""
-    return [name for name, values in history.items() if is_gate(name, values)]
+    """The names of the gates in a layer's history whose values are from 0 to 1."""
+    cell = getattr(history, "cell", None)
+    return [n for n, values in history.items() if is_gate(cell, n) and in_unit_range(values)]
 
 
 def kept_shares(

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_lstm_variants import _checks
 from keras_lstm_variants.analysis import gate_statistics as statistics
+from keras_lstm_variants.analysis.gate_history import check_history
 from keras_lstm_variants.plots import _style
 
 
@@ -46,7 +47,7 @@ def gates(
         >>> [axes.get_title() for axes in figure.axes[:2]]
         ['f', 'c']
     """
-    found = statistics.check_history(history)
+    found = check_history(history)
     chosen = _chosen("names", names, list(found))
     batch, steps = next(iter(found.values())).shape[:2]
     row = _index("row", row, batch)
@@ -65,7 +66,7 @@ def gates(
             continue
         name = chosen[k]
         colours = _style.scale(
-            values[name], statistics.is_gate(name, found[name]) or name.startswith("alpha")
+            values[name], name in gate_names or name.startswith("alpha")
         )
         image = _style.heat_map(axes, values[name].T, **colours)
         figure.colorbar(image, ax=axes, pad=0.01, aspect=12)
@@ -114,7 +115,7 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
         >>> [axes.get_title() for axes in klv.plots.saturation(history).axes[:2]]
         ['z', 'r']
     """
-    found = statistics.check_history(history)
+    found = check_history(history)
     low, high = _checks.limits(low, high)
     names = statistics.gates_of(found)
     if not names:
@@ -194,7 +195,7 @@ def time_constants(
         >>> figure.axes[0].get_xlabel()
         'steps until half is left (log scale)'
     """
-    found = statistics.check_history(history)
+    found = check_history(history)
     gate, sign = keeping_gate(found, gate, layer, sign)
     kept = statistics.kept_shares(found, gate, sign)
     lives = {name: statistics.half_lives(values) for name, values in kept.items()}
