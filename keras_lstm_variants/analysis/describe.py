@@ -1,161 +1,261 @@
-"""What a cell is: its equations, reference, states and every weight, with numbers."""
+"""What a cell is: its equations, reference, states and weights, with their numbers."""
 
 import concurrent.futures
 import inspect
+import json
 import math
 import re
-import textwrap
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, overload
 
 import keras
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.analysis.describe_text import as_markdown, as_text
+from keras_lstm_variants.layer_paths import state_names
 from keras_lstm_variants.registry import get_variant
+from keras_lstm_variants.stacks import is_cell
 
-# LaTeX of the docstrings, as a terminal shows it.
-_PLAIN = [
-    (r"\\text\{(.*?)\}", r"\1"),
-    (r"\s*\\q?quad\s*(?=\()", "   "),
-    (r"\s*\\q?quad\s*", ";   "),
-    (r"\\odot", "*"),
-    (r"\\leftarrow", "<-"),
-    (r"\\dots", "..."),
-    (r"\\ge\b", ">="),
-    (r"\\top", "T"),
-    (r"\\cdot", "."),
-    (r"\\sqrt\{(\w+)\}", r"sqrt(\1)"),
-    (r"\\(sigma|tanh|log|alpha|beta|sum)", r"\1"),
-    (r"_\{t-1\}", "[t-1]"),
-    (r"_t\b", "[t]"),
-    (r"_\{(\w+)\}", r"_\1"),
-    (r"_\{(\w+-\w+)\}", r"_(\1)"),
-    (r"[{}$]", ""),
-]
+
+@overload
+def describe(
+    variant: str | type | keras.layers.Layer,
+    features: int | None = None,
+    units: int | None = None,
+    *,
+    format: Literal["dict"],
+    **options: Any,
+) -> dict[str, Any]: ...
+
+
+@overload
+def describe(
+    variant: str | type | keras.layers.Layer,
+    features: int | None = None,
+    units: int | None = None,
+    *,
+    format: Literal["text", "markdown", "json"] = "text",
+    **options: Any,
+) -> str: ...
 
 
 def describe(
-    variant: str | type,
-    input_dim: int = 80,
-    units: int = 12,
+    variant: str | type | keras.layers.Layer,
+    features: int | None = None,
+    units: int | None = None,
     *,
     format: str = "text",
     **options: Any,
 ) -> str | dict[str, Any]:
-    """Equations, reference, states and weights of a cell, beside the number of an LSTM's weights.
+    """Equations, reference, states and weights of a cell, with an LSTM's number for comparison.
 
     Args:
-        variant: name of a registered variant, its layer class, or any cell class of ours or
-            yours.
-        input_dim: number of input features, at most 1,000,000.
-        units: number of units, at most 1,000,000.
-        format: `"text"`, `"markdown"` or `"dict"`.
-        **options: further arguments of the cell, as `peepholes=("f",)`.
+        variant: name of a registered variant, its layer class, or any cell class, of this package
+            or yours; or a layer or cell, built or not, which is described as it is.
+        features: number of input features, at most 1,000,000; also called `input_dim`. Default:
+            80; of a built layer or cell, its own.
+        units: number of units, at most 1,000,000. Default: 12; of a layer or cell, its own.
+        format: `"text"`, `"markdown"`, `"json"` or, in Python, `"dict"`.
+        **options: further arguments of the cell, as `peepholes=("f",)`; a layer or cell has its
+            own.
 
     Returns:
-        Text, Markdown, or a dict with the keys `name`, `cell`, `summary`, `equations` (list of
-        LaTeX lines), `reference`, `notes` (what the docstring says of choices and deviations),
-        `gates`, `states` (name -> shape), `weights` (name -> shape, count, and the gates in
-        the order of its columns; of the rows for peepholes), `parameters`, `formula`,
-        `options`, `input_dim`, `units` and `lstm_parameters`.
+        Text, Markdown, JSON, or a dict with the keys `name`, `cell`, `summary`, `equations` (list
+        of LaTeX lines), `reference`, `notes` (choices and deviations, from the docstring),
+        `gates`, `states` (name -> shape), `weights` (name -> shape, count, and the gates in the
+        order of its columns; for peepholes, of its rows), `parameters`, `formula`, `options`
+        (arguments that are not the defaults), `features` (also as `input_dim`), `units` and
+        `lstm_parameters`.
 
     Raises:
-        ValueError: the variant is unknown or no class of a cell, or an argument is out of its
-            range.
+        ValueError: the variant is unknown or not a cell, or an argument is out of its range or
+            contradicts the layer that is described.
 
     Example:
         >>> import keras_lstm_variants as klv
-        >>> klv.describe("PeepholeLSTM", input_dim=80, units=12, format="dict")["parameters"]
+        >>> klv.describe("PeepholeLSTM", features=80, units=12, format="dict")["parameters"]
         4500
+        >>> layer = klv.GRU(3)
+        >>> layer.build((None, None, 2))
+        >>> klv.describe(layer, format="dict")["weights"]["kernel"]
+        {'shape': [2, 9], 'count': 18, 'columns': ['z', 'r', 'g']}
     """
-    for name, size in (("input_dim", input_dim), ("units", units)):
-        if _checks.positive_integer(name, size) > _checks.MOST_UNITS:
-            raise ValueError(
-                f"`{name}` must be at most {_checks.MOST_UNITS:,}. Received: {name}={size}"
-            )
-    _checks.one_of("format", format, ("text", "markdown", "dict"))
-    layer, cell_class, cell = _made(variant, units, options)
-    try:
-        _build_without_values(cell, input_dim)
-    except Exception:  # a cell of somebody's whose `build` asks for values
-        _, _, cell = _made(variant, units, options)
-        cell.build((None, input_dim))
-    found = _facts(layer, cell_class, cell, input_dim, units, options)
+    _checks.one_of("format", format, ("text", "markdown", "json", "dict"))
+    _, facts = cell_and_facts(variant, features, units, options, with_values=False)
     if format == "dict":
-        return found
-    return _markdown(found) if format == "markdown" else _text(found)
+        return facts
+    if format == "json":
+        return json.dumps(facts, indent=1) + "\n"
+    return as_markdown(facts) if format == "markdown" else as_text(facts)
 
 
-def parameters(variant: str | type, input_dim: int, units: int) -> int:
-    """The number of a cell's weights, none of which is made."""
-    return describe(variant, input_dim, units, format="dict")["parameters"]
+def parameters(variant: str | type, features: int, units: int) -> int:
+    """The number of a cell's weights, without making any of them."""
+    return describe(variant, features, units, format="dict")["parameters"]
 
 
-def _build_without_values(cell: Any, inputs: int) -> None:
+def cell_and_facts(
+    variant: Any,
+    features: int | None,
+    units: int | None,
+    options: dict[str, Any],
+    *,
+    with_values: bool,
+) -> tuple[Any, dict[str, Any]]:
+    """A built cell like the one that is meant, and what `describe(format="dict")` says of it.
+
+    Args:
+        variant, features, units, options: as for `describe`.
+        with_values: whether the weights of the cell have values, or shapes only.
+    """
+    subject = _subject(variant, features, units, options)
+    cell = subject.make()
+    if with_values:
+        subject.build(cell)
+    else:
+        try:
+            _without_values(lambda: subject.build(cell))
+        except Exception:  # a cell of somebody's whose `build` needs values
+            cell = subject.make()
+            subject.build(cell)
+    return cell, _facts(subject, cell)
+
+
+def _without_values(build: Callable[[], None]) -> None:
     """Build a cell whose weights have shapes only: a million units would fill any memory."""
 
-    def build() -> None:
+    def run() -> None:
         # Keras would give them values when a later scope ends; it knows them in this thread only.
         with keras.StatelessScope(initialize_variables=False):
-            cell.build((None, inputs))
+            build()
 
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        thread.submit(build).result()
+        thread.submit(run).result()
 
 
-def facts(
-    variant: Any, inputs: int, units: int, options: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
-    """A built cell, and what `describe(format="dict")` says of it."""
-    layer, cell_class, cell = _made(variant, units, options)
-    cell.build((None, inputs))
-    return cell, _facts(layer, cell_class, cell, inputs, units, options)
+@dataclass(frozen=True)
+class _Subject:
+    """What is described."""
+
+    name: str
+    cell_class: type
+    make: Callable[[], Any]  # a new cell, not built
+    build: Callable[[Any], None]
+    features: int
+    units: int
+    options: dict[str, Any]
 
 
-def facts_of_layer(layer: Any, inputs: int) -> tuple[Any, dict[str, Any]]:
-    """The same of a copy of the cell of a layer, or of a cell; `inputs` where it is not built."""
-    inner = getattr(layer, "cell", layer)
-    if not isinstance(inner, Cell):
+def _subject(
+    variant: Any, features: int | None, units: int | None, options: dict[str, Any]
+) -> _Subject:
+    options = dict(options)
+    if "input_dim" in options:
+        also = options.pop("input_dim")
+        if features is not None:
+            raise ValueError(
+                "`features` and `input_dim` are the same argument: give one of them. "
+                f"Received: features={features!r}, input_dim={also!r}"
+            )
+        features = _size("input_dim", also)
+    features = features if features is None else _size("features", features)
+    units = units if units is None else _size("units", units)
+    if isinstance(variant, keras.layers.Layer):
+        return _of_instance(variant, features, units, options)
+    return _of_class(variant, features or 80, units or 12, options)
+
+
+def _size(name: str, value: Any) -> int:
+    if _checks.positive_integer(name, value) > _checks.MOST_UNITS:
         raise ValueError(
-            "`variant` must be a layer or cell of keras_lstm_variants; of a stack, one of its "
-            f"cells. Received: variant={layer!r}"
+            f"`{name}` must be at most {_checks.MOST_UNITS:,}. Received: {name}={value}"
         )
-    cell = type(inner).from_config(inner.get_config())
-    if inner.built:
-        config = inner.get_build_config()
-        inputs = config.get("shapes_dict", config)["input_shape"][-1]
-        cell.build_from_config(config)
-    else:
-        cell.build((None, inputs))
-    found = _facts(type(layer), type(inner), cell, inputs, inner.units, {})
-    return cell, found | {"formula": ""}  # it is that of the default arguments
+    return int(value)
 
 
-def _made(variant: Any, units: int, options: dict[str, Any]) -> tuple[type, type, Any]:
-    """The class that is meant, its cell's class, and a cell."""
+def _of_class(variant: Any, features: int, units: int, options: dict[str, Any]) -> _Subject:
     layer = get_variant(variant) if isinstance(variant, str) else variant
     cell_class = getattr(layer, "cell_class", layer)
     if not isinstance(layer, type) or not hasattr(cell_class, "call"):
         raise ValueError(
-            "`variant` must be the name of a variant, its layer class or a cell class. "
-            f"Received: variant={variant!r}"
+            "`variant` must be the name of a variant, its layer class, a cell class, or a layer "
+            f"or cell. Received: variant={variant!r}"
         )
-    try:
-        cell = cell_class(units, **options)
-    except TypeError as error:
+
+    def make() -> Any:
+        try:
+            cell = cell_class(units, **options)
+        except TypeError as error:
+            raise ValueError(
+                f"{cell_class.__name__} cannot be made of `units` and {options}: {error}"
+            ) from error
+        if not is_cell(cell):
+            raise ValueError(f"{cell_class.__name__} is no cell: it has no `state_size` of a step.")
+        return cell
+
+    def build(cell: Any) -> None:
+        cell.build((None, features))
+
+    return _Subject(layer.__name__, cell_class, make, build, features, units, options)
+
+
+def _of_instance(
+    layer: keras.layers.Layer, features: int | None, units: int | None, options: dict[str, Any]
+) -> _Subject:
+    name, own = type(layer).__name__, getattr(layer, "cell", layer)
+    if options:
+        raise ValueError(f"{name} has its arguments already. Received: {options}")
+    if not is_cell(own) or isinstance(own, keras.layers.StackedRNNCells):
         raise ValueError(
-            f"{cell_class.__name__} cannot be made of `units` and {options}: {error}"
-        ) from error
-    if not hasattr(cell, "state_size") or isinstance(cell, keras.layers.RNN):
-        raise ValueError(f"{cell_class.__name__} is no cell: it has no `state_size` of a step.")
-    return layer, cell_class, cell
+            "`variant` must be a recurrent layer or a cell; of a stack, one of its cells. "
+            f"Received: variant={layer!r}"
+        )
+    sizes = keras.tree.flatten(own.state_size)
+    own_units = getattr(own, "units", sizes[0])
+    config, build_config, built_for = own.get_config(), None, None
+    if own.built:
+        build_config = own.get_build_config()
+        built_for = build_config.get("shapes_dict", build_config)["input_shape"][-1]
+    for argument, given, actual in (("features", features, built_for), ("units", units, own_units)):
+        if given is not None and actual is not None and given != actual:
+            raise ValueError(
+                f"`{argument}` of {layer.name} is {actual}. Received: {argument}={given}"
+            )
+    features = built_for or features or 80
+
+    def make() -> Any:
+        cell = type(own).from_config(config)
+        cell.trainable = True  # a frozen layer has as many weights
+        return cell
+
+    def build(cell: Any) -> None:
+        if build_config is None:
+            cell.build((None, features))
+        else:
+            cell.build_from_config(build_config)
+
+    return _Subject(name, type(own), make, build, features, own_units, _unusual(own, config))
 
 
-def _facts(
-    layer: type, cell_class: type, cell: Any, inputs: int, units: int, options: dict[str, Any]
-) -> dict[str, Any]:
+def _unusual(cell: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a cell that are not the defaults."""
+    try:
+        usual = type(cell)(cell.units).get_config()
+    except Exception:  # a cell with other arguments that it needs
+        usual = {}
+    same = {"name", "units", "dtype", "trainable", "seed"}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config.items()
+        if name not in same and (name not in usual or usual[name] != value)
+    }
+
+
+def _facts(subject: _Subject, cell: Any) -> dict[str, Any]:
+    features, units = subject.features, subject.units
     # Its own docstring: an inherited one would show the parent's equations.
-    own = vars(cell_class)
+    own = vars(subject.cell_class)
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(own.get("__doc__") or ""))
     equations = [
         re.sub(r"\s+", " ", line)
@@ -164,10 +264,9 @@ def _facts(
     ]
     joined = [" ".join(p.split()) for p in paragraphs]
     formula = re.search(r"Weights: (.*?)(?:\.|$)", "\n".join(joined))
-    lstm = 4 * units * (inputs + units + 1)
     return {
-        "name": getattr(layer, "__name__", str(layer)),
-        "cell": cell_class.__name__,
+        "name": subject.name,
+        "cell": subject.cell_class.__name__,
         "summary": joined[0] if joined else "",
         "equations": equations,
         "reference": own.get("reference", ""),
@@ -179,7 +278,8 @@ def _facts(
         + list(getattr(cell, "remarks", list)()),
         "gates": list(getattr(cell, "gates", ())),
         "states": {
-            name: ["batch", size] for name, size in zip(_names(cell), _sizes(cell), strict=True)
+            name: ["batch", *shape]
+            for name, shape in zip(state_names(cell), _state_shapes(cell), strict=True)
         },
         "weights": {
             name: {
@@ -191,10 +291,11 @@ def _facts(
         },
         "parameters": sum(math.prod(w.shape) for w in cell.trainable_weights),
         "formula": formula.group(1) if formula else "",
-        "options": {name: repr(value) for name, value in options.items()},
-        "input_dim": inputs,
+        "options": {name: repr(value) for name, value in subject.options.items()},
+        "features": features,
+        "input_dim": features,
         "units": units,
-        "lstm_parameters": lstm,
+        "lstm_parameters": 4 * units * (features + units + 1),
     }
 
 
@@ -213,59 +314,7 @@ def _columns(cell: Any, weight: str) -> list[str]:
     return list(cell.columns_of(weight)) if hasattr(cell, "columns_of") else []
 
 
-def _sizes(cell: Any) -> list[int]:
-    return [cell.state_size] if isinstance(cell.state_size, int) else list(cell.state_size)
-
-
-def _names(cell: Any) -> list[str]:
-    names = getattr(cell, "state_names", None)
-    return list(names) if names else [f"state {k}" for k in range(len(_sizes(cell)))]
-
-
-def plain(text: str) -> str:
-    for pattern, plain in _PLAIN:
-        text = re.sub(pattern, plain, text)
-    return text.strip()
-
-
-def _total(found: dict[str, Any]) -> str:
-    share = found["parameters"] / found["lstm_parameters"]
-    text = f"{found['parameters']:,}"
-    if found["formula"]:
-        # Options as `use_bias` change the number, and the formula is that of the defaults.
-        text += " (by default " if found["options"] else " = "
-        text += found["formula"] + (")" if found["options"] else "")
-    return f"{text}; an LSTM of this size has {found['lstm_parameters']:,} ({share:.2f} times)"
-
-
-def _text(found: dict[str, Any]) -> str:
-    lines = [f"{found['name']} ({found['cell']})", plain(found["summary"]), ""]
-    lines += [f"    {plain(line)}" for line in found["equations"]]
-    lines += [""] + [textwrap.fill(plain(note), 88) for note in found["notes"]]
-    lines += [f"Reference: {found['reference'] or '-'}", ""]
-    lines += [f"{found['input_dim']} inputs, {found['units']} units"]
-    for name, shape in found["states"].items():
-        lines.append(f"  state  {name:<18} (batch, {shape[1]})")
-    for name, weight in found["weights"].items():
-        line = f"  weight {name:<18} {tuple(weight['shape'])!s:<14} {weight['count']:>10,}"
-        lines.append(f"{line}   {' '.join(weight['columns'])}".rstrip())
-    lines.append(f"  total: {_total(found).replace('`', '')}")
-    return "\n".join(lines) + "\n"
-
-
-def _markdown(found: dict[str, Any]) -> str:
-    lines = [f"## {found['name']}", "", found["summary"], ""]
-    for line in found["equations"]:
-        lines += [f"$${line}$$", ""]
-    for note in found["notes"]:
-        lines += [note, ""]
-    lines += [f"Reference: {found['reference'] or '-'}", ""]
-    lines += [f"With {found['input_dim']} inputs and {found['units']} units:", ""]
-    lines += ["| | shape | count | columns |", "|---|---|---|---|"]
-    lines += [f"| state `{n}` | (batch, {s[1]}) | | |" for n, s in found["states"].items()]
-    lines += [
-        f"| weight `{n}` | {tuple(w['shape'])} | {w['count']:,} | {' '.join(w['columns'])} |"
-        for n, w in found["weights"].items()
-    ]
-    lines += ["", f"Total: {_total(found)}."]
-    return "\n".join(lines) + "\n"
+def _state_shapes(cell: Any) -> list[list[int]]:
+    """The shape of each state, without the batch."""
+    sizes = [cell.state_size] if isinstance(cell.state_size, int) else list(cell.state_size)
+    return [[size] if isinstance(size, int) else list(size) for size in sizes]
