@@ -15,6 +15,7 @@ from keras_lstm_variants.analysis.model_calls import (
     as_array,
     as_tensors,
     check_arguments,
+    compiled_for,
     masks_of,
     replaced,
     with_masks,
@@ -163,8 +164,7 @@ class Recorder:
                 "it first. Layers of Keras do not show their gates, and layers without a time axis "
                 "(GridLSTMBlock, GridLSTM2D) have none to show."
             )
-        eager = getattr(model, "run_eagerly", False) and not jit_compile
-        self._function = self._traced if eager else engine.compiled(self._traced, jit_compile)
+        self._function = compiled_for(model, self._traced, jit_compile)
 
     def __call__(self, x: Any, **call_arguments: Any) -> Histories:
         check_arguments(self.model, call_arguments)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants import _checks, engine
 from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
 
 # One thread at a time replaces methods of layers.
@@ -71,6 +71,14 @@ def with_masks(x: Any, masks: list[Any]) -> Any:
 
     leaves = keras.tree.flatten(x)
     return keras.tree.pack_sequence_as(x, list(map(masked, leaves, masks)))
+
+
+def compiled_for(
+    model: keras.layers.Layer, function: Callable[..., Any], jit_compile: bool
+) -> Callable[..., Any]:
+    """A function of a model as a graph; as it is where the model is to run eagerly."""
+    eager = getattr(model, "run_eagerly", False) and not jit_compile
+    return function if eager else engine.compiled(function, jit_compile)
 
 
 @contextmanager
