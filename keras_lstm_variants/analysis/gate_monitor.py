@@ -12,61 +12,57 @@ from keras import ops
 from keras_lstm_variants import _checks, engine
 from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.analysis.gate_history import Histories, Recorder
+from keras_lstm_variants.analysis.heat_image import heat_image
 from keras_lstm_variants.layer_paths import walk
 from keras_lstm_variants.states import unchanged
 
-# Of a sequence, at most so many steps and units are in an image: packing it takes time.
-_PIXELS = 128
 # A histogram is made of at most so many values, evenly chosen.
 _VALUES = 5_000
-# Points of matplotlib's viridis, and of its RdBu from blue to red.
-_ONE_SIDED = ("440154", "414487", "2a788e", "22a884", "7ad151", "fde725")
-_TWO_SIDED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
-_NOT_THERE = 166
 
 
 class GateMonitor(keras.callbacks.Callback):
-    """Watches the gates of all recurrent layers of ours while a model is trained.
+    """Watches the gates of all recurrent layers of this package while a model is trained.
 
-    At each measurement the model, as it is then, reads the same small sample. What is found
-    goes into the `History` that `fit` returns, when the epoch's line is printed, and to
-    TensorBoard; with `logs=True` also to all callbacks behind this one. With `lstm` the path of a
-    layer, as in `klv.gate_history`:
+    At each measurement the model, as it is then, reads the same small sample. The numbers go
+    into the `History` that `fit` returns, once the epoch's line is printed, and to TensorBoard;
+    with `logs=True` also to the callbacks behind this one. With `lstm` for the path of a layer,
+    as in `klv.gate_history`:
 
-    - `lstm/f/saturated_low` and `lstm/f/saturated_high`: the share of the gate's values, over rows,
-      steps and units, that are below `low` and above `high`; for each gate.
-    - `lstm/f/half_life`: the median over units of the steps until half of a memory is left, for
-      the gate that keeps the memory or overwrites it (see `klv.plots.time_constants`).
-    - `lstm/c/norm`: the mean length of a state, over rows and steps.
-    - `lstm/gradient_norm`, with `y`: the length of the loss's gradient by the layer's weights.
+    - `lstm/f/saturated_low` and `lstm/f/saturated_high`, for each gate: the share of its values,
+      over rows, steps and units, below `low` and above `high`.
+    - `lstm/f/half_life`, for the gate that keeps the memory or overwrites it: the steps until
+      half of the memory is left, median over units (see `klv.plots.time_constants`).
+    - `lstm/c/norm`, for each state: its mean norm, over rows and steps.
+    - `lstm/gradient_norm`, with `y`: the norm of the loss's gradient by the layer's weights.
 
     TensorBoard also gets histograms, `lstm/f/values` and `lstm/f/half_lives`, and heat maps of the
     sample's first row, units down and steps across: `lstm/f/map`. Grey is masked.
 
-    Training is as it would be without: kept states, statistics, metrics and the random numbers of
-    the model's layers stay as they are. Masked steps do not count.
+    Training is not affected: kept states, statistics, metrics and the random numbers of the
+    model's layers stay as they are. Masked steps do not count.
 
     Args:
         x: the sample, as the model is called with it: an array (rows, ...), or a structure of
-            arrays. A measurement costs about three training steps of as many rows: 16 rows are
-            many. A stateful model needs its batch size.
+            arrays. One measurement costs about three training steps on the sample; 16 rows are
+            usually enough. A stateful model needs its batch size.
         y: the targets of the sample, for the gradient norms.
         log_dir: the folder for TensorBoard. None: nothing is written.
         every: measure at the end of each epoch, `"epoch"`; or a number n: then, for TensorBoard,
-            also after each n batches, or as soon after as Keras says so (`steps_per_execution`).
-            Its steps are epochs from 0; or batches, as the optimizer counts them.
-        low: a gate is shut below it, in [0, 1].
-        high: a gate is open above it, in [low, 1].
+            also after every n batches, or the next time that Keras reports
+            (`steps_per_execution`). TensorBoard's steps are epochs from 0; or batches, as the
+            optimizer counts them.
+        low: a gate counts as closed below it, in [0, 1].
+        high: a gate counts as open above it, in [low, 1].
         images: whether to write heat maps.
-        history: whether the numbers go into the `History`, those of the last epoch at the end of
-            the training.
-        logs: whether they go into the logs of the epoch, too: for callbacks behind this one, as a
-            `CSVLogger`, or an `EarlyStopping` by one of them. Then they are in the line that `fit`
-            prints for the epoch, however many there are.
+        history: whether the numbers go into the `History`; those of the last epoch do so at the
+            end of the training.
+        logs: whether they also go into the logs of the epoch: for callbacks behind this one, as a
+            `CSVLogger` or an `EarlyStopping`. Then the line that `fit` prints for the epoch shows
+            all of them.
 
     Raises:
         ValueError: an argument is out of its range; and at the start of `fit`, before the first
-            batch: the model has no layer of ours, or x or y do not fit it.
+            batch: the model has no layer of this package, or x or y do not fit it.
 
     Example:
         >>> import keras, numpy as np, keras_lstm_variants as klv
@@ -112,8 +108,11 @@ class GateMonitor(keras.callbacks.Callback):
         self.history = _checks.flag("history", history)
         self.logs = _checks.flag("logs", logs)
         if logs and not history:
-            raise ValueError("What is in the logs is in the `History`: logs=True, history=False.")
-        # Keras then need not wait for each batch, where nothing is done after one.
+            raise ValueError(
+                "`history` must be True with `logs=True`: Keras puts what is in the logs into the "
+                "`History`. Received: logs=True, history=False"
+            )
+        # Keras need not wait for each batch where nothing is done after it.
         self.async_safe = every == "epoch"
         self.batches = 0
         self._before = 0  # batches before this epoch
@@ -128,8 +127,8 @@ class GateMonitor(keras.callbacks.Callback):
         self._waiting: dict[str, float] = {}  # for the History
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._waiting = {}  # of a training that was broken off
-        # Compiled anew, the model may have other layers, another loss, and train other weights.
+        self._waiting = {}  # of a training that was interrupted
+        # Compiled again, the model may have other layers, another loss, and train other weights.
         if self._compiled != (self.model, self.model.train_function):
             if not self.model.built:
                 self._build()
@@ -174,7 +173,7 @@ class GateMonitor(keras.callbacks.Callback):
             self._waiting = self._latest
 
     def _into_history(self) -> None:
-        """The numbers of the epoch before: in its logs the progress bar would show them all."""
+        """Add the numbers of the last epoch: in its logs the progress bar would show them all."""
         waiting, self._waiting = self._waiting, {}
         if waiting and isinstance(getattr(self.model, "history", None), keras.callbacks.History):
             for name, value in waiting.items():
@@ -218,7 +217,7 @@ class GateMonitor(keras.callbacks.Callback):
             ) from error
 
     def _measure(self, step: int) -> dict[str, float]:
-        """The numbers as they are now; written, too, if there is a folder for them."""
+        """The numbers as they are now; TensorBoard gets them, too, if it has a folder."""
         histories = self._histories()
         numbers, lives = self._numbers(histories)
         if self.y is not None:
@@ -240,28 +239,28 @@ class GateMonitor(keras.callbacks.Callback):
             cell, mask = history.cell, history.mask
             gates = self._gates.setdefault(path, statistics.gates_of(history))
             for gate in gates:
-                shut, opened = statistics.saturated(history[gate], self.low, self.high)
-                numbers[f"{path}/{gate}/saturated_low"] = float(np.mean(shut))
+                closed, opened = statistics.saturated(history[gate], self.low, self.high)
+                numbers[f"{path}/{gate}/saturated_low"] = float(np.mean(closed))
                 numbers[f"{path}/{gate}/saturated_high"] = float(np.mean(opened))
             if getattr(cell, "forget_gate", None):
                 kept = statistics.kept_shares(history, *cell.forget_gate)
                 for gate, values in kept.items():
-                    found = statistics.half_lives(values)
-                    numbers[f"{path}/{gate}/half_life"] = float(np.median(found))
-                    lives[f"{path}/{gate}/half_lives"] = found[np.isfinite(found)]
+                    of_units = statistics.half_lives(values)
+                    numbers[f"{path}/{gate}/half_life"] = float(np.median(of_units))
+                    lives[f"{path}/{gate}/half_lives"] = of_units[np.isfinite(of_units)]
             for name in history.states:
                 if name not in (*gates, *getattr(cell, "counters", ())):
                     values = history[name]
                     on = np.ones(values.shape[:2], bool) if mask is None else mask
-                    found = statistics.norms(values, on)
-                    numbers[f"{path}/{name}/norm"] = float(found.mean()) if found.size else np.nan
+                    norms = statistics.norms(values, on)
+                    numbers[f"{path}/{name}/norm"] = float(norms.mean()) if norms.size else np.nan
         return numbers, lives
 
     def _maps(self, histories: Histories) -> dict[str, np.ndarray]:
         if not self.images:
             return {}
         return {
-            f"{path}/{name}/map": heat_map(v[0], one_sided=name in gates)
+            f"{path}/{name}/map": heat_image(v[0], one_sided=name in gates)
             for path, history in histories.items()
             for gates in [statistics.gates_of(history)]
             for name, v in history.items()
@@ -273,8 +272,8 @@ class GateMonitor(keras.callbacks.Callback):
     def _gradient_norms(self) -> dict[str, float]:
         sample = keras.tree.map_structure(ops.convert_to_tensor, (self.x, self.y))
         with unchanged(self.model):
-            found = self._gradients(*sample)
-        return {name: float(value) for name, value in found.items()}
+            norms = self._gradients(*sample)
+        return {name: float(value) for name, value in norms.items()}
 
     def _traced_gradients(self, x: Any, y: Any) -> dict[str, Any]:
         layers = {p: la for la, p in self._recorder.paths.items() if la.trainable_weights}
@@ -286,7 +285,7 @@ class GateMonitor(keras.callbacks.Callback):
         weights = [w for layer in layers.values() for w in layer.trainable_weights]
         slopes = iter(engine.weight_gradients(loss, weights))
         return {
-            f"{path}/gradient_norm": _length([next(slopes) for _ in layer.trainable_weights])
+            f"{path}/gradient_norm": _norm([next(slopes) for _ in layer.trainable_weights])
             for path, layer in layers.items()
         }
 
@@ -313,29 +312,13 @@ def _check_sample(name: str, value: Any) -> None:
         )
 
 
-def _length(tensors: list[Any]) -> Any:
+def _norm(tensors: list[Any]) -> Any:
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(t, "float32"))) for t in tensors))
 
 
 def _some(values: np.ndarray) -> np.ndarray:
-    """Some of the values, those that are numbers."""
+    """Some of the values, without NaN."""
     values = values.ravel()
-    # An odd step meets all units, whose number is often a power of two.
+    # An odd stride visits all units, whose number is often a power of two.
     chosen = values[:: -(-values.size // _VALUES) | 1]
     return chosen[np.isfinite(chosen)]
-
-
-def heat_map(values: np.ndarray, one_sided: bool) -> np.ndarray:
-    """(time, units) as an image uint8 (height, width, 3), a few pixels for each value."""
-    values = values.reshape(len(values), -1)[:_PIXELS, :_PIXELS].T
-    if one_sided:
-        share, colours = values, _ONE_SIDED
-    else:
-        high = np.nanmax(np.abs(values), initial=0) or 1.0
-        share, colours = (values / high + 1) / 2, _TWO_SIDED
-    points = np.array([[int(c[k : k + 2], 16) for k in (0, 2, 4)] for c in colours])
-    at = np.nan_to_num(share) * (len(points) - 1)
-    image = np.stack([np.interp(at, range(len(points)), points[:, k]) for k in range(3)], axis=-1)
-    image[~np.isfinite(share)] = _NOT_THERE
-    scale = min(8, max(1, _PIXELS // max(image.shape[:2])))
-    return image.round().astype("uint8").repeat(scale, axis=0).repeat(scale, axis=1)
