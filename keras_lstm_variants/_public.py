@@ -13,7 +13,7 @@ from keras_lstm_variants._version import __version__
 from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.analysis.attribution import Attribution, attribution
 from keras_lstm_variants.analysis.describe import describe
-from keras_lstm_variants.analysis.gate_history import gate_history
+from keras_lstm_variants.analysis.gate_history import GateHistory, gate_history
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells import *  # noqa: F403
@@ -30,6 +30,7 @@ __all__ = [  # noqa: PLE0604
     "Attribution",
     "Cell",
     "CellLayer",
+    "GateHistory",
     "GatedCell",
     "RecurrentLayer",
     "__version__",

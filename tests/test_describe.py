@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -128,6 +129,15 @@ def test_layers_and_cells_are_described_as_they_are(name, options):
     assert klv.describe(layer.cell, FEATURES, UNITS, format="dict") == of_cell
     in_keras = expected | {"name": "RNN"}
     assert klv.describe(keras.layers.RNN(layer.cell), format="dict") == in_keras
+
+
+def test_the_seeds_of_what_is_made_next_stay_the_same():
+    layer = klv.GRU(UNITS)
+    before = random.getstate()
+    klv.describe("GRU")
+    klv.describe(layer)
+    klv.plots.cell_diagram("Elman", 3, 4)
+    assert random.getstate() == before
 
 
 def test_layers_of_keras_and_what_a_layer_contradicts():

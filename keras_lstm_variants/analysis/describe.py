@@ -4,6 +4,7 @@ import concurrent.futures
 import inspect
 import json
 import math
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,16 +110,20 @@ def cell_and_facts(
         variant, features, units, options: as for `describe`.
         with_values: whether the weights of the cell have values, or shapes only.
     """
-    subject = _subject(variant, features, units, options)
-    cell = subject.make()
-    if with_values:
-        subject.build(cell)
-    else:
-        try:
-            _without_values(lambda: subject.build(cell))
-        except Exception:  # a cell of somebody's whose `build` needs values
-            cell = subject.make()
+    seeds = random.getstate()  # from which Keras takes those of new cells
+    try:
+        subject = _subject(variant, features, units, options)
+        cell = subject.make()
+        if with_values:
             subject.build(cell)
+        else:
+            try:
+                _without_values(lambda: subject.build(cell))
+            except Exception:  # somebody's cell whose `build` needs values
+                cell = subject.make()
+                subject.build(cell)
+    finally:
+        random.setstate(seeds)
     return cell, _facts(subject, cell)
 
 
@@ -136,7 +141,7 @@ def _without_values(build: Callable[[], None]) -> None:
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is described."""
+    """What is described: how to make and build a cell like it, and its sizes and arguments."""
 
     name: str
     cell_class: type
@@ -241,8 +246,8 @@ def _of_instance(
 def _unusual(cell: Any, config: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a cell that are not the defaults."""
     try:
-        usual = type(cell)(cell.units).get_config()
-    except Exception:  # a cell with other arguments that it needs
+        usual = type(cell)(cell.units, name=cell.name).get_config()
+    except Exception:  # a cell that needs further arguments
         usual = {}
     same = {"name", "units", "dtype", "trainable", "seed"}
     return {
@@ -254,7 +259,7 @@ def _unusual(cell: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 def _facts(subject: _Subject, cell: Any) -> dict[str, Any]:
     features, units = subject.features, subject.units
-    # Its own docstring: an inherited one would show the parent's equations.
+    # Not what the class inherits: that would show the parent's equations.
     own = vars(subject.cell_class)
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(own.get("__doc__") or ""))
     equations = [

@@ -1,4 +1,4 @@
-"""What `describe` found, as text and as Markdown."""
+"""The facts of `describe` as text and as Markdown."""
 
 import re
 import textwrap

@@ -50,8 +50,8 @@ def kept_shares(
 ) -> dict[str, np.ndarray]:
     """What each step keeps of the memory, (batch, time, units), by the gate's name.
 
-    `gate` may be there for each level of a cell, as `f_1` and `f_2`; in a grid `f_time_1` is
-    meant, and not `f_depth_1`, which acts on what goes from level to level.
+    A cell with levels has the gate for each, as `f_1` and `f_2`; of a grid's, `f_time_1` counts,
+    and not `f_depth_1`, which acts between levels.
     """
     wanted = re.compile(rf"{re.escape(gate)}(_time)?(_\d+)?")
     return {
@@ -68,7 +68,7 @@ def by_unit(values: np.ndarray) -> np.ndarray:
 
 
 def half_lives(kept: np.ndarray) -> np.ndarray:
-    """Steps until half of a memory is left, (units,), from the mean share that a step keeps.
+    """Steps until half of the memory is left, (units,), from the mean share that a step keeps.
 
     0 for a unit that keeps nothing, infinity for one that keeps all; NaN without any step.
     """
@@ -89,5 +89,5 @@ def saturated(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, 
 
 
 def norms(values: np.ndarray, on: np.ndarray) -> np.ndarray:
-    """The length of a state at the steps (batch, time) that are on."""
+    """The norm of a state at the steps (batch, time) that are not masked."""
     return np.linalg.norm(values.reshape(*on.shape, -1)[on], axis=-1)

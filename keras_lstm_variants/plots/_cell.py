@@ -27,12 +27,12 @@ def cell_diagram(
 ) -> Any:
     """A diagram of a cell: its states and gates, what each is made of, and the weights between.
 
-    It is drawn from a step of the cell as it is computed, so that it is right for any cell of
-    ours or yours: on the left the input and the old states, then each gate and new state, right
-    of all that it needs, with the sums and products that make it of them. A thick line is a
+    It is drawn from a step that the cell computes, so it is right for any cell, of this package
+    or yours: on the left the input and the old states, then each gate and new state, to the
+    right of everything it needs, with the sums and products in between. A thick line is a
     product with a matrix of weights, a broken one with a weight for each unit (as peepholes), a
-    thin one has no weights. A dot joins what goes into
-    one product. Below: every weight, with its shape, and the equations.
+    thin one has no weights. A dot joins the inputs of one product. Below: every weight, with its
+    shape, and the equations.
 
     Args:
         variant: name of a registered variant, its layer class or a cell class; or a layer or cell,
@@ -46,8 +46,8 @@ def cell_diagram(
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: the variant is unknown or no cell of `klv.Cell`, or an argument is out of its
-            range.
+        ValueError: the variant is unknown or not a `klv.Cell`, or an argument is out of its range
+            or contradicts the layer.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
@@ -100,7 +100,7 @@ def cell_diagram(
 
 
 class _Diagram:
-    """The nodes of a cell, the links between them, and their picture."""
+    """The nodes of a cell, the links between them, and how they are drawn."""
 
     def __init__(self, cell: Any, parts: list[engine.Part]) -> None:
         self.parts = {(part.kind, part.name): part for part in parts}

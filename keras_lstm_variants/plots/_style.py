@@ -1,4 +1,4 @@
-"""One look for all pictures: figures, colours, and tokens along an axis."""
+"""One look for all plots: figures, colours, and tokens along an axis."""
 
 from types import ModuleType
 from typing import Any
