@@ -69,9 +69,9 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(jit, known, recompute, fas
 
 
 def test_it_never_copies_constants_for_many_steps_at_once(fast, monkeypatch):
-    from keras_lstm_variants.engine import dispatch
+    from keras_lstm_variants.engine import divide
 
-    monkeypatch.setattr(dispatch, "_KEPT", 0)
+    monkeypatch.setattr(divide, "_KEPT", 0)
     found = run("auto")
     assert [loop.settings.keep.name for loop in fast] == ["ALL"]
     assert_relatively_close(found, run("plain"))

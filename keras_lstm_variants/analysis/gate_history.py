@@ -271,12 +271,14 @@ def _inner_loop(
         layer.cell,
         sequences,
         initial_state,
-        layer.compute_dtype,
-        training=training,
+        engine.LoopOptions(
+            training=training,
+            go_backwards=layer.go_backwards,
+            unroll=layer.unroll,
+            zero_output_for_mask=layer.zero_output_for_mask,
+        ),
+        output_dtype=layer.compute_dtype,
         mask=mask,
-        go_backwards=layer.go_backwards,
-        unroll=layer.unroll,
-        zero_output_for_mask=layer.zero_output_for_mask,
         recorder=engine.recording_of(layer, mask),
     )
     return result.last_output, result.outputs, result.states

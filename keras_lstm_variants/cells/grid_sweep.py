@@ -270,9 +270,8 @@ class GridLSTM2D(_GridLayer):
             self.cell,
             ops.transpose(skewed, (0, 2, 1, 3)),
             self.cell.get_initial_state(batch),
-            self.compute_dtype,
-            training=training,
-            keep_outputs=True,
+            engine.LoopOptions(training=training),
+            output_dtype=self.compute_dtype,
         )
         outputs = ops.transpose(result.outputs, (0, 2, 1, 3))
         outputs = ops.reshape(outputs, (batch, rows * steps, self.units))

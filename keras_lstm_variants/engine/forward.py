@@ -19,6 +19,7 @@ from keras_lstm_variants.engine.history import (
     write,
 )
 from keras_lstm_variants.engine.loop import batch_first, where
+from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.rehearsal import Plan
 from keras_lstm_variants.engine.step import Product, Step
 from keras_lstm_variants.engine.xla import compiled_by_xla
@@ -33,24 +34,13 @@ class Keep(enum.IntEnum):
 
 
 class Settings(NamedTuple):
-    """What a loop is asked for. See `engine.run`."""
+    """What a fast loop is to do."""
 
+    options: LoopOptions
     output_shape: tuple[int, ...]  # without the batch
-    zero_output_for_mask: bool
-    keep_outputs: bool
-    keep_states: bool
     keep: Keep
     edge: Callable[[Any, list[Any]], list[Any]] | None  # see `edges`
     xla: bool
-
-
-class Results(NamedTuple):
-    """What a loop returns; sequences are (batch, time, ...), in the order of processing."""
-
-    output: Any
-    states: list[Any]
-    outputs: Any  # None unless asked for
-    sequences: list[Any]  # of the states; empty unless asked for
 
 
 class ForwardLoop:
@@ -91,13 +81,13 @@ class ForwardLoop:
             mask is None and step.cell.output_is_state and states[0].dtype == step.output_dtype
         )
 
-    def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Results, Any]:
+    def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Result, Any]:
         """The results, and what `backward` needs."""
         if self.settings.keep is Keep.STARTS and not self.settings.xla:
             return self._forward_by_block(inputs, states, weights)
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
-        keep, keep_states = self.settings.keep, self.settings.keep_states
-        shown = self.settings.keep_outputs and self.output_is_state
+        keep, keep_states = self.settings.keep, self.settings.options.keep_states
+        shown = self.settings.options.keep_outputs and self.output_is_state
         no_output = zeros_of(self.output, inputs)
         # The last output; nothing where it is the first state anyway.
         held = [] if self.output_is_state else [no_output]
@@ -107,7 +97,7 @@ class ForwardLoop:
             "states": self._empty_states(space, states, keep >= Keep.STATES or keep_states, shown),
             "outputs": [],
         }
-        if self.settings.keep_outputs and not shown:
+        if self.settings.options.keep_outputs and not shown:
             history["outputs"] = self.output.write(self.output.empty(space + 1), 0, no_output)
         # One more than there are blocks, so that something is written if there is none.
         starts = [
@@ -126,15 +116,15 @@ class ForwardLoop:
         )
         outputs = self.output.close(history["outputs"])
         closed = self._closed(history, starts)
-        results = Results(
+        results = Result(
             held[0] if held else self._unless_empty(states[0], no_output),
-            states,
             self._after(self.output, closed["states"][0] if shown else outputs)
-            if self.settings.keep_outputs
+            if self.settings.options.keep_outputs
             else None,
+            states,
             [self._after(la, h) for la, h in zip(self.states, closed["states"], strict=True)]
             if keep_states
-            else [],
+            else None,
         )
         # No tape is to follow what the gradient needs back into the loop.
         kept = {
@@ -147,7 +137,7 @@ class ForwardLoop:
 
     def _forward_by_block(
         self, inputs: Any, states: list[Any], weights: list[Any]
-    ) -> tuple[Results, Any]:
+    ) -> tuple[Result, Any]:
         """`forward` where the gradient needs no more than the states before each block.
 
         No block writes into another's history, so that converters of graphs understand the
@@ -156,7 +146,7 @@ class ForwardLoop:
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         no_output = zeros_of(self.output, inputs)
         held = [] if self.output_is_state else [no_output]
-        outputs, sequences = self.settings.keep_outputs, self.settings.keep_states
+        outputs, sequences = self.settings.options.keep_outputs, self.settings.options.keep_states
         twice = self.output_is_state and sequences  # the output is shown as a state already
         apart = outputs and not twice
         like = [*([no_output] if apart else []), *(states if sequences else [])]
@@ -180,11 +170,11 @@ class ForwardLoop:
         )
         shown, starts = found[: len(like)], found[len(like) :]
         shown = list(map(self.blocks.end_to_end, shown))
-        results = Results(
+        results = Result(
             held[0] if held else self._unless_empty(states[0], no_output),
-            states,
             shown[0] if outputs else None,
-            shown[1 if apart else 0 :] if sequences else [],
+            states,
+            shown[1 if apart else 0 :] if sequences else None,
         )
         return results, {"starts": [[tf.stop_gradient(s)] for s in starts]}
 
@@ -241,7 +231,7 @@ class ForwardLoop:
             )
             if mask is not None:
                 on = mask[k]
-                masked_output = no_output if self.settings.zero_output_for_mask else held[0]
+                masked_output = no_output if self.settings.options.zero_output_for_mask else held[0]
                 output = where(on, output, masked_output)
                 new = [where(on, n, s) for n, s in zip(new, states, strict=True)]
             same_shapes([output, *new], [no_output, *states])
