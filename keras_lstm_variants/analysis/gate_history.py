@@ -231,16 +231,18 @@ class _Call:
     def keep(
         self, path: str, layer: Any, cell: Any, mask: Any, gates: dict[str, Any], states: Any
     ) -> None:
+        if layer.go_backwards:
+            gates, states = (
+                {name: ops.flip(value, axis=1) for name, value in values.items()}
+                for values in (gates, states)
+            )
         if mask is not None:
             mask = ops.cast(mask, "bool")
-            on = ops.flip(mask, 1) if layer.go_backwards else mask
-            gates = {name: _where(on, value) for name, value in gates.items()}
-        # A gate may be a state, too (FGR): then it is kept at a masked step.
-        values = gates | states
-        if layer.go_backwards:
-            values = {name: ops.flip(value, axis=1) for name, value in values.items()}
+            gates = {name: _where(mask, value) for name, value in gates.items()}
         path = unused(path, self.values)
-        self.values[path], self.masks[path], self.cells[path] = values, mask, cell
+        # A gate may be a state, too (FGR): then it is kept at a masked step.
+        self.values[path] = gates | states
+        self.masks[path], self.cells[path] = mask, cell
 
 
 def _is_recorded(layer: keras.layers.RNN) -> bool:
