@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import importlib
-import json
 import os
 import re
 import sys
@@ -104,23 +103,23 @@ def _add_describe(commands: Any) -> None:
         "describe", help="a variant's equations, reference, states and weights"
     )
     parser.add_argument("variant", metavar="VARIANT", help="a name that `klv list` shows")
-    parser.add_argument("--input-dim", type=int, default=80, help="default: %(default)s")
+    names = ("--features", "--input-dim")
+    parser.add_argument(*names, type=int, default=80, help="default: %(default)s")
     parser.add_argument("--units", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
     parser.set_defaults(run=_describe, parser=parser)
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    form = "dict" if arguments.format == "json" else arguments.format
     try:
         variant = _loading.find_variant(arguments.variant)
-        inputs = whole_number("--input-dim", arguments.input_dim, _checks.MOST_UNITS)
+        features = whole_number("--features", arguments.features, _checks.MOST_UNITS)
         units = whole_number("--units", arguments.units, _checks.MOST_UNITS)
         _loading.load()
-        from keras_lstm_variants.describe import describe
+        from keras_lstm_variants.analysis.describe import describe
 
-        found = describe(variant, inputs, units, format=form)
+        text = describe(variant, features, units, format=arguments.format)
     except ValueError as error:
         print(f"klv describe: {error}", file=sys.stderr)
         return 2
-    return _show(json.dumps(found, indent=1) if form == "dict" else found.rstrip("\n"))
+    return _show(text.rstrip("\n"))

@@ -78,7 +78,7 @@ class RatedLSTM(klv.CellLayer):
 # The equations once more, in NumPy, and the same numbers from the layer.
 
 # %%
-print(klv.describe(RatedLSTM, input_dim=80, units=12))
+print(klv.describe(RatedLSTM, features=80, units=12))
 keras.utils.set_random_seed(0)
 layer = RatedLSTM(4, return_sequences=True)
 x = np.random.default_rng(0).normal(size=(2, 30, 3)).astype("float32")
