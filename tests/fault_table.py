@@ -139,14 +139,15 @@ CELLS = [
         "deep_gates_share_the_biases_of_the_first",
         "sums = sums + self.trunk_biases[j][block]",
         "sums = sums + self.trunk_biases[j][:width]",
-        "tests/test_equations.py tests/test_contract.py -k DeepGate",
+        "tests/test_equations.py::test_outputs_and_states -k DeepGate",
+        missed_by_old_suite=True,
     ),
     Fault(
         "elman_without_recurrent_dropout",
         "h = self.activation(self.recur(h, onto=z, training=training))",
         "h = self.activation(self.recur(h, onto=z))",
-        "tests/test_contract.py tests/test_engine.py tests/test_layer.py tests/test_drop_in.py"
-        ' -k "Elman or dropout or SimpleRNN"',
+        "tests/test_contract.py::test_dropout_only_in_training -k Elman",
+        missed_by_old_suite=True,
     ),
     Fault(
         "attention_spends_weight_on_masked_places",
@@ -206,8 +207,8 @@ CELLS = [
         "weights_lose_their_constraint",
         'constraint=getattr(self, f"{kind}_constraint"),',
         "constraint=None,",
-        "tests/test_contract.py tests/test_layer.py tests/test_parity.py tests/test_models.py"
-        ' -k "regular or constraint or keras_own_layer_test and LSTM or Own or option"',
+        "tests/test_layer.py -k regularizer_and_the_constraint",
+        missed_by_old_suite=True,
     ),
     Fault(
         "weights_of_one_initializer_start_as_copies",
@@ -264,7 +265,8 @@ ENGINE = [
         "gradient_sums_in_half_precision",
         "tf.zeros(sizes(weight), tf.float32 if half else weight.dtype)",
         "tf.zeros(sizes(weight), weight.dtype)",
-        "tests/test_engine.py -k precision",
+        "tests/test_engine_cells.py -k summed_in_float32",
+        missed_by_old_suite=True,
     ),
     Fault(
         "filled_up_steps_come_first",
@@ -276,7 +278,8 @@ ENGINE = [
         "numbers_of_a_batch_are_not_required",
         "with tf.control_dependencies([tf.debugging.Assert(condition, [text])]):",
         "with tf.control_dependencies([text]):",
-        "tests/test_generative_data.py -k out_of_range",
+        "tests/test_generative_data.py -k before_it",
+        missed_by_old_suite=True,
     ),
     Fault(
         "masked_nan_reaches_gradients",
@@ -294,7 +297,7 @@ ENGINE = [
         "backwards_stack_masks_other_steps",
         'options = {**options, "mask": tf.reverse(tf.cast(options["mask"], tf.bool), [1])}',
         'options = {**options, "mask": tf.cast(options["mask"], tf.bool)}',
-        "tests/test_contract.py -k list_of_cells",
+        "tests/test_engine.py::test_stacked_cells_each_in_a_fast_loop",
     ),
     Fault(
         "cells_between_repeat_zeros_for_masked_steps",
@@ -447,8 +450,8 @@ ENGINE = [
         "threads_between_operations_without_limit",
         "tf.config.threading.set_inter_op_parallelism_threads(count)",
         "tf.config.threading.set_inter_op_parallelism_threads(0)",
-        "tests/test_package.py tests/test_compare_command.py tests/test_tuning_data.py"
-        ' -k "thread or TestCommand"',
+        "tests/test_package.py -k threads_are_limited",
+        missed_by_old_suite=True,
     ),
     Fault(
         "timed_step_leaves_out_the_mask",

@@ -225,6 +225,8 @@ def test_dropout_only_in_training(name, options):
     one, two = layer(sequences(), training=True), layer(sequences(), training=True)
     assert not np.allclose(one, two)
     assert not np.allclose(one, without(sequences()))
+    recurrent = make(name, options, recurrent_dropout=0.4, seed=1)
+    assert not np.allclose(recurrent(sequences(), training=True), without(sequences()))
 
 
 @EVERY_LAYER
