@@ -209,10 +209,18 @@ class TestOtherCells:
         self.same_as_keras(DenseCell(UNITS))
         assert fast
 
-    def test_a_step_that_draws_random_numbers(self, fast):
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda cell, shape: keras.random.normal(shape, seed=cell.seed_generator),
+            lambda cell, shape: tf.random.normal(shape),
+        ],
+        ids=["keras", "tensorflow"],
+    )
+    def test_a_step_that_draws_random_numbers(self, draw, fast):
         class NoisyCell(klv.ElmanCell):
             def step(self, z, states, training=False):
-                noise = keras.random.normal(states[0].shape[1:], seed=self.seed_generator)
+                noise = draw(self, states[0].shape[1:])
                 return super().step(z + 0 * noise, states, training)
 
         self.same_as_keras(NoisyCell(UNITS))

@@ -509,11 +509,14 @@ import sys
 import numpy as np
 from tune_helpers import TINY, save_data
 from keras_lstm_variants.cli import main
+import tensorflow as tf
+strategies, own = [], tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda *args: strategies.append(own(*args)) or strategies[-1]
 save_data("data.npz")
 code = main(["tune", "--data=data.npz", *TINY, "--variants=LSTM", "--tuner=grid",
              "--replicas=2", "--directory=out"])
-import tensorflow as tf
 print("code", code, "devices", len(tf.config.list_logical_devices("CPU")))
+print("replicas", [strategy.num_replicas_in_sync for strategy in strategies])
 """
 
 
@@ -523,7 +526,7 @@ def test_a_trial_on_two_devices(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
-    assert re.search("code 0 devices 2", run_script(REPLICAS))
+    assert re.search(r"code 0 devices 2\nreplicas \[2\]", run_script(REPLICAS))
     assert (tmp_path / "out/best.keras").exists()
 
 
