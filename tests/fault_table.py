@@ -536,13 +536,15 @@ LAYERS = [
         "config_of_a_function_is_its_name",
         "        return keras.activations.serialize(value)\n",
         "        return value.__name__\n",
-        'tests/test_arguments.py tests/test_layer.py -k "config or lambda or array"',
+        "tests/test_arguments.py -k registered_function",
+        missed_by_old_suite=True,
     ),
     Fault(
         "weights_of_the_same_number_of_values_are_taken",
         "if array.shape != tuple(variable.shape):",
         "if array.size != np.prod(variable.shape):",
         "tests/test_arguments.py::test_weights_that_do_not_fit_change_none",
+        missed_by_old_suite=True,
     ),
     Fault(
         "failed_load_leaves_half_of_the_file",
@@ -606,7 +608,7 @@ GENERATIVE = [
         "masked_steps_count_in_the_bound",
         "values = ops.where(mask, values, ops.zeros_like(values))",
         "values = ops.where(mask, values, values)",
-        "tests/test_generative_equations.py -k masked",
+        'tests/test_generative.py -k "count_in_nothing or nats"',
     ),
     Fault(
         "evaluation_takes_the_mean_of_the_posterior",
