@@ -395,6 +395,8 @@ class TestSearches:
         tuner = grid(tmp_path, 4)
         run_through(tuner.oracle, lambda trial: {"0": 2.0, "1": 1.0}.get(trial.trial_id, 1.0))
         assert [t.trial_id for t in tuner.oracle.completed] == ["1", "2", "3", "0"]
+        tuner.oracle.objective.direction = "max"
+        assert [t.trial_id for t in tuner.oracle.completed] == ["0", "1", "2", "3"]
 
     def test_a_trial_that_runs_again_does_not_average_two_runs(self, tmp_path):
         oracle = grid(tmp_path, 2).oracle
