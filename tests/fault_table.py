@@ -678,7 +678,8 @@ TUNING = [
         "lost_trial_is_counted_twice",
         "if known is not trial and known.status != RUNNING:",
         "if known is not trial and known.status == FAILED:",
-        'tests/test_tuning_group.py -k "chief_and_two or watched or died_twice"',
+        "tests/test_tuning_data.py -k taken_for_lost",
+        missed_by_old_suite=True,
     ),
     Fault(
         "trial_died_once_has_failed",
@@ -739,7 +740,8 @@ TUNING = [
         "best_epoch_without_those_before",
         "before + trial.best_step + 1 if done",
         "trial.best_step + 1 if done",
-        "tests/test_tuning_command.py -k hyperband",
+        "tests/test_tuning_data.py -k best_epoch",
+        missed_by_old_suite=True,
     ),
     Fault(
         "layers_before_the_last_return_no_sequences",

@@ -406,6 +406,32 @@ class TestSearches:
         assert oracle.trials[trial.trial_id].score == 1.0
         assert oracle.deaths == {trial.trial_id: 1}
 
+    def test_a_trial_that_was_taken_for_lost_ends_once(self, tmp_path):
+        oracle = grid(tmp_path, 2).oracle
+        trial = oracle.create_trial("slow")
+        of_worker = type(trial).from_state(trial.get_state())
+        oracle.lose("slow")
+        again = oracle.create_trial("quick")
+        assert again.trial_id == trial.trial_id
+        oracle.update_trial(again.trial_id, {"val_loss": 1.0})
+        again.status = of_worker.status = "COMPLETED"
+        oracle.end_trial(again)
+        oracle.end_trial(of_worker)
+        assert oracle.end_order == [trial.trial_id]
+
+    def test_the_best_epoch_counts_those_before_a_trial_went_on(self, tmp_path):
+        from keras_lstm_variants.tuning import results
+
+        oracle = grid(tmp_path).oracle
+        run_through(oracle, limit=1)
+        (trial,) = oracle.trials.values()
+        trial.best_step = 1
+        trial.hyperparameters.values |= {"tuner/initial_epoch": 3, "tuner/epochs": 9}
+        results.save_trials(tmp_path, oracle, 1)
+        head, row = (tmp_path / results.TRIALS).read_text().splitlines()
+        found = dict(zip(head.split(","), row.split(","), strict=True))
+        assert (found["best_epoch"], found["epochs"]) == ("5", "9")
+
     def test_the_plan_of_hyperband_is_keras_tuners(self, tmp_path):
         hypermodel = RecurrentHyperModel((4, 2), "regression")
         tuner = make_tuner("hyperband", hypermodel, directory=tmp_path, epochs=5, max_trials=None)
