@@ -762,7 +762,8 @@ TOOLS = [
         "compare_scores_the_last_epoch",
         "    model.set_weights(epochs.best_weights)\n",
         "    model.set_weights(model.get_weights())\n",
-        "tests/test_compare.py::TestTraining",
+        "tests/test_compare.py -k validated_best",
+        missed_by_old_suite=True,
     ),
     Fault(
         "compare_trains_on_what_it_reads",
@@ -780,7 +781,8 @@ TOOLS = [
         "failures_of_earlier_commands_are_forgotten",
         "failed = {**self.failed_before, **self.failed}",
         "failed = {**self.failed}",
-        'tests/test_compare_command.py -k "dies or meanwhile"',
+        "tests/test_compare_command.py -k earlier_commands",
+        missed_by_old_suite=True,
     ),
     Fault(
         "verdict_after_one_standard_error",
