@@ -284,6 +284,10 @@ class TestReport:
         mixed = [record("LSTM", s, v) for s, v in enumerate([1.0, 2.0, 3.1])]
         mixed += [record("GRU", s, v) for s, v in enumerate([2.0, 1.0, 3.0])]
         assert "call it a tie" in report.verdict(mixed, task)
+        # Better with both seeds, by 1 and by 4: 2.5 with a standard error of 1.5.
+        wide = [record("LSTM", s, v) for s, v in enumerate([2.0, 5.0])]
+        wide += [record("GRU", s, 1.0) for s in range(2)]
+        assert "call it a tie" in report.verdict(wide, task)
         assert "nothing to compare" in report.verdict([], task)
         assert report.verdict(one[:1], task).startswith("Best by validation: LSTM")
 
