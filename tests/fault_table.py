@@ -850,7 +850,7 @@ TOOLS = [
         "half_life_of_the_largest_share",
         'mean = rows.mean(axis=0, dtype="float64")',
         'mean = rows.max(axis=0).astype("float64")',
-        "tests/test_plots.py -k half",
+        "tests/test_callbacks.py -k by_hand",
     ),
     Fault(
         "measured_a_batch_late",
