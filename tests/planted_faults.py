@@ -167,7 +167,8 @@ def judged(code: int | None, text: str) -> tuple[str, str]:
         return CAUGHT, first
     if code is None:
         return CAUGHT, f"no end within {SECONDS} s"
-    if code < 0:
+    # Killed from outside, as where memory is short, it tells nothing.
+    if code < 0 and code != -signal.SIGKILL:
         return CAUGHT, f"the process died of signal {-code}"
     # 2: a file of tests cannot even be imported; 5: no test was chosen.
     return UNCLEAR, f"pytest ended with code {code}: {first or ' / '.join(lines[-3:])}"
