@@ -98,6 +98,16 @@ def test_what_may_be_an_array_or_a_lambda_is_read_back_from_a_file(tmp_path):
         klv.LSTM.from_config(config)
 
 
+@keras.saving.register_keras_serializable("tests")
+def halved(x):
+    return x / 2
+
+
+def test_a_registered_function_is_read_back_from_a_configuration():
+    config = json.loads(json.dumps(klv.LSTM(4, activation=halved).get_config()))
+    assert klv.LSTM.from_config(config).activation is halved
+
+
 def refused(call, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         call()
@@ -241,6 +251,8 @@ def test_weights_that_do_not_fit_change_none(tmp_path):
             refused(lambda one=one, load=load: one.load_weights(tmp_path / load), message)
         for weight, kept in zip(one.get_weights(), before, strict=True):
             np.testing.assert_array_equal(weight, kept)
+    turned = [w.T for w in layer.get_weights()]
+    refused(lambda: layer.set_weights(turned), r"weights\[0\].*\(3, 16\).*\(16, 3\).*Nothing")
     layer.set_weights([w.tolist() for w in layer.get_weights()])
 
 

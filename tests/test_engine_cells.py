@@ -61,6 +61,29 @@ class TestOtherCells:
         self.same_as_keras(OwnProductCell(UNITS), jit)
         assert fast
 
+    def test_gradients_of_many_steps_are_summed_in_float32(self, fast):
+        class ShiftedCell(klv.Cell):
+            def build(self, shape):
+                self.shift = self.add_weight((self.units,), initializer="zeros")
+
+            def step(self, x, states, training=False):
+                return (0 * states[0] + x + self.shift,)
+
+        cell = ShiftedCell(2, dtype="bfloat16")
+        layer = klv.RecurrentLayer(cell, return_sequences=True, dtype="bfloat16")
+        layer.build((1, 600, 2))
+
+        @tf.function
+        def slope(x):
+            with tf.GradientTape() as tape:
+                y = layer(x, training=True)
+            return tape.gradient(y, cell.shift.value)
+
+        # One by one, ones in bfloat16 come to 256 at most.
+        found = slope(tf.zeros((1, 600, 2), "bfloat16"))
+        assert np.array_equal(tf.cast(found, "float32"), [600, 600])
+        assert fast
+
     @JIT
     def test_products_of_the_projected_input(self, jit, fast):
         class OwnProjectionCell(klv.Cell):
@@ -185,10 +208,18 @@ class TestOtherCells:
         self.same_as_keras(DenseCell(UNITS))
         assert fast
 
-    def test_a_step_that_draws_random_numbers(self, fast):
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda cell, shape: keras.random.normal(shape, seed=cell.seed_generator),
+            lambda cell, shape: tf.random.normal(shape),
+        ],
+        ids=["keras", "tensorflow"],
+    )
+    def test_a_step_that_draws_random_numbers(self, draw, fast):
         class NoisyCell(klv.ElmanCell):
             def step(self, z, states, training=False):
-                noise = keras.random.normal(states[0].shape[1:], seed=self.seed_generator)
+                noise = draw(self, states[0].shape[1:])
                 return super().step(z + 0 * noise, states, training)
 
         self.same_as_keras(NoisyCell(UNITS))
