@@ -29,7 +29,7 @@ class MaskedCell(klv.AffineCell):
     """What one writes without further thought."""
 
     gates = ("g",)
-    state_names = ("h", "phase")
+    states = (klv.State("h"), klv.State("phase", kind="counter"))
 
     @property
     def state_size(self) -> list[int]:

@@ -11,18 +11,19 @@ from keras_lstm_variants import (
 )
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.affine import AffineCell
+from keras_lstm_variants.analysis.attribution import Attribution, attribution
+from keras_lstm_variants.analysis.describe import describe
+from keras_lstm_variants.analysis.gate_history import GateHistory, gate_history
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells import *  # noqa: F403
 from keras_lstm_variants.cells import __all__ as _cells
-from keras_lstm_variants.describe import describe
-from keras_lstm_variants.explain import Attribution, attribution
 from keras_lstm_variants.gated import GatedCell
 from keras_lstm_variants.generative import *  # noqa: F403
 from keras_lstm_variants.generative import __all__ as _generative
-from keras_lstm_variants.introspect import gate_history
 from keras_lstm_variants.layer import RecurrentLayer
 from keras_lstm_variants.registry import get_variant, list_variants, register
+from keras_lstm_variants.state import State
 from keras_lstm_variants.states import get_states, reset_states, set_states
 
 __all__ = [  # noqa: PLE0604
@@ -30,8 +31,10 @@ __all__ = [  # noqa: PLE0604
     "Attribution",
     "Cell",
     "CellLayer",
+    "GateHistory",
     "GatedCell",
     "RecurrentLayer",
+    "State",
     "__version__",
     "attribution",
     "callbacks",

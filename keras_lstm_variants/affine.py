@@ -34,6 +34,8 @@ class AffineCell(Cell):
 
     kernel_gates: ClassVar[tuple[str, ...] | None] = None
     recurrent_gates: ClassVar[tuple[str, ...] | None] = None
+    # Rows of the bias, of which the first is added to the input's; None: it has no rows.
+    bias_rows: int | None = None
 
     def __init__(
         self,
@@ -63,6 +65,8 @@ class AffineCell(Cell):
             "recurrent_initializer", recurrent_initializer
         )
         self.bias_initializer = _functions.initializer("bias_initializer", bias_initializer)
+        # What draws the bias of all gates: the forget bias is part of it.
+        self.bias_start = self.bias_initializer
         self.kernel_regularizer = _functions.regularizer("kernel_regularizer", kernel_regularizer)
         self.recurrent_regularizer = _functions.regularizer(
             "recurrent_regularizer", recurrent_regularizer
@@ -78,62 +82,42 @@ class AffineCell(Cell):
             self.draw_seed()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        inputs, n = _checks.features(type(self).__name__, input_shape), self.units
-
-        def kernel(name: str, rows: int, initializer: Any) -> Any:
-            columns = len(self.columns_of(name)) * n
-            return self.add_cell_weight(name, (rows, columns), initializer) if columns else None
-
-        self.kernel = kernel("kernel", inputs, self.kernel_initializer)
-        self.recurrent_kernel = kernel("recurrent_kernel", n, self.recurrent_initializer)
+        inputs = _checks.features(type(self).__name__, input_shape)
+        self.kernel = self.add_gate_weight(
+            "kernel", inputs, self.kernel_initializer, gates=self.kernel_gates
+        )
+        self.recurrent_kernel = self.add_gate_weight(
+            "recurrent_kernel", self.units, self.recurrent_initializer, gates=self.recurrent_gates
+        )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_cell_weight("bias", self.bias_shape, self.initial_bias)
-
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        """Gates in the order of a weight's columns; none for a weight without such columns."""
-        own = {
-            "kernel": self.kernel_gates,
-            "recurrent_kernel": self.recurrent_gates,
-            "bias": self.gates,
-        }
-        if weight not in own:
-            return ()
-        return tuple(self.gates if own[weight] is None else own[weight])
-
-    @property
-    def bias_shape(self) -> tuple[int, ...]:
-        return (len(self.gates) * self.units,)
-
-    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        _functions.check_values("bias_initializer", self.bias_initializer, shape)
-        return self.bias_initializer(shape, dtype=dtype)
+            self.bias = self.add_gate_weight("bias", self.bias_rows, self.bias_start)
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         return self.add_bias(ops.matmul(inputs, self.kernel))
 
     def add_bias(self, z: Any) -> Any:
-        return z if self.bias is None else z + self.input_bias
+        if self.bias is None:
+            return z
+        return z + (self.bias if self.bias_rows is None else self.bias[0])
 
-    @property
-    def input_bias(self) -> Any:
-        return self.bias
-
-    def recur(self, h: Any, *gates: str, onto: Any = None, training: bool = False) -> Any:
+    def recurrent_matmul(
+        self, h: Any, *gates: str, add_to: Any = None, training: bool = False
+    ) -> Any:
         """`h U`, for the columns of `gates` (neighbours, in column order) or of all gates.
 
-        `recur(h, onto=z)` is `z + h U`; where z is used for nothing else, training then
-        keeps the sum alone. The one place where a cell uses its recurrent kernel.
+        `recurrent_matmul(h, add_to=z)` is `z + h U`; where z is used for nothing else, training
+        then keeps the sum alone. The one place where a cell uses its recurrent kernel.
         """
         h = self.drop_state(h, training)
         if not gates:
-            return self.product(h, self.recurrent_kernel, onto=onto)
+            return self.matmul(h, self.recurrent_kernel, add_to=add_to)
         known = self.columns_of("recurrent_kernel")
         first = known.index(gates[0]) if gates[0] in known else 0
         if known[first : first + len(gates)] != gates:
-            raise ValueError(f"recur: {gates} are not neighbours in {known}.")
+            raise ValueError(f"recurrent_matmul: {gates} are not neighbours in {known}.")
         columns = slice(first * self.units, (first + len(gates)) * self.units)
-        return self.product(h, self.recurrent_kernel, columns, onto)
+        return self.matmul(h, self.recurrent_kernel, columns, add_to)
 
     def split(self, z: Any) -> list[Any]:
         """The blocks of `z`, one for each gate, in the order of `gates`."""

@@ -1,16 +1,15 @@
 """What a recurrent cell is.
 
-A cell is one time step. It names its states, projects the input (`project_inputs`:
-everything that does not depend on a state) and makes new states from old ones (`step`).
-`step` is pure: it draws no random numbers and updates no variable, so that a loop may run
-it again. Products of states with weight matrices go through `product`, so that a loop may
-take them over. Everything else (loops, masks, saving) is somebody else's work.
+A cell is one time step. It declares its states, projects the input (`project_inputs`:
+everything that does not depend on a state), and makes an output and new states from old
+ones (`step`). `step` is pure: it draws no random numbers and updates no variable, so that a
+loop may run it again. Products of states with weight matrices go through `matmul`, so that a
+loop may take them over. Loops, masks and saving are handled by the layer.
 """
 
 import re
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import keras
@@ -20,47 +19,19 @@ from keras_lstm_variants import _calls, _checks, _functions
 from keras_lstm_variants._config import Configured
 from keras_lstm_variants._keras import DropoutRNNCell
 from keras_lstm_variants._weights import CheckedWeights
-from keras_lstm_variants.derived import DerivedWeight, derived_as
+from keras_lstm_variants.context import DerivedWeight, captured, context, derived_as
 from keras_lstm_variants.initializers import PerGate, another
+from keras_lstm_variants.state import GateWeight, Size, State
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
 _HALF_TYPES = ("float16", "bfloat16")
-
-_running = threading.local()
-
-
-@contextmanager
-def products_by(handler: Callable[..., Any]):
-    """While active, `handler(state, kernel, columns, onto)` computes each cell's `product`."""
-    before = getattr(_running, "products", None)
-    _running.products = handler
-    try:
-        yield
-    finally:
-        _running.products = before
-
-
-@contextmanager
-def of_equal_rows():
-    """While active, in this thread, inputs and states of cells are known to have equal rows."""
-    before = getattr(_running, "equal_rows", False)
-    _running.equal_rows = True
-    try:
-        yield
-    finally:
-        _running.equal_rows = before
-
-
-def _listeners() -> dict[int, Callable[[dict[str, Any]], None]]:
-    return getattr(_running, "listeners", {})
 
 
 class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     """One time step of a recurrent layer: subclass it and define `step`.
 
     `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
-    run those of many steps as one, and run a step again for its gradient. The output of the
-    cell is its first state, unless it overrides `output`. A cell works in
+    run those of many steps as one, and run a step again for its gradient. A cell works in
     `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
 
     Args:
@@ -79,10 +50,10 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     Example:
         >>> import keras, keras_lstm_variants as klv
         >>> class LeakyCell(klv.Cell):
-        ...     state_names = ("h",)
         ...     def step(self, x, states, training=False):
         ...         (h,) = states
-        ...         return (0.9 * h + 0.1 * x,)
+        ...         h = 0.9 * h + 0.1 * x
+        ...         return h, (h,)
         >>> layer = klv.RecurrentLayer(LeakyCell(3))
         >>> layer(keras.ops.ones((2, 5, 3))).shape
         TensorShape([2, 3])
@@ -92,20 +63,18 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     not_stored = ("implementation",)
     may_change = ("dropout", "recurrent_dropout")
 
-    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    states: ClassVar[tuple[State, ...]] = (State("h"),)
     # Names in the column order of the kernels: data for tools, never equations.
     gates: ClassVar[tuple[str, ...]] = ()
+    # Which of the names that `gates` and `sow` give are no gates: candidates, and what else
+    # has no range from 0 to 1.
+    candidates: ClassVar[tuple[str, ...]] = ("g",)
+    # Where the range of a gate is not from 0 to 1: its ends.
+    gate_ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     # The gate whose bias decides how long memory lasts, and +1 where the open gate
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
-    # Whether `step` returns its output before the new states, of which it is none.
-    output_apart: ClassVar[bool] = False
-    # Names of the states that count steps: they have no gradient and are not learned.
-    counters: ClassVar[tuple[str, ...]] = ()
-    # Names of the states that add something up over the steps, and that no step reads: where
-    # the gradient between steps is stopped or clipped, theirs is not.
-    sums: ClassVar[tuple[str, ...]] = ()
     # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
     # GRU and not by its SimpleRNN: the same `keras.utils.set_random_seed`, the same weights.
     seed_drawn_last: ClassVar[bool] = False
@@ -134,6 +103,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         if not self.seed_drawn_last:
             self.draw_seed()
         self.derived_weights: list[DerivedWeight] = []
+        self.gate_weights: dict[str, GateWeight] = {}
         self._initializers_used: list[Any] = []
 
     def draw_seed(self) -> None:
@@ -141,9 +111,14 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
-    def state_size(self) -> int | list[int]:
+    def state_names(self) -> tuple[str, ...]:
+        """The names of the states, in their order."""
+        return tuple(state.name for state in self.states)
+
+    @property
+    def state_size(self) -> Size | list[Size]:
         """The size of the state, or of each state where there are several, as in Keras."""
-        sizes = [self.units] * len(self.state_names)
+        sizes = [state.size_in(self) for state in self.states]
         return sizes[0] if len(sizes) == 1 else sizes
 
     @property
@@ -151,8 +126,10 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         return self.units
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
-        sizes = keras.tree.flatten(self.state_size)
-        return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in sizes]
+        return [
+            ops.zeros((batch_size, *state.shape_in(self)), dtype=state.dtype_in(self))
+            for state in self.states
+        ]
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         """All of a step that does not depend on the states; the input itself by default.
@@ -162,23 +139,14 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         """
         return inputs
 
-    def output(self, states: Sequence[Any]) -> Any:
-        """The output of a step, given its new states."""
-        return states[0]
-
-    @property
-    def output_is_state(self) -> bool:
-        """Whether the output is the first state, as it is unless `output` is overridden."""
-        return type(self).output is Cell.output and not self.output_apart
-
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         _calls.check_training(training)
         # One state may come and go without a list, as in Keras.
         alone = not isinstance(states, list | tuple)
         states = (states,) if alone else tuple(states)
-        if len(states) != len(self.state_names):
+        if len(states) != len(self.states):
             raise ValueError(
-                f"{type(self).__name__} has {len(self.state_names)} states "
+                f"{type(self).__name__} has {len(self.states)} states "
                 f"{self.state_names}. Received: {len(states)}"
             )
         states, constants = self._for_each_row(inputs, states)
@@ -193,7 +161,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
         constants = [(d, d.value) for d in self.derived_weights if d.constant]
         known = {tuple(v.shape)[:1] for v in (inputs, *states, *(v for _, v in constants))}
-        checked = getattr(_running, "equal_rows", False)
+        checked = context.equal_rows
         # Step by step it would cost time; where XLA compiles it costs none.
         in_a_loop = engine.in_a_loop() and not engine.compiled_by_xla()
         if checked or in_a_loop or (len(known) == 1 and (None,) not in known):
@@ -215,19 +183,16 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
     def advance(self, z: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """One step from a projected input: the output and the new states."""
-        new = self.step(z, states, training=training)
-        if not isinstance(new, list | tuple) or len(new) != len(states) + self.output_apart:
-            before = "the output and " if self.output_apart else ""
+        returned = self.step(z, states, training=training)
+        new = returned[1] if isinstance(returned, list | tuple) and len(returned) == 2 else None
+        if not isinstance(new, list | tuple) or len(new) != len(states):
             raise ValueError(
-                f"{type(self).__name__}.step must return a tuple of {before}{len(states)} states "
-                f"{self.state_names}. Received: {new!r}"
+                f"{type(self).__name__}.step must return the output and a tuple of "
+                f"{len(states)} new states {self.state_names}. Received: {returned!r}"
             )
-        output = new[0] if self.output_apart else None
-        new = list(new[1:] if self.output_apart else new)
+        output, new = returned[0], list(new)
         step = f"{type(self).__name__}.step"
         _checks.new_states(step, self.state_names, states, new)
-        if output is None:
-            output = self.output(new)
         size = self.output_size
         wanted = tuple(size) if isinstance(size, list | tuple) else (size,)
         if tuple(output.shape[1:]) != wanted:
@@ -237,53 +202,54 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             )
         return output, new
 
-    def product(
-        self, state: Any, kernel: Any, columns: slice | None = None, onto: Any = None
+    def matmul(
+        self, state: Any, kernel: Any, columns: slice | None = None, add_to: Any = None
     ) -> Any:
-        """A state times a weight matrix, or times some of its columns; plus `onto`.
+        """A state times a weight matrix, or times some of its columns; plus `add_to`.
 
-        Every such product of a step goes through here: a loop that takes the products over
+        Multiply states by weights through this method: a loop that takes the products over
         forms the gradient of the matrix once for many steps instead of once a step. That
-        needs `kernel` to be a weight of the cell itself, or what `derive` returned.
+        needs `kernel` to be a weight of the cell itself, or what `derived` returned.
         """
-        handler = getattr(_running, "products", None)
+        handler = context.products
         if handler is not None:
             width = len(range(kernel.shape[-1])[columns or slice(None)])
-            if onto is None or _is_like(onto, (*state.shape[:-1], width)):
-                return handler(state, kernel, columns, onto)
+            if add_to is None or _is_like(add_to, (*state.shape[:-1], width)):
+                return handler(state, kernel, columns, add_to)
             # One for all rows, as a bias: its gradient is no gradient of the product.
-            return handler(state, kernel, columns, None) + onto
+            return handler(state, kernel, columns, None) + add_to
         kernel = kernel.value if isinstance(kernel, DerivedWeight) else kernel
         product = ops.matmul(state, kernel if columns is None else kernel[:, columns])
-        return product if onto is None else onto + product
+        return product if add_to is None else add_to + product
 
-    def derive(self, compute: Callable[[], Any], by_row: bool = False) -> DerivedWeight:
+    def derived(self, compute: Callable[[], Any], by_row: bool = False) -> DerivedWeight:
         """What `compute()` makes of the cell's weights, once a loop instead of once a step.
 
         To be called before the first step, in `build` as a rule. The result goes into
-        `product` as `kernel`, and has a `value`. With `by_row` it is (batch, ...), made of
+        `matmul` as `kernel`, and has a `value`. With `by_row` it is (batch, ...), made of
         constants, and for `step` alone to use.
         """
         self.derived_weights.append(DerivedWeight(compute, by_row))
         return self.derived_weights[-1]
 
-    def constant(self, name: str) -> DerivedWeight:
+    def constant(self, name: str, example: Callable[[], Any] | None = None) -> DerivedWeight:
         """A tensor (batch, ...) that is the same at every step, as a memory to look into.
 
         To be called before the first step; its `value` exists while `derived_as` gives it one.
-        Not for inputs and states: a loop hands these out step by step. `trial` gives an example,
-        for `klv.plots.cell_diagram`.
+        Not for inputs and states: a loop hands these out step by step. `example()` gives one
+        for two rows, for `klv.plots.cell_diagram`.
         """
 
         def missing() -> Any:
             raise ValueError(f"{type(self).__name__} was called without `{name}`.")
 
-        self.derived_weights.append(DerivedWeight(missing, by_row=True, constant=name))
-        return self.derived_weights[-1]
+        constant = DerivedWeight(missing, by_row=True, constant=name, example=example)
+        self.derived_weights.append(constant)
+        return constant
 
-    def trial(self) -> AbstractContextManager[Any]:
+    def with_examples(self) -> AbstractContextManager[None]:
         """While active, the built cell has constants for two rows, for tools that try a step."""
-        return nullcontext()
+        return derived_as({id(d): d.example() for d in self.derived_weights if d.example})
 
     def drop_inputs(self, inputs: Any, training: bool) -> Any:
         if training and self.dropout:
@@ -295,31 +261,62 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             return state * self.get_recurrent_dropout_mask(state)
         return state
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What `klv.describe` should add of this built cell: sentences, none by default."""
         return []
 
-    def tap(self, **values: Any) -> None:
+    def sow(self, **values: Any) -> None:
         """Name the gates of a step as it computes them; costs nothing when nobody listens."""
-        listener = _listeners().get(id(self))
+        listener = context.listeners.get(id(self))
         if listener is not None:
             # A gate that the cell lacks is the number 1, and nothing to listen to.
             listener({k: v for k, v in values.items() if not isinstance(v, float)})
 
-    @property
-    def listened_to(self) -> bool:
-        """Whether somebody listens to the gates of each step."""
-        return id(self) in _listeners()
-
-    @contextmanager
-    def listening(self, listener: Callable[[dict[str, Any]], None]):
+    def captured_by(
+        self, listener: Callable[[dict[str, Any]], None]
+    ) -> AbstractContextManager[None]:
         """While active, in this thread, `listener` receives a dict of the gates of each step."""
-        before = _listeners()
-        _running.listeners = {**before, id(self): listener}
-        try:
-            yield
-        finally:
-            _running.listeners = before
+        return captured(self, listener)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether somebody listens to the gates of each step."""
+        return id(self) in context.listeners
+
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        """Gates in the order of a built weight's blocks; none for a weight without any."""
+        record = self.gate_weights.get(weight)
+        return () if record is None else record.gates
+
+    def add_gate_weight(
+        self,
+        name: str,
+        rows: int | None,
+        initializer: Any,
+        *,
+        gates: tuple[str, ...] | None = None,
+        kind: str | None = None,
+        block: int | None = None,
+    ) -> Any:
+        """A weight with a block of columns for each gate: (rows, gates x units).
+
+        Which columns are whose is recorded, for tools that read it. See `add_cell_weight`.
+
+        Args:
+            name: of the weight.
+            rows: None for a weight without rows, as a bias.
+            initializer: draws all columns at once.
+            gates: in the order of the columns. None: all of the cell's. With none there is
+                no weight, and None is returned.
+            kind: see `add_cell_weight`.
+            block: the number of a gate's columns where it is not `units`.
+        """
+        gates = self.gates if gates is None else tuple(gates)
+        if not gates:
+            return None
+        columns = len(gates) * (self.units if block is None else block)
+        shape = (columns,) if rows is None else (rows, columns)
+        return self.add_cell_weight(name, shape, initializer, kind, block, gates=gates)
 
     def add_cell_weight(
         self,
@@ -328,13 +325,17 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         initializer: Any,
         kind: str | None = None,
         block: int | None = None,
+        *,
+        gates: tuple[str, ...] = (),
+        axis: int = -1,
     ) -> Any:
         """A weight with the regularizer and constraint of its kind.
 
         `bias` takes `bias_regularizer` and `bias_constraint`, `recurrent_kernel` takes
         `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on;
         where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
-        `block` is the number of a gate's columns where it is not `units`.
+        `block` is the number of a gate's columns where it is not `units`. Where its entries
+        belong to gates, `gates` names them in the order of their blocks along `axis`.
         """
         if not isinstance(name, str) or not name:
             raise ValueError(f"`name` must be the name of the weight. Received: name={name!r}")
@@ -356,6 +357,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
                 f'add_cell_weight({name!r}, ..., kind="bias"), or "kernel", or "recurrent".'
             )
 
+        if gates:
+            self.gate_weights[name] = GateWeight(name, tuple(gates), axis, kind)
         _functions.check_values(f"{kind}_initializer", initializer, shape)
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:

@@ -56,8 +56,8 @@ class CellLayer(RecurrentLayer):
         )
         more = {n: p for n, p in more.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
         cls.__signature__ = _OfClass(_config.in_order({**of_cell, **of_layer, **own, **more}))
-        for name in ("gates", "state_names", "reference"):
-            setattr(cls, name, getattr(cls.cell_class, name))
+        cls.gates, cls.reference = cls.cell_class.gates, cls.cell_class.reference
+        cls.state_names = tuple(state.name for state in cls.cell_class.states)
         for name in of_cell:
             # As Keras's LSTM has them: layer.units, layer.activation, ...
             setattr(cls, name, _from_cell(name))

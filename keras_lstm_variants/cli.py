@@ -1,7 +1,6 @@
 """The command `klv`, also `python -m keras_lstm_variants`."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -73,23 +72,21 @@ def _add_describe(commands: Any) -> None:
     summary = "a variant's equations, reference, states and weights"
     parser = add_command(commands, "describe", _describe, summary=summary)
     parser.add_argument("variant", metavar="VARIANT", help="a name that `klv list` shows")
-    parser.add_argument("--input-dim", type=int, default=80, help="default: %(default)s")
+    names = ("--features", "--input-dim")
+    parser.add_argument(*names, type=int, default=80, help="default: %(default)s")
     parser.add_argument("--units", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    form = "dict" if arguments.format == "json" else arguments.format
     try:
         variant = _loading.find_variant(arguments.variant)
-        inputs = whole_number("--input-dim", arguments.input_dim, _checks.MOST_UNITS)
+        features = whole_number("--features", arguments.features, _checks.MOST_UNITS)
         units = whole_number("--units", arguments.units, _checks.MOST_UNITS)
         _loading.load()
-        from keras_lstm_variants.describe import describe
+        from keras_lstm_variants.analysis.describe import describe
 
-        description = describe(variant, inputs, units, format=form)
+        text = describe(variant, features, units, format=arguments.format)
     except ValueError as error:
         return fail("klv describe", in_options(str(error)))
-    if form == "dict":
-        return _show(json.dumps(description, indent=1))
-    return _show(description.rstrip("\n"))
+    return _show(text.rstrip("\n"))

@@ -5,11 +5,10 @@ import numbers
 from typing import Any, ClassVar
 
 import numpy as np
-from keras import ops
 
 from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.affine import AffineCell
-from keras_lstm_variants.initializers import ChronoBias, check_max_timesteps
+from keras_lstm_variants.initializers import ChronoBias, ForgetBias, check_max_timesteps
 
 
 class GatedCell(AffineCell):
@@ -68,6 +67,7 @@ class GatedCell(AffineCell):
         )
         self.forget_bias = self._check_forget_bias(forget_bias, max_timesteps)
         self.max_timesteps = None if max_timesteps is None else check_max_timesteps(max_timesteps)
+        self.bias_start = self.starting_at(self.forget_bias)
 
     def _check_forget_bias(self, value: Any, max_timesteps: float | None) -> Any:
         value = _forget_bias(value)
@@ -94,31 +94,17 @@ class GatedCell(AffineCell):
         _functions.check_values("forget_bias", value, (self.units,))
         return value
 
-    def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
-        """Initial bias of the gates that `forget_bias` sets: gate name -> (units,) values."""
-        if self.forget_bias is None:
-            return {}
+    def starting_at(self, forget_bias: Any) -> Any:
+        """The initializer of the bias of all gates, with the forget bias as checked."""
+        if forget_bias is None:
+            return self.bias_initializer
         gate, sign = self.forget_gate
-        shape = (self.units,)
-        if isinstance(self.forget_bias, str):
-            bias = ChronoBias(self.max_timesteps)(shape, dtype=dtype)
-            columns = {gate: sign * bias}
-            if self.input_gate is not None:
-                columns[self.input_gate] = -bias
-            return columns
-        if isinstance(self.forget_bias, float):
-            return {gate: ops.full(shape, sign * self.forget_bias, dtype=dtype)}
-        return {gate: self.forget_bias(shape, dtype=dtype)}
-
-    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        return self.with_forget_bias(super().initial_bias(shape, dtype=dtype), dtype)
-
-    def with_forget_bias(self, bias: Any, dtype: Any) -> Any:
-        """`bias` (gates x units,) with the columns that the forget bias sets."""
-        blocks = self.split(bias)
-        for gate, column in self.forget_bias_columns(dtype).items():
-            blocks[self.gates.index(gate)] = column
-        return ops.concatenate(blocks, axis=-1)
+        columns, closed = forget_bias, None
+        if isinstance(forget_bias, str):
+            columns, closed = ChronoBias(self.max_timesteps), self.input_gate
+        elif not isinstance(forget_bias, float):
+            sign = 1  # used as it is
+        return ForgetBias(self.bias_initializer, self.gates, gate, columns, sign, closed)
 
     def gate(self, z: Any) -> Any:
         """The gates' activation, the sigmoid by default."""

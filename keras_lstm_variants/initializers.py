@@ -110,8 +110,68 @@ class PerGate(keras.initializers.Initializer):
         }
 
 
+class ForgetBias:
+    """The bias of all gates, in which some columns say where the memory starts.
+
+    Args:
+        initializer: draws the other columns, and further rows.
+        gates: in the order of the columns.
+        gate: the gate whose columns are set.
+        value: a number, or an initializer of its columns.
+        sign: -1 where the open gate overwrites the memory.
+        closed: a gate that gets minus the values towards keeping, or None.
+    """
+
+    def __init__(
+        self,
+        initializer: Any,
+        gates: tuple[str, ...],
+        gate: str,
+        value: Any,
+        sign: int = 1,
+        closed: str | None = None,
+    ) -> None:
+        self.initializer, self.gates, self.gate = initializer, gates, gate
+        self.value, self.sign, self.closed = value, sign, closed
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        _functions.check_values("bias_initializer", self.initializer, shape)
+        first, *others = self._drawn(shape, dtype)
+        blocks = ops.split(first, len(self.gates), axis=-1)
+        keep = self._towards_keeping(blocks[0].shape, dtype)
+        blocks[self.gates.index(self.gate)] = self.sign * keep
+        if self.closed is not None:
+            blocks[self.gates.index(self.closed)] = -keep
+        first = ops.concatenate(blocks, axis=-1)
+        return ops.stack([first, *others]) if len(shape) > 1 else first
+
+    def _towards_keeping(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        if isinstance(self.value, float):
+            return ops.full(shape, self.value, dtype=dtype)
+        return self.value(tuple(shape), dtype=dtype)
+
+    def _drawn(self, shape: tuple[int, ...], dtype: Any) -> list[Any]:
+        """The rows before the columns are set; one row is drawn as in Keras's LSTM."""
+        if len(shape) > 1 or isinstance(self.initializer, PerGate):
+            rows = self.initializer(shape, dtype=dtype)
+            return [rows[k] for k in range(shape[0])] if len(shape) > 1 else [rows]
+        units, at = shape[0] // len(self.gates), self.gates.index(self.gate)
+        after = len(self.gates) - at - 1
+        drawn = [self.initializer((n * units,), dtype=dtype) for n in (at, after) if n]
+        drawn.insert(min(at, 1), ops.zeros((units,), dtype=dtype))
+        return [ops.concatenate(drawn)]
+
+    def another(self, index: int) -> "ForgetBias":
+        """A copy that draws other numbers."""
+        value = self.value if isinstance(self.value, float) else another(self.value, index)
+        initializer = another(self.initializer, index)
+        return ForgetBias(initializer, self.gates, self.gate, value, self.sign, self.closed)
+
+
 def another(initializer: Any, index: int) -> Any:
     """A copy whose seed differs: one initializer gives the same values at every call."""
+    if isinstance(initializer, ForgetBias):
+        return initializer.another(index) if index else initializer
     if index == 0 or not hasattr(initializer, "get_config"):
         return initializer
     if isinstance(initializer, PerGate):

@@ -1,14 +1,16 @@
 """Any cell run over a sequence, with everything that Keras's LSTM layer offers."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from keras_lstm_variants import _calls, _functions, _options, engine
+from keras_lstm_variants import _calls, _checks, _functions, _options, engine
 from keras_lstm_variants._keras import DropoutRNNCell, get_keras_mask
 from keras_lstm_variants._weights import CheckedWeights
-from keras_lstm_variants.cell import Cell, of_equal_rows
+from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.context import within
 from keras_lstm_variants.registry import register
 from keras_lstm_variants.stacks import (
     InitialStateOf,
@@ -18,6 +20,7 @@ from keras_lstm_variants.stacks import (
     is_cell,
     shift_seed,
 )
+from keras_lstm_variants.state import states_of
 
 
 @register
@@ -168,9 +171,7 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             return
         names = getattr(self.cell, "state_names", None)
         counts = [
-            name in getattr(cell, "counters", ())
-            for cell in flat_cells(self.cell)
-            for name in getattr(cell, "state_names", keras.tree.flatten(cell.state_size))
+            state.kind == "counter" for cell in flat_cells(self.cell) for state in states_of(cell)
         ]
         for k, zeros in enumerate(keras.tree.flatten(super().get_initial_state(1))):
             self.learned_states.append(
@@ -294,7 +295,19 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
         )
         return sequences, mask, self._first_states(sequences, passed or None)
 
-    @of_equal_rows()
+    def _loop_options(self, **changes: Any) -> engine.LoopOptions:
+        return engine.LoopOptions(
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+            zero_output_for_mask=self.zero_output_for_mask,
+            keep_outputs=self.return_sequences,
+            engine=self.engine,
+            recompute=self.recompute,
+            stop_gradient_every=self.stop_gradient_every,
+            clip_state_gradients=self.clip_state_gradients,
+        ).but(**changes)
+
+    @within(equal_rows=True)
     def _loop(
         self, sequences: Any, states: Any, mask: Any, training: bool, keep_states: bool
     ) -> engine.Result:
@@ -307,18 +320,9 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
                 self.cell,
                 sequences,
                 states,
-                self.compute_dtype,
-                training=training,
+                self._loop_options(training=training, keep_states=keep_states),
+                output_dtype=self.compute_dtype,
                 mask=mask,
-                go_backwards=self.go_backwards,
-                unroll=self.unroll,
-                zero_output_for_mask=self.zero_output_for_mask,
-                keep_outputs=self.return_sequences,
-                keep_states=keep_states,
-                engine=self.engine,
-                recompute=self.recompute,
-                stop_gradient_every=self.stop_gradient_every,
-                clip_state_gradients=self.clip_state_gradients,
                 recorder=engine.recording_of(self, mask),
             )
         finally:
@@ -326,6 +330,54 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
                 if isinstance(cell, DropoutRNNCell):
                     cell.reset_dropout_mask()
                     cell.reset_recurrent_dropout_mask()
+
+    def explain_engine(
+        self,
+        sequences_shape: tuple[int | None, ...] | None = None,
+        training: bool = True,
+        **shapes: tuple[int | None, ...],
+    ) -> str:
+        """Which loop runs each cell in a graph (`fit`, `predict`, `tf.function`), and why.
+
+        Eager calls always run in the plain loop. What is chosen while a model runs is also
+        logged, at the level DEBUG by the logger `keras_lstm_variants`.
+
+        Args:
+            sequences_shape: (batch, time, features), None where a size is unknown. Default:
+                nothing but the features that the layer was built for.
+            training: whether to tell of training or of inference.
+            **shapes: of the further tensors that the layer is called with, by their names.
+
+        Returns:
+            A line for each cell.
+
+        Raises:
+            ValueError: the layer is not built and no `sequences_shape` is given.
+
+        Example:
+            >>> import keras_lstm_variants as klv
+            >>> print(klv.LSTM(4, unroll=True).explain_engine((None, 5, 3)))
+            LSTMCell: the plain loop, because the steps are written out (`unroll=True`)
+        """
+        if sequences_shape is None:
+            if not self.built or self.input_spec is None:
+                raise ValueError(
+                    f"{self.name} is not built: give `sequences_shape`, as (None, None, features)."
+                )
+            batch = keras.tree.flatten(self.states)[0].shape[0] if self.stateful else None
+            sequences_shape = (batch, None, self.input_spec.axes[-1])
+        if not self.built:
+            self.build(sequences_shape)
+        choices = engine.choices_in_graph(
+            partial(self, training=_checks.flag("training", training)),
+            {"sequences": tuple(sequences_shape), **shapes},
+            self.compute_dtype,
+        )
+        return "\n".join(
+            f"{type(cell).__name__}: the "
+            + ("fast loop" if reason is None else f"plain loop, because {reason}")
+            for cell, reason in choices
+        )
 
     def _returned(self, result: engine.Result) -> Any:
         """What a call returns of its result."""
@@ -341,10 +393,8 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             return output
         if not self.return_all_states:
             return output, *states
-        histories = cast(result.state_sequences)
-        if self.go_backwards:
-            histories = keras.tree.map_structure(lambda s: ops.flip(s, axis=1), histories)
-        return output, *states, *histories
+        histories = engine.in_processing_order(result.state_sequences, self._loop_options())
+        return output, *states, *cast(histories)
 
     def _check_call(self, sequences: Any, initial_state: Any, mask: Any) -> None:
         """Errors for what does not fit together, as far as the shapes are known."""

@@ -139,7 +139,7 @@ def markdown_table() -> str:
             minus = "" if sign > 0 else ", with a minus"
             keeps = f"`{gate}`{minus}; usually {cell.usual_forget_bias:g}"
         rows.append(
-            f"| `{name}` | `{cell.__name__}` | {' '.join(cell.state_names)} "
+            f"| `{name}` | `{cell.__name__}` | {' '.join(s.name for s in cell.states)} "
             f"| {' '.join(cell.gates)} | {keeps} | {cell.reference} |"
         )
     return "\n".join(rows) + "\n"

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_lstm_variants import _calls
 from keras_lstm_variants._weights import as_array
+from keras_lstm_variants.layer_paths import recurrent_paths
 
 
 def reset_states(model: keras.layers.Layer) -> None:
@@ -41,8 +42,10 @@ def get_states(model: keras.layers.Layer) -> dict[str, list[np.ndarray]]:
         model: as for `reset_states`.
 
     Returns:
-        Layer path (as `lstm` or `bidirectional/forward_lstm`) -> list of arrays (batch, size).
-        Further layers of the same path get `#2`, `#3`, ... in the order of the model.
+        Layer path -> list of arrays (batch, size), in the order of the cell's states; of a stack,
+        those of all its cells. Paths are as in `klv.gate_history`: `lstm`, or
+        `bidirectional/forward`. Further recurrent layers of one path get `#2`, `#3`, ... in the
+        order of the model.
 
     Raises:
         ValueError: the model has no built stateful recurrent layer.
@@ -125,8 +128,8 @@ def unchanged(model: keras.layers.Layer) -> Iterator[None]:
     """Leaves kept states, metrics, statistics and random numbers of a model as they were."""
     variables = {id(v): v for v in model.variables if not v.trainable}
     variables |= {id(v): v for v in getattr(model, "metrics_variables", [])}
-    for _, layer in walk(model, "", set()):
-        if isinstance(layer, keras.layers.RNN) and layer.stateful:
+    for layer in recurrent_paths(model):
+        if layer.stateful:
             found = getattr(layer, "state_variables", keras.tree.flatten(layer.states or []))
             variables |= {id(v): v for v in found}
     kept = [(v, keras.ops.copy(v)) for v in variables.values()]
@@ -139,34 +142,11 @@ def unchanged(model: keras.layers.Layer) -> Iterator[None]:
 
 def _stateful(model: keras.layers.Layer) -> dict[str, Any]:
     _calls.check_model(model)
-    found: dict[str, Any] = {}
-    for path, layer in walk(model, "", set()):
-        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:
-            same = sum(p == path or p.startswith(f"{path}#") for p in found)
-            found[f"{path}#{same + 1}" if same else path] = layer
+    layers = recurrent_paths(model).items()
+    found = {path: la for la, path in layers if la.stateful and la.states is not None}
     if not found:
         raise ValueError(
             f"{model.name} has no stateful recurrent layer that is built: give layers "
             "`stateful=True`, and call the model once."
         )
     return found
-
-
-def walk(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """This layer and all below it, each once, with the names that lead to it."""
-    if id(layer) in seen:
-        return
-    seen.add(id(layer))
-    yield path or layer.name, layer
-    for child in _children(layer):
-        yield from walk(child, f"{path}/{child.name}" if path else child.name, seen)
-
-
-def _children(layer: Any) -> Iterator[Any]:
-    """Layers of a model, in its order, then whatever layers the attributes hold."""
-    yield from getattr(layer, "layers", [])
-    for value in vars(layer).values():
-        values = value.values() if isinstance(value, dict) else value
-        for child in values if isinstance(value, list | tuple | dict) else [value]:
-            if isinstance(child, keras.layers.Layer):
-                yield child

@@ -40,12 +40,12 @@ def fast(monkeypatch):
 @pytest.fixture
 def short_blocks(monkeypatch):
     """Blocks of four and two steps, and two loops side by side for a few rows."""
-    from keras_lstm_variants.engine import blocks, dispatch
+    from keras_lstm_variants.engine import blocks, divide
 
     monkeypatch.setattr(blocks, "_length", lambda *_: 4)
-    monkeypatch.setattr(dispatch, "_WORK", 0)
-    monkeypatch.setattr(dispatch, "_ROWS", 1)
-    monkeypatch.setattr(dispatch, "cores", lambda: 2)
+    monkeypatch.setattr(divide, "_WORK", 0)
+    monkeypatch.setattr(divide, "_ROWS", 1)
+    monkeypatch.setattr(divide, "cores", lambda: 2)
 
 
 @pytest.fixture(scope="session")

@@ -203,8 +203,7 @@ class Subject:
         self.x = sequences(dtype)[:BATCH]
         self.states = [s[:BATCH] for s in states_of(self.layer, dtype=dtype)]
         # Counted steps are no numbers to differentiate by, and stay as they are.
-        names = self.layer.cell.state_names
-        self.fixed = [n in self.layer.cell.counters for n in names]
+        self.fixed = [s.kind == "counter" for s in self.layer.cell.states]
 
     def call(self, masked: bool, training: bool, counters: list[Any]) -> Call:
         def call(x: Any, states: list[Any]) -> Any:

@@ -98,6 +98,16 @@ def test_what_may_be_an_array_or_a_lambda_is_read_back_from_a_file(tmp_path):
         klv.LSTM.from_config(config)
 
 
+@keras.saving.register_keras_serializable("tests")
+def halved(x):
+    return x / 2
+
+
+def test_a_registered_function_is_read_back_from_a_configuration():
+    config = json.loads(json.dumps(klv.LSTM(4, activation=halved).get_config()))
+    assert klv.LSTM.from_config(config).activation is halved
+
+
 def refused(call, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         call()
@@ -181,7 +191,7 @@ STEPS = {
     "rank": (lambda z, h, c: (h + z, c[0]), r"'c'.*\(3,\)"),
     "rows": (lambda z, h, c: (h + z, ops.ones((1, 3))), r"'c'.*\(1, 3\)"),
     "dtype": (lambda z, h, c: (h + z, ops.cast(c, "int32")), "'c'.*float32.*int32"),
-    "number": (lambda z, h, c: (h + z, c, c), "2 states"),
+    "number": (lambda z, h, c: (h + z, c, c), "2 new states"),
     "no tensor": (lambda z, h, c: (h + z, None), "tensors.*c=None"),
 }
 
@@ -191,10 +201,10 @@ def test_step_must_return_states_like_those_it_was_given(case):
     function, message = STEPS[case]
 
     class Wrong(klv.Cell):
-        state_names = ("h", "c")
+        states = (klv.State("h"), klv.State("c"))
 
         def step(self, z, states, training=False):
-            return function(z, *states)
+            return z, function(z, *states)
 
     layer = klv.RecurrentLayer(Wrong(3))
     refused(lambda: layer(X), message)
@@ -209,10 +219,8 @@ def test_other_cells_must_return_such_states_and_outputs_of_their_size_too():
             return x, [states[0][:, :1]]
 
     class WrongOutput(klv.Cell):
-        output_apart = True
-
         def step(self, z, states, training=False):
-            return z[:, :2], *states
+            return z[:, :2], states
 
     refused(lambda: klv.RecurrentLayer(Others())(X), r"\(2, 3\).*\(2, 1\)")
     refused(lambda: klv.RecurrentLayer(WrongOutput(3))(X), r"\(None, 3\).*\(2, 2\)")
@@ -243,6 +251,8 @@ def test_weights_that_do_not_fit_change_none(tmp_path):
             refused(lambda one=one, load=load: one.load_weights(tmp_path / load), message)
         for weight, kept in zip(one.get_weights(), before, strict=True):
             np.testing.assert_array_equal(weight, kept)
+    turned = [w.T for w in layer.get_weights()]
+    refused(lambda: layer.set_weights(turned), r"weights\[0\].*\(3, 16\).*\(16, 3\).*Nothing")
     layer.set_weights([w.tolist() for w in layer.get_weights()])
 
 

@@ -129,6 +129,8 @@ class TestReport:
         for batch, keras in ((1, 2.0), (2, 8.0), (3, None)):
             rows += [row("klv", 4.0, batch=batch), row("keras", keras, batch=batch)]
         rows += [row("klv", 9.0, kind="inference"), row("keras", 3.0, kind="inference")]
+        # With an option it is another question.
+        rows += [row("klv", 99.0, option="mask"), row("keras", 1.0, option="mask")]
         step, infer = report.geometric_means(report.ratio_rows(rows))
         assert step["klv/keras"] == pytest.approx((2 * 0.5) ** 0.5)
         assert (step["kind"], step["shapes"], step["klv/torch"]) == ("step", 3, None)

@@ -102,7 +102,9 @@ class TestCell:
             gates = ("g",)
 
             def step(self, z, states, training=False):
-                return (0.5 * states[0] + self.activation(self.recur(states[0], onto=z)),)
+                h = self.activation(self.recurrent_matmul(states[0], add_to=z))
+                h = 0.5 * states[0] + h
+                return h, (h,)
 
         assert len(plots.cell_diagram(LeakyCell, 3, 2).axes[0].texts) == 3
 

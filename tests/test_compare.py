@@ -108,6 +108,22 @@ class TestTraining:
         words = set("".join(text_task.symbols[k] for k in text_task.train).split()[1:-1])
         assert np.mean([w in words for w in written.split()[1:-1]]) > 0.5
 
+    def test_the_test_split_is_scored_with_the_weights_that_validated_best(
+        self, text_task, monkeypatch
+    ):
+        seen = []
+
+        def score(scorer, task, split):
+            seen.append((split, scorer.get_weights()))
+            return float(len(seen))
+
+        monkeypatch.setattr(training, "score", score)
+        settings = Settings(units=4, epochs=2, steps=20, embedding=3, jit=False)
+        training.train(Run("Elman", 0), settings, text_task)
+        (_, best), (_, last), (split, tested) = seen
+        assert split == "test" and not np.array_equal(best[0], last[0])
+        assert all(map(np.array_equal, tested, best))
+
     def test_same_seed_same_record(self, text_task):
         settings = Settings(units=4, epochs=1, steps=20, embedding=3, jit=False)
         records = [training.train(Run("LSTM", s), settings, text_task)[1] for s in (0, 0, 1)]
@@ -273,6 +289,10 @@ class TestReport:
         mixed = [record("LSTM", s, v) for s, v in enumerate([1.0, 2.0, 3.1])]
         mixed += [record("GRU", s, v) for s, v in enumerate([2.0, 1.0, 3.0])]
         assert "call it a tie" in report.verdict(mixed, task)
+        # Better with both seeds, by 1 and by 4: 2.5 with a standard error of 1.5.
+        wide = [record("LSTM", s, v) for s, v in enumerate([2.0, 5.0])]
+        wide += [record("GRU", s, 1.0) for s in range(2)]
+        assert "call it a tie" in report.verdict(wide, task)
         assert "nothing to compare" in report.verdict([], task)
         assert report.verdict(one[:1], task).startswith("Best by validation: LSTM")
 

@@ -227,6 +227,14 @@ class TestFolder:
         # The first one's model is not there.
         assert "No text by Elman-seed0: its model cannot be read" in capsys.readouterr().out
 
+    def test_runs_that_failed_in_earlier_commands_are_kept(self, in_tmp, monkeypatch):
+        path = Path("out/results.json")
+        assert self.compare(monkeypatch) == 0
+        failed = [{"variant": "Elman", "seed": 0, "error": "no memory"}]
+        path.write_text(json.dumps({**json.loads(path.read_text()), "failed": failed}))
+        assert self.compare(monkeypatch) == 0
+        assert json.loads(path.read_text())["failed"] == failed
+
     def test_a_worker_that_cannot_save_ends_it_all(self, monkeypatch):
         ours, theirs = multiprocessing.Pipe()
         run = Run("GRU", 0)

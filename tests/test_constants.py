@@ -9,7 +9,7 @@ from graphs import JIT, assert_relatively_close
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.derived import derived_as
+from keras_lstm_variants.context import derived_as
 
 PLACES = 4
 
@@ -20,7 +20,7 @@ class LookingCell(klv.ElmanCell):
     def build(self, shape):
         super().build(shape)
         self.memory = self.constant("memory")
-        self.keys = self.derive(self.projected, by_row=True)
+        self.keys = self.derived(self.projected, by_row=True)
 
     def projected(self):
         return ops.matmul(self.memory.value, ops.convert_to_tensor(self.recurrent_kernel))
@@ -29,7 +29,8 @@ class LookingCell(klv.ElmanCell):
         (h,) = states
         found = ops.softmax(ops.sum(self.keys.value * h[:, None], axis=-1))
         seen = ops.sum(found[..., None] * self.memory.value, axis=1)
-        return (self.activation(self.product(h, self.recurrent_kernel, onto=z) + seen),)
+        h = self.activation(self.matmul(h, self.recurrent_kernel, add_to=z) + seen)
+        return h, (h,)
 
 
 def run(engine, *, jit=False, mask=None, known=True, **options):
@@ -69,9 +70,9 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(jit, known, recompute, fas
 
 
 def test_it_never_copies_constants_for_many_steps_at_once(fast, monkeypatch):
-    from keras_lstm_variants.engine import dispatch
+    from keras_lstm_variants.engine import divide
 
-    monkeypatch.setattr(dispatch, "_KEPT", 0)
+    monkeypatch.setattr(divide, "_KEPT", 0)
     found = run("auto")
     assert [loop.settings.keep.name for loop in fast] == ["ALL"]
     assert_relatively_close(found, run("plain"))

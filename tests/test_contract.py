@@ -225,6 +225,10 @@ def test_dropout_only_in_training(name, options):
     one, two = layer(sequences(), training=True), layer(sequences(), training=True)
     assert not np.allclose(one, two)
     assert not np.allclose(one, without(sequences()))
+    recurrent = make(name, options, recurrent_dropout=0.4, seed=1)
+    one, two = recurrent(sequences(), training=True), recurrent(sequences(), training=True)
+    assert not np.allclose(one, two)
+    assert not np.allclose(one, without(sequences()))
 
 
 @EVERY_LAYER

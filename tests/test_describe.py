@@ -1,7 +1,8 @@
-"""`klv.describe`, `klv list` and the kept states of whole models."""
+"""`klv.describe`, in Python and on the command line, and `klv list`."""
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from cases import BATCH, CASES, FEATURES, IDS, LAYERS, UNITS, arrays, assert_close, sequences
+from cases import CASES, FEATURES, IDS, LAYERS, UNITS
 from equations import PARAMETERS
 
 import keras_lstm_variants as klv
@@ -97,13 +98,65 @@ def test_cells_of_others():
         """A leaky integrator."""
 
         def step(self, x, states, training=False):
-            return (0.9 * states[0] + 0.1 * x,)
+            h = 0.9 * states[0] + 0.1 * x
+            return h, (h,)
 
     assert "A leaky integrator." in klv.describe(OwnCell, 3, 3)
     found = klv.describe(keras.layers.GRUCell, 3, 5, format="dict")
     assert found["parameters"] == PARAMETERS["GRU"](3, 5)
-    assert found["states"] == {"state 0": ["batch", 5]}
+    assert found["states"] == {"state_0": ["batch", 5]}
     assert klv.describe(klv.LSTM, 3, 5) == klv.describe("LSTM", 3, 5)
+
+
+INSTANCES = [
+    ("GRU", {}),
+    ("LSTM", {"use_bias": False}),
+    ("PeepholeLSTM", {"peepholes": ("f",)}),
+    ("ClockworkRNN", {"periods": (1, 3), "group_units": (2, 3)}),
+    ("DepthGatedLSTM", {"depth": 3}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), INSTANCES, ids=str)
+def test_layers_and_cells_are_described_as_they_are(name, options):
+    expected = klv.describe(name, FEATURES, UNITS, format="dict", **options)
+    layer = klv.get_variant(name)(UNITS, name="mine", seed=3, **options)
+    assert klv.describe(layer, FEATURES, format="dict") == expected
+    assert not layer.built
+    layer.build((None, None, FEATURES))
+    layer.trainable = False
+    assert klv.describe(layer, format="dict") == expected
+    of_cell = expected | {"name": expected["cell"]}
+    assert klv.describe(layer.cell, FEATURES, UNITS, format="dict") == of_cell
+    in_keras = expected | {"name": "RNN"}
+    assert klv.describe(keras.layers.RNN(layer.cell), format="dict") == in_keras
+
+
+def test_the_seeds_of_what_is_made_next_stay_the_same():
+    layer = klv.GRU(UNITS)
+    before = random.getstate()
+    klv.describe("GRU")
+    klv.describe(layer)
+    klv.plots.cell_diagram("Elman", 3, 4)
+    assert random.getstate() == before
+
+
+def test_layers_of_keras_and_what_a_layer_contradicts():
+    theirs = keras.layers.LSTM(UNITS)
+    theirs.build((None, None, FEATURES))
+    assert klv.describe(theirs, format="dict")["parameters"] == PARAMETERS["LSTM"](FEATURES, UNITS)
+    stack = klv.RecurrentLayer([klv.GRUCell(3), klv.GRUCell(3)])
+    layer = klv.GRU(UNITS, name="gru")
+    layer.build((None, None, FEATURES))
+    for variant, arguments, message in (
+        (layer, {"features": 9}, f"`features` of gru is {FEATURES}. Received: features=9"),
+        (layer, {"units": 9}, f"`units` of gru is {UNITS}. Received: units=9"),
+        (layer, {"use_bias": False}, "GRU has its arguments already"),
+        (stack, {}, "of a stack, one of its cells"),
+        (keras.layers.Dense(3), {}, "must be a recurrent layer or a cell"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            klv.describe(variant, **arguments)
 
 
 def test_only_what_a_class_says_of_itself():
@@ -208,7 +261,8 @@ def test_weights_of_one_name_are_told_apart():
             self.two.build((None, self.units))
 
         def step(self, x, states, training=False):
-            return (self.one(x) + self.two(states[0]),)
+            h = self.one(x) + self.two(states[0])
+            return h, (h,)
 
     found = klv.describe(TwoCell, 3, 4, format="dict")
     assert len(found["weights"]) == 4
@@ -219,12 +273,16 @@ def test_errors():
     with pytest.raises(ValueError, match="Did you mean 'GRU'"):
         klv.describe("GRUU")
     with pytest.raises(ValueError, match="`input_dim`.*input_dim=0"):
-        klv.describe("GRU", 0)
+        klv.describe("GRU", input_dim=0)
+    with pytest.raises(ValueError, match="`features` must be at most.*features=1000001"):
+        klv.describe("GRU", 10**6 + 1)
     with pytest.raises(ValueError, match="`units`"):
         klv.describe("GRU", 3, -1)
-    for wrong in (klv.LSTM(4), klv.LSTMCell(4), 5):
+    for wrong in (5, None, b"GRU"):
         with pytest.raises(ValueError, match="`variant` must be the name"):
             klv.describe(wrong)
+    with pytest.raises(ValueError, match="features=3, input_dim=4"):
+        klv.describe("GRU", 3, input_dim=4)
     for wrong in (keras.layers.LSTM, keras.layers.Dense):
         with pytest.raises(ValueError, match="is no cell"):
             klv.describe(wrong)
@@ -264,14 +322,22 @@ def test_commands(capsys):
     assert [line.split()[0] for line in listed] == klv.list_variants()
     assert main(["describe", "mut1cell", "--units", "5", "--input-dim", "3"]) == 0
     assert capsys.readouterr().out == klv.describe("MUT1", 3, 5)
-    assert main(["describe", "MUT1", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["cell"] == "MUT1Cell"
+    for form in ("text", "markdown", "json"):
+        assert main(["describe", "MUT1", "--features", "4", "--format", form]) == 0
+        assert capsys.readouterr().out == klv.describe("MUT1", 4, format=form)
+    assert json.loads(klv.describe("MUT1", 4, format="json")) == klv.describe(
+        "MUT1", 4, format="dict"
+    )
     assert main(["describe", "MUT9"]) == 2
     assert capsys.readouterr().err.startswith("klv describe: Unknown variant 'MUT9'")
     for size in ("0", "-1", str(10**6 + 1), str(2**70)):
-        for option in ("--units", "--input-dim"):
-            assert main(["describe", "LSTM", option, size]) == 2
-            message = f"klv describe: {option} must be a whole number from 1 to 1,000,000"
+        for option, name in (
+            ("units", "units"),
+            ("features", "features"),
+            ("input-dim", "features"),
+        ):
+            assert main(["describe", "LSTM", f"--{option}", size]) == 2
+            message = f"klv describe: --{name} must be a whole number from 1 to 1,000,000"
             assert capsys.readouterr().err.startswith(message)
     for module in ("no_such_module", "", "."):
         assert main(["list", "--import", module]) == 2
@@ -287,103 +353,3 @@ def test_a_reader_may_stop_early():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
     os.close(write)
     assert done.returncode == 0 and "Error" not in done.stderr
-
-
-class TestStatesOfModels:
-    def model(self):
-        inner = keras.Sequential([klv.GRU(3, stateful=True, return_sequences=True, name="gru")])
-        layers = [
-            keras.layers.Bidirectional(
-                klv.LSTM(
-                    4,
-                    stateful=True,
-                    return_sequences=True,
-                    initial_state="learned",
-                    name="memory",
-                ),
-                name="both",
-            ),
-            inner,
-            klv.RecurrentLayer([klv.LSTMCell(4), klv.ElmanCell(2)], stateful=True, name="cells"),
-        ]
-        inputs = keras.Input(batch_shape=(BATCH, None, FEATURES))
-        x = inputs
-        for layer in layers:
-            x = layer(x)
-        return keras.Model(inputs, x)
-
-    def test_reset_get_and_set(self):
-        model = self.model()
-        x = sequences()
-        at_first = klv.get_states(model)
-        first = arrays(model(x))
-        states = klv.get_states(model)
-        assert len(states) == 4
-        assert sorted(len(v) for v in states.values()) == [1, 2, 2, 3]
-        assert {"both/forward_memory", "both/backward_memory"} < set(states)
-        second = arrays(model(x))
-        klv.set_states(model, states)
-        assert_close(model(x), second, 0)
-        klv.reset_states(model)
-        assert_close(klv.get_states(model), at_first, 0)
-        assert_close(model(x), first, 0)
-
-    def test_fresh_learned_states_are_what_the_next_call_starts_from(self):
-        layer = klv.LSTM(4, stateful=True, initial_state="learned")
-        layer.build((BATCH, None, FEATURES))
-        for weight in layer.learned_states:
-            weight.assign(weight + 0.5)
-        (states,) = klv.get_states(layer).values()
-        assert_close(states, [np.full((BATCH, 4), 0.5)] * 2, 0)
-        expected = layer(sequences())
-        klv.set_states(layer, {layer.name: states})
-        assert_close(layer(sequences()), expected)
-
-    def test_keras_own_layers(self):
-        model = keras.Sequential([keras.layers.LSTM(UNITS, stateful=True, name="theirs")])
-        first = arrays(model(sequences()))
-        states = klv.get_states(model)
-        second = arrays(model(sequences()))
-        klv.set_states(model, states)
-        assert_close(model(sequences()), second, 0)
-        klv.reset_states(model)
-        assert_close(model(sequences()), first, 0)
-
-    def test_layers_inside_layers_of_others_and_of_one_name(self):
-        class Block(keras.layers.Layer):
-            def __init__(self, **kwargs):
-                super().__init__(**kwargs)
-                self.rnn = klv.LSTM(4, stateful=True, return_sequences=True, name="x")
-                self.more = [klv.GRU(4, stateful=True, return_sequences=True, name="x")]
-
-            def call(self, x):
-                return self.more[0](self.rnn(x))
-
-        block = Block(name="block")
-        block(sequences())
-        model = keras.Sequential([block, klv.Elman(3, stateful=True, name="x")])
-        model(sequences())
-        klv.reset_states(model)
-        first = arrays(model(sequences()))
-        states = klv.get_states(model)
-        assert list(states) == ["block/x", "block/x#2", "x"]
-        second = arrays(model(sequences()))
-        assert not np.allclose(first, second)
-        klv.set_states(model, states)
-        assert_close(model(sequences()), second, 0)
-        klv.reset_states(model)
-        assert_close(model(sequences()), first, 0)
-
-    def test_errors_write_nothing(self):
-        model = self.model()
-        states = klv.get_states(model)
-        with pytest.raises(ValueError, match=r"`states` must name stateful layers.*\['x'\]"):
-            klv.set_states(model, {"x": []})
-        path = next(iter(states))
-        wrong = {**{p: [v + 1 for v in values] for p, values in states.items()}}
-        wrong[path] = [v[:, :1] for v in states[path]]
-        with pytest.raises(ValueError, match="must have the shapes"):
-            klv.set_states(model, wrong)
-        assert_close(klv.get_states(model), states, 0)
-        with pytest.raises(ValueError, match="no stateful recurrent layer"):
-            klv.reset_states(keras.Sequential([klv.LSTM(3)]))

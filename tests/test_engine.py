@@ -32,7 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine import blocks, dispatch, xla
+from keras_lstm_variants.engine import blocks, divide, xla
 from keras_lstm_variants.engine.fast import Keep
 
 
@@ -96,7 +96,7 @@ def test_computed_again_equals_kept(name, jit, fast, monkeypatch):
     expected = found(Keep.ALL)
     assert_relatively_close(found(Keep.STARTS, recompute=True), expected)
     inference = found(Keep.STARTS, training=False)
-    monkeypatch.setattr(dispatch, "_KEPT", 0)
+    monkeypatch.setattr(divide, "_KEPT", 0)
     assert_relatively_close(found(Keep.STATES), expected)
     slow = make(name, engine="plain", **rates, **ALL)
     assert_relatively_close(gradients(slow, x, states_of(slow), MASK, jit=jit), expected)

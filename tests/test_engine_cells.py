@@ -41,7 +41,7 @@ class TestOtherCells:
     @JIT
     def test_weights_that_are_multiplied_in_the_step_itself(self, jit, fast):
         class OwnProductCell(klv.Cell):
-            state_names = ("h", "s")
+            states = (klv.State("h"), klv.State("s"))
 
             def build(self, shape):
                 self.w = self.add_weight((shape[-1], self.units))
@@ -53,14 +53,35 @@ class TestOtherCells:
 
             def step(self, z, states, training=False):
                 h, s = states
-                a = z["z"] + keras.ops.matmul(h, self.u * self.scale) + self.product(s, self.u)
+                a = z["z"] + keras.ops.matmul(h, self.u * self.scale) + self.matmul(s, self.u)
                 h = keras.ops.tanh(a) * self.scale
-                return h, 0.5 * s + h * keras.ops.mean(z["x"], axis=-1, keepdims=True)
-
-            def output(self, states):
-                return states[0] + 2 * states[1]
+                s = 0.5 * s + h * keras.ops.mean(z["x"], axis=-1, keepdims=True)
+                return h + 2 * s, (h, s)
 
         self.same_as_keras(OwnProductCell(UNITS), jit)
+        assert fast
+
+    def test_gradients_of_many_steps_are_summed_in_float32(self, fast):
+        class ShiftedCell(klv.Cell):
+            def build(self, shape):
+                self.shift = self.add_weight((self.units,), initializer="zeros")
+
+            def step(self, x, states, training=False):
+                return (0 * states[0] + x + self.shift,)
+
+        cell = ShiftedCell(2, dtype="bfloat16")
+        layer = klv.RecurrentLayer(cell, return_sequences=True, dtype="bfloat16")
+        layer.build((1, 600, 2))
+
+        @tf.function
+        def slope(x):
+            with tf.GradientTape() as tape:
+                y = layer(x, training=True)
+            return tape.gradient(y, cell.shift.value)
+
+        # One by one, ones in bfloat16 come to 256 at most.
+        found = slope(tf.zeros((1, 600, 2), "bfloat16"))
+        assert np.array_equal(tf.cast(found, "float32"), [600, 600])
         assert fast
 
     @JIT
@@ -71,8 +92,9 @@ class TestOtherCells:
                 self.u = self.add_weight((self.units, self.units))
 
             def step(self, x, states, training=False):
-                a = self.product(states[0], self.u, onto=self.product(x, self.w))
-                return (keras.ops.tanh(a),)
+                a = self.matmul(states[0], self.u, add_to=self.matmul(x, self.w))
+                h = keras.ops.tanh(a)
+                return h, (h,)
 
         self.same_as_keras(OwnProjectionCell(UNITS), jit)
         assert fast
@@ -86,7 +108,7 @@ class TestOtherCells:
         class AntisymmetricCell(klv.ElmanCell):
             def build(self, shape):
                 super().build(shape)
-                self.turning = self.derive(self.antisymmetric)
+                self.turning = self.derived(self.antisymmetric)
 
             def antisymmetric(self):
                 computed.append(1)
@@ -94,9 +116,10 @@ class TestOtherCells:
                 return u - keras.ops.transpose(u)
 
             def step(self, z, states, training=False):
-                h = self.activation(self.product(states[0], self.turning, onto=z))
-                other = self.product(h, self.turning, slice(0, 2))
-                return (h + 0.1 * keras.ops.sum(other, axis=-1, keepdims=True),)
+                h = self.activation(self.matmul(states[0], self.turning, add_to=z))
+                other = self.matmul(h, self.turning, slice(0, 2))
+                h = h + 0.1 * keras.ops.sum(other, axis=-1, keepdims=True)
+                return h, (h,)
 
         self.same_as_keras(AntisymmetricCell(UNITS), jit)
         assert fast
@@ -118,11 +141,10 @@ class TestOtherCells:
 
             def step(self, z, states, training=False):
                 b, c, d = map(keras.ops.convert_to_tensor, (self.b, self.c, self.d))
-                for onto in (b, c, d, z):
-                    states = (
-                        self.product(keras.ops.tanh(states[0]), self.recurrent_kernel, onto=onto),
-                    )
-                return states
+                for add_to in (b, c, d, z):
+                    h = keras.ops.tanh(states[0])
+                    states = (self.matmul(h, self.recurrent_kernel, add_to=add_to),)
+                return states[0], states
 
         self.same_as_keras(SharedCell(UNITS), jit)
         assert fast
@@ -130,7 +152,7 @@ class TestOtherCells:
     def test_every_other_column(self, fast):
         class SteppedCell(klv.ElmanCell):
             def step(self, z, states, training=False):
-                other = self.product(states[0], self.recurrent_kernel, slice(0, None, 2))
+                other = self.matmul(states[0], self.recurrent_kernel, slice(0, None, 2))
                 size = keras.ops.sum(other, axis=-1, keepdims=True)
                 return super().step(z + size, states, training)
 
@@ -186,10 +208,18 @@ class TestOtherCells:
         self.same_as_keras(DenseCell(UNITS))
         assert fast
 
-    def test_a_step_that_draws_random_numbers(self, fast):
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda cell, shape: keras.random.normal(shape, seed=cell.seed_generator),
+            lambda cell, shape: tf.random.normal(shape),
+        ],
+        ids=["keras", "tensorflow"],
+    )
+    def test_a_step_that_draws_random_numbers(self, draw, fast):
         class NoisyCell(klv.ElmanCell):
             def step(self, z, states, training=False):
-                noise = keras.random.normal(states[0].shape[1:], seed=self.seed_generator)
+                noise = draw(self, states[0].shape[1:])
                 return super().step(z + 0 * noise, states, training)
 
         self.same_as_keras(NoisyCell(UNITS))
@@ -283,7 +313,7 @@ class TestOtherCells:
 
             def step(self, z, states, training=False):
                 h, _ = self.inner(z, [states[0]], training=training)
-                return (h,)
+                return h, (h,)
 
         layer = klv.RecurrentLayer(InnerCell(UNITS))
         layer.build((None, None, FEATURES))
@@ -293,15 +323,15 @@ class TestOtherCells:
 
     def test_a_state_that_all_rows_share(self, fast):
         class SharingCell(klv.ElmanCell):
-            state_names = ("h", "mean")
+            states = (klv.State("h"), klv.State("mean"))
 
             def get_initial_state(self, batch_size=None):
                 return [keras.ops.zeros((n, self.units)) for n in (batch_size, 1)]
 
             def step(self, z, states, training=False):
                 h, mean = states
-                (h,) = super().step(z + mean, (h,), training)
-                return h, keras.ops.mean(h, axis=0, keepdims=True)
+                h, _ = super().step(z + mean, (h,), training)
+                return h, (h, keras.ops.mean(h, axis=0, keepdims=True))
 
         layer = klv.RecurrentLayer(SharingCell(UNITS))
         assert_relatively_close(tf.function(layer)(sequences()), layer(sequences()))
@@ -329,8 +359,8 @@ class TestOtherCells:
     def test_an_error_in_a_step_is_the_users_own(self):
         class BrokenCell(klv.Cell):
             def step(self, x, states, training=False):
-                return (x + states[0], x)
+                return x + states[0], (x, x)
 
         layer = klv.RecurrentLayer(BrokenCell(FEATURES))
-        with pytest.raises(ValueError, match="BrokenCell.step must return a tuple of 1 states"):
+        with pytest.raises(ValueError, match="must return the output and a tuple of 1 new states"):
             tf.function(layer)(sequences())

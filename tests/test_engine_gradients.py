@@ -169,12 +169,14 @@ class TestBetweenSteps:
         whole = gradients(make(name, **ALL), x, states)[1]
         assert not np.allclose(found[0], whole[0], rtol=1e-3)
 
-    def test_masked_steps_hand_gradients_on(self):
-        options = {"stop_gradient_every": 3, "clip_state_gradients": 0.1}
-        quick, slow = (make("LSTM", engine=e, **options, **ALL) for e in ("auto", "plain"))
-        x, states = sequences(), states_of(quick)
-        found, expected = (gradients(la, x, states, MASK) for la in (quick, slow))
-        assert_relatively_close(found, expected)
+    def test_masked_steps_hand_gradients_on_unrolled_too(self):
+        options = {"stop_gradient_every": 3, "clip_state_gradients": 0.1, **ALL}
+        layers = [make("LSTM", **options, **how) for how in ({}, {"unroll": True})]
+        slow = make("LSTM", engine="plain", **options)
+        x, states = sequences(), states_of(slow)
+        expected = gradients(slow, x, states, MASK)
+        for layer in layers:
+            assert_relatively_close(gradients(layer, x, states, MASK), expected)
 
     @pytest.mark.parametrize(
         ("argument", "wrong"),

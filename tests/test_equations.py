@@ -60,7 +60,7 @@ def test_gates(name, options):
     x = sequences("float64")[:, 0]
     start = states_of(layer, dtype="float64")
     heard = []
-    with layer.cell.listening(heard.append):
+    with layer.cell.captured_by(heard.append):
         layer.cell(x, start)
     _, gates = EQUATIONS[name](x, tuple(start), weights_of(layer), **options)
     assert {gate.split("_")[0] for gate in heard[0]} >= set(layer.cell.gates)
@@ -124,7 +124,7 @@ def test_number_of_parameters(name, options):
 def test_gates_declared_sigmoid_lie_between_0_and_1(name):
     layer = make(name)
     heard = []
-    with layer.cell.listening(heard.append):
+    with layer.cell.captured_by(heard.append):
         layer.cell(10 * sequences()[:, 0], states_of(layer))
     for gate, value in heard[0].items():
         if gate.split("_")[0] != "g":
@@ -135,7 +135,7 @@ def test_gates_declared_sigmoid_lie_between_0_and_1(name):
 def test_nobody_listens_after_listening():
     layer = make("LSTM")
     heard = []
-    with layer.cell.listening(heard.append):
+    with layer.cell.captured_by(heard.append):
         layer.cell(sequences()[:, 0], states_of(layer))
     layer.cell(sequences()[:, 0], states_of(layer))
     assert len(heard) == 1

@@ -200,6 +200,9 @@ def test_sampling(name):
         assert set(np.unique(one)) <= {0, 1}
         means = model.sample(3, 4, seed=1, means=True)
         assert np.all((0 < means) & (means < 1))
+        # One where the noise is below the mean.
+        noise = {"z": np.zeros((3, 4, LATENT)), "x": np.zeros((3, 4, FEATURES))}
+        assert np.all(model.sample(3, 4, noise=noise) == 1)
 
 
 @pytest.mark.parametrize("name", TWO)

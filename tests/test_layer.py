@@ -118,7 +118,7 @@ def test_the_mask_of_an_input_is_seen_when_states_are_passed(engine):
 
 def test_a_failed_call_leaves_no_mask_behind():
     layer = make("LSTM", dropout=0.5)
-    with layer.cell.listening(lambda gates: 1 / 0), pytest.raises(ZeroDivisionError):
+    with layer.cell.captured_by(lambda gates: 1 / 0), pytest.raises(ZeroDivisionError):
         layer(sequences(), training=True)
     tf.function(lambda x: layer(x, training=True))(sequences())
     layer(sequences()[:2], training=True)
@@ -292,7 +292,18 @@ def test_cell_without_step_says_so():
 def test_recur_takes_neighbouring_gates_only():
     cell = make("GRU").cell
     with pytest.raises(ValueError, match="not neighbours"):
-        cell.recur(np.ones((1, UNITS), "float32"), "z", "g")
+        cell.recurrent_matmul(np.ones((1, UNITS), "float32"), "z", "g")
+
+
+def test_weights_have_the_regularizer_and_the_constraint_of_their_kind():
+    kinds = ("kernel", "recurrent", "bias", "peephole")
+    options = {f"{kind}_regularizer": keras.regularizers.L2() for kind in kinds}
+    options |= {f"{kind}_constraint": keras.constraints.NonNeg() for kind in kinds}
+    cell = klv.PeepholeLSTMCell(4, **options)
+    cell.build((None, 3))
+    for kind, weight in zip(kinds, cell.weights, strict=True):
+        assert weight.regularizer is options[f"{kind}_regularizer"], weight.path
+        assert weight.constraint is options[f"{kind}_constraint"], weight.path
 
 
 def test_per_gate_orthogonal_blocks():

@@ -231,9 +231,9 @@ class TestOwnCells:
     def test_step_must_return_its_states(self, wrong):
         class WrongCell(klv.Cell):
             def step(self, x, states, training=False):
-                return wrong(states[0])
+                return states[0], wrong(states[0])
 
-        with pytest.raises(ValueError, match="WrongCell.step must return a tuple of 1 states"):
+        with pytest.raises(ValueError, match="WrongCell.step must return the output and"):
             WrongCell(FEATURES)(sequences()[:, 0], [sequences()[:, 0]])
 
     def test_a_gate_may_lack_columns(self):
@@ -245,7 +245,8 @@ class TestOwnCells:
                 return self.bias
 
             def step(self, z, states, training=False):
-                return (self.activation(z + self.recur(states[0], training=training)),)
+                h = self.activation(z + self.recurrent_matmul(states[0], training=training))
+                return h, (h,)
 
         cell = InputBlindCell(4)
         cell.build((None, FEATURES))
@@ -264,7 +265,7 @@ class TestOwnCells:
                 return self.units
 
             def step(self, x, states, training=False):
-                return (states[0] + x,)
+                return states[0] + x, (states[0] + x,)
 
         layer = klv.RecurrentLayer(OneSizeCell(FEATURES))
         assert_close(layer(sequences()), sequences().sum(1))
@@ -272,7 +273,7 @@ class TestOwnCells:
     def test_gates_must_be_named(self):
         class NamelessCell(klv.GatedCell):
             def step(self, x, states, training=False):
-                return states
+                return states[0], states
 
         with pytest.raises(TypeError, match="NamelessCell must name its blocks"):
             NamelessCell(3)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from cases import FEATURES, assert_close, randomize
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine import blocks, dispatch
+from keras_lstm_variants.engine import blocks, divide
 
 # Keras asks NumPy for it on behalf of tf2onnx.
 pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")
@@ -85,5 +85,5 @@ def test_known_length(time, tmp_path):
 
 def test_batch_divided_among_loops(tmp_path, monkeypatch):
     """As large layers do; also where there are fewer rows than loops."""
-    monkeypatch.setattr(dispatch, "_worthwhile_loops", lambda *_: 2)
+    monkeypatch.setattr(divide, "_worthwhile_loops", lambda *_: 2)
     assert_the_same_in_onnx(of_length(None), tmp_path, [(1, 9), (3, 9)])

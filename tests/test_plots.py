@@ -1,5 +1,6 @@
 """Pictures by what is in them: panels, labels, values and colours."""
 
+import inspect
 import io
 import pickle
 import sys
@@ -11,6 +12,7 @@ from cases import LAYERS, make, sequences
 
 import keras_lstm_variants as klv
 from keras_lstm_variants import plots
+from keras_lstm_variants.analysis.gate_history import GateHistory
 from keras_lstm_variants.plots import _style
 
 BATCH, TIME, UNITS = 2, 6, 4
@@ -178,6 +180,23 @@ class TestTimeConstants:
         with pytest.raises(ValueError, match="give `layer=.*, or `sign`"):
             plots.time_constants(z, gate="z")
 
+    def test_of_the_cell_that_the_history_knows(self):
+        z = {"z": np.full((1, 2, 3), 0.25)}
+        for cell, life in ((klv.GRUCell(3), 0.5), (klv.MUT1Cell(3), np.log(0.5) / np.log(0.75))):
+            np.testing.assert_allclose(
+                self.lives(plots.time_constants(GateHistory(z, cell))), [life]
+            )
+        # What is given is stronger.
+        other = plots.time_constants(GateHistory(z, klv.MUT1Cell(3)), layer="GRU")
+        np.testing.assert_allclose(self.lives(other), [0.5])
+        for cell, message in (
+            (klv.ElmanCell(3), "Cells without a gate that keeps memory"),
+            (keras.layers.GRUCell(3), "Cells without a gate that keeps memory"),
+            (None, "Give `layer="),
+        ):
+            with pytest.raises(ValueError, match=message):
+                plots.time_constants(GateHistory(z, cell))
+
     def test_levels(self):
         found = {f"f_{k}": np.full((1, 2, 3), 0.5) for k in (1, 2)}
         titles = [axes.get_title() for axes in plots.time_constants(found).axes]
@@ -221,6 +240,19 @@ class TestText:
             lines[text.get_position()[1]] = lines.get(text.get_position()[1], "") + text.get_text()
         assert list(lines.values()) == ["a␣bc", "defg", "␣h"]
 
+    def test_units_of_a_batch_in_panels(self):
+        values = np.random.default_rng(0).normal(size=(2, 9, 4))
+        figure = plots.units_over_text("ab cd\nef.", values, row=1, units=(3, 0))
+        panels = figure.axes[:2]
+        assert [axes.get_title() for axes in panels] == ["unit 3", "unit 0"]
+        for axes, unit in zip(panels, (3, 0), strict=True):
+            np.testing.assert_array_equal(axes.images[0].get_array()[1, :3], values[1, 6:, unit])
+            high = np.abs(values[1][:, [3, 0]]).max()
+            assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (-high, high)
+        one = plots.units_over_text("ab cd\nef.", values, row=1, units=3).axes
+        np.testing.assert_array_equal(one[0].images[0].get_array(), panels[0].images[0].get_array())
+        png(figure)
+
     def test_limits(self):
         def norm(*arguments, **options):
             image = plots.units_over_text(*arguments, **options).axes[0].images[0]
@@ -237,11 +269,16 @@ class TestText:
             ((["to", "be"], [1, 2]), "longer tokens"),
             (("ab", [1]), "2 characters"),
             (("ab", [[1, 2]]), "`values`"),
+            (("ab", [1, 2], 4, None, 1), "`row` needs `values` of a batch"),
+            (("ab", [1, 2], 4, None, 0, 3), "`units` needs `values` of a batch"),
+            (("ab", np.ones((1, 2, 3))), "`units` must name some of the 3 units"),
+            (("ab", np.ones((1, 2, 3)), 4, None, 0, 3), "units=3"),
+            (("ab", np.ones((1, 2, 3)), 4, None, 1, 0), "row=1"),
             (("ab", ["x", "y"]), "`values`"),
             (("ab", [1, 2], 0), "columns=0"),
             (("ab", [1, 2], 4, (1, 0)), "limits="),
         ],
-        ids=range(8),
+        ids=range(13),
     )
     def test_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
@@ -257,11 +294,15 @@ def test_attention():
     assert figure.axes[1].get_ylabel() == "attention"
     png(figure)
     png(plots.attention(np.zeros((1, 1))))
+    both = np.stack([np.zeros((3, 2)), shares])
+    np.testing.assert_array_equal(images(plots.attention(both, row=1))[0], images(figure)[0])
     for arguments, message in (
         ((np.ones(3),), "`map`"),
         ((-np.ones((2, 2)),), "`map`"),
         ((shares, "abc"), "`read`"),
         ((shares, "ab", "ab"), "`said`"),
+        ((shares, None, None, 1), "row=1"),
+        ((both, None, None, 2), "row=2"),
     ):
         with pytest.raises(ValueError, match=message):
             plots.attention(*arguments)
@@ -298,6 +339,7 @@ def test_attribution():
         ((found, "abc"), "`tokens`"),
         ((found, None, "ab"), "`feature_names`"),
         ((found, None, None, 9), "row=9"),
+        ((found.values[0], None, None, 1), "row=1"),
     ):
         with pytest.raises(ValueError, match=message):
             plots.attribution(*arguments)
@@ -344,6 +386,25 @@ class TestCurves:
     def test_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             plots.learning_curves(*arguments)
+
+
+def test_row_and_tokens_are_the_same_in_all_plots():
+    said = {
+        "row": "row: which sequence of a batch.",
+        "tokens": "tokens: a label for each step, (time,), as a text or words.",
+    }
+    having = {name: set() for name in said}
+    for plot in plots.__all__:
+        function = getattr(plots, plot)
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in said:
+                having[name].add(plot)
+                assert said[name] in map(str.strip, function.__doc__.splitlines())
+                assert parameter.default == (0 if name == "row" else None)
+    assert having == {
+        "row": {"attention", "attribution", "gates", "units_over_text"},
+        "tokens": {"attribution", "gates"},
+    }
 
 
 def test_figures_are_shown_kept_and_changed():

@@ -28,7 +28,7 @@ class LeakyCell(klv.AffineCell):
     """
 
     gates = ("g",)
-    state_names = ("h",)
+    states = (klv.State("h"),)
     reference = "Acme 2026, Leaks"
 
     def __init__(self, *args, leak=0.5, **kwargs):
@@ -45,9 +45,10 @@ class LeakyCell(klv.AffineCell):
 
     def step(self, z, states, training=False):
         (h,) = states
-        g = self.activation(z + self.recur(h, training=training))
-        self.tap(g=g)
-        return (self.leaks * h + (1 - self.leaks) * g,)
+        g = self.activation(z + self.recurrent_matmul(h, training=training))
+        self.sow(g=g)
+        h = self.leaks * h + (1 - self.leaks) * g
+        return h, (h,)
 
 
 @klv.register(package="acme_cells")

@@ -131,6 +131,8 @@ class TestSearches:
         tuner = grid(tmp_path, 4)
         run_through(tuner.oracle, lambda trial: {"0": 2.0, "1": 1.0}.get(trial.trial_id, 1.0))
         assert [t.trial_id for t in tuner.oracle.completed] == ["1", "2", "3", "0"]
+        tuner.oracle.objective.direction = "max"
+        assert [t.trial_id for t in tuner.oracle.completed] == ["0", "1", "2", "3"]
 
     def test_a_trial_that_runs_again_does_not_average_two_runs(self, tmp_path):
         oracle = grid(tmp_path, 2).oracle
@@ -139,6 +141,32 @@ class TestSearches:
         run_through(oracle := grid(tmp_path, 2).oracle)
         assert oracle.trials[trial.trial_id].score == 1.0
         assert oracle.deaths == {trial.trial_id: 1}
+
+    def test_a_trial_that_was_taken_for_lost_ends_once(self, tmp_path):
+        oracle = grid(tmp_path, 2).oracle
+        trial = oracle.create_trial("slow")
+        of_worker = type(trial).from_state(trial.get_state())
+        oracle.lose("slow")
+        again = oracle.create_trial("quick")
+        assert again.trial_id == trial.trial_id
+        oracle.update_trial(again.trial_id, {"val_loss": 1.0})
+        again.status = of_worker.status = "COMPLETED"
+        oracle.end_trial(again)
+        oracle.end_trial(of_worker)
+        assert oracle.end_order == [trial.trial_id]
+
+    def test_the_best_epoch_counts_those_before_a_trial_went_on(self, tmp_path):
+        from keras_lstm_variants.tuning import results
+
+        oracle = grid(tmp_path).oracle
+        run_through(oracle, limit=1)
+        (trial,) = oracle.trials.values()
+        trial.best_step = 1
+        trial.hyperparameters.values |= {"tuner/initial_epoch": 3, "tuner/epochs": 9}
+        results.save_trials(tmp_path, oracle, 1)
+        head, row = (tmp_path / results.TRIALS).read_text().splitlines()
+        found = dict(zip(head.split(","), row.split(","), strict=True))
+        assert (found["best_epoch"], found["epochs"]) == ("5", "9")
 
     def test_the_plan_of_hyperband_is_keras_tuners(self, tmp_path):
         hypermodel = RecurrentHyperModel((4, 2), "regression")
@@ -192,11 +220,14 @@ import sys
 import numpy as np
 from tune_helpers import TINY, save_data
 from keras_lstm_variants.cli import main
+import tensorflow as tf
+strategies, own = [], tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda *args: strategies.append(own(*args)) or strategies[-1]
 save_data("data.npz")
 code = main(["tune", "--data=data.npz", *TINY, "--variants=LSTM", "--tuner=grid",
              "--replicas=2", "--directory=out"])
-import tensorflow as tf
 print("code", code, "devices", len(tf.config.list_logical_devices("CPU")))
+print("replicas", [strategy.num_replicas_in_sync for strategy in strategies])
 """
 
 
@@ -204,5 +235,5 @@ def test_a_trial_on_two_devices(tmp_path, monkeypatch):
     """`tf.distribute` wants a process of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
-    assert re.search("code 0 devices 2", run_script(REPLICAS))
+    assert re.search(r"code 0 devices 2\nreplicas \[2\]", run_script(REPLICAS))
     assert (tmp_path / "out/best.keras").exists()

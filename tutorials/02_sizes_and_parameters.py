@@ -98,7 +98,7 @@ print("return_all_states=True  ", "and every h and c:", all_h.shape, all_c.shape
 # %% [markdown]
 # ## Describe
 #
-# `klv.describe` (in a shell: `klv describe PeepholeLSTM --input-dim 80 --units 12`) says all of
+# `klv.describe` (in a shell: `klv describe PeepholeLSTM --features 80 --units 12`) says all of
 # this for any variant, with its equations.
 
 # %%

@@ -32,8 +32,9 @@ tutorial = Tutorial("9. Your own cell")
 # %% [markdown]
 # ## The cell and its layer
 #
-# `gates` names the blocks of columns, `z` is x W + b, and `recur(h, onto=z)` adds h U. The rest -
-# time, masks, saving, XLA - is not yours to write. `register` lets it be saved and found by name.
+# `gates` names the blocks of columns, `states` the states, `z` is x W + b, and
+# `recurrent_matmul(h, add_to=z)` adds h U. The rest - time, masks, saving, XLA - is not yours to
+# write. `register` lets it be saved and found by name.
 
 
 # %%
@@ -45,7 +46,7 @@ class RatedLSTMCell(klv.GatedCell):
     """
 
     gates = ("i", "g", "o")
-    state_names = ("h", "c")
+    states = (klv.State("h"), klv.State("c"))
     forget_gate = None
 
     def build(self, input_shape):
@@ -55,12 +56,13 @@ class RatedLSTMCell(klv.GatedCell):
 
     def step(self, z, states, training=False):
         h, c = states
-        i, g, o = self.split(self.recur(h, onto=z, training=training))
+        i, g, o = self.split(self.recurrent_matmul(h, add_to=z, training=training))
         f = ops.sigmoid(self.rate)
         i, g, o = self.gate(i), self.activation(g), self.gate(o)
         c = f * c + i * g
-        self.tap(i=i, f=ops.broadcast_to(f, ops.shape(c)), g=g, o=o)
-        return o * ops.tanh(c), c
+        self.sow(i=i, f=ops.broadcast_to(f, ops.shape(c)), g=g, o=o)
+        h = o * ops.tanh(c)
+        return h, (h, c)
 
 
 @klv.register(package="mine")
@@ -76,7 +78,7 @@ class RatedLSTM(klv.CellLayer):
 # The equations once more, in NumPy, and the same numbers from the layer.
 
 # %%
-print(klv.describe(RatedLSTM, input_dim=80, units=12))
+print(klv.describe(RatedLSTM, features=80, units=12))
 keras.utils.set_random_seed(0)
 layer = RatedLSTM(4, return_sequences=True)
 x = np.random.default_rng(0).normal(size=(2, 30, 3)).astype("float32")

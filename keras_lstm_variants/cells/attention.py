@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -7,8 +7,9 @@ from keras import ops
 
 from keras_lstm_variants import _calls, _checks, _functions, engine
 from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.derived import derived_as
+from keras_lstm_variants.context import derived_as
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 # The score of a place that is masked: its exponential is zero in every precision.
 _HIDDEN = -3e4
@@ -16,6 +17,19 @@ _HIDDEN = -3e4
 # digit may stand what else a step of hard attention is to do.
 DIGIT = 256
 EXPECTED, GREEDY = -1, DIGIT
+
+
+# States beside h and c, which no step reads but to add up.
+_FURTHER = {
+    state.name: state
+    for state in (
+        State("context", size=lambda cell: cell.context_kernel.shape[0]),
+        State("attention", size="places"),
+        State("coverage", size="places", dtype="float32", kind="sum"),
+        State("log_probability", size=1, dtype="float32", kind="sum"),
+        State("entropy", size=1, dtype="float32", kind="sum"),
+    )
+}
 
 
 @register
@@ -74,7 +88,7 @@ class AttentionLSTMCell(LSTMFamilyCell):
         TensorShape([2, 4])
     """
 
-    sums = ("coverage", "log_probability", "entropy")
+    candidates = ("g", "context", "alpha")
     reference = "Xu et al. 2015, Show, attend and tell"
 
     def __init__(
@@ -110,9 +124,13 @@ class AttentionLSTMCell(LSTMFamilyCell):
         )
         self.show(())
         self._attended: tuple[int | None, ...] | None = None
-        self.memory = self.constant("memory")
-        self.seen = self.constant("memory")
-        self.keys = self.derive(self.projected_memory, by_row=True)
+        # Places that differ: with equal ones no score would matter.
+        self.memory = self.constant(
+            "memory",
+            lambda: keras.random.normal((2, 3, self.context_kernel.shape[0]), seed=1),
+        )
+        self.seen = self.constant("memory_mask", lambda: ops.ones((2, 3)))
+        self.keys = self.derived(self.projected_memory, by_row=True)
 
     def build(
         self,
@@ -131,7 +149,9 @@ class AttentionLSTMCell(LSTMFamilyCell):
         def bias(name: str, size: int) -> Any:
             return self.add_cell_weight(name, (size,), "zeros", kind="bias")
 
-        self.context_kernel = kernel("context_kernel", (features, 4 * n))
+        self.context_kernel = self.add_gate_weight(
+            "context_kernel", features, self.attention_initializer, kind="attention"
+        )
         self.memory_kernel = kernel("memory_kernel", (features, k))
         self.query_kernel = kernel("query_kernel", (n, k))
         additive = self.scoring == "additive"
@@ -159,9 +179,6 @@ class AttentionLSTMCell(LSTMFamilyCell):
             )
         return found
 
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        return self.gates if weight == "context_kernel" else super().columns_of(weight)
-
     @contextmanager
     def attending(self, memory: Any, memory_mask: Any = None) -> Iterator[None]:
         """While active, the cell looks into this memory.
@@ -187,11 +204,6 @@ class AttentionLSTMCell(LSTMFamilyCell):
         finally:
             self._attended = before
 
-    def trial(self) -> AbstractContextManager[Any]:
-        features = self.context_kernel.shape[0]
-        # Places that differ: with equal ones no score would matter.
-        return self.attending(keras.random.normal((2, 3, features), seed=1))
-
     def projected_memory(self) -> Any:
         keys = ops.matmul(self.memory.value, ops.cast(self.memory_kernel, self.compute_dtype))
         if self.attention_bias is None:
@@ -205,29 +217,33 @@ class AttentionLSTMCell(LSTMFamilyCell):
         in hard attention `"log_probability"` and `"entropy"` (sums, too).
         """
         self.shown = tuple(names)
-        self.state_names = ("h", "c", *self.shown)
+        self.further = tuple(_FURTHER[name] for name in self.shown)
+        self.states = (*type(self).states, *self.further)
 
     @property
     def state_size(self) -> list[int]:
         return [self.units, self.units]
 
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """h and c. A layer that wants further states adds `nothing_shown`."""
+        shape = (batch_size, self.units)
+        return [ops.zeros(shape, dtype=self.compute_dtype) for _ in range(2)]
+
     @property
     def wide_dtype(self) -> str:
         """For shares and sums of them: in half precision these stop growing early."""
-        return "float64" if self.compute_dtype == "float64" else "float32"
+        return _FURTHER["coverage"].dtype_in(self)
 
     def nothing_shown(self, batch_size: Any) -> list[Any]:
         """The further states before the first step, which follow h and c."""
-        seen, features = self.seen.value, self.memory.value.shape[-1]
-        wide = self.wide_dtype
-        by_name = {
-            "context": lambda: ops.zeros((batch_size, features), dtype=self.compute_dtype),
-            "attention": lambda: ops.zeros_like(seen),
-            "coverage": lambda: ops.zeros_like(seen, dtype=wide),
-            "log_probability": lambda: ops.zeros((batch_size, 1), dtype=wide),
-            "entropy": lambda: ops.zeros((batch_size, 1), dtype=wide),
-        }
-        return [by_name[name]() for name in self.shown]
+        # The number of places is known to the call alone.
+        seen = self.seen.value
+        return [
+            ops.zeros_like(seen, dtype=state.dtype_in(self))
+            if state.size == "places"
+            else ops.zeros((batch_size, state.size_in(self)), dtype=state.dtype_in(self))
+            for state in self.further
+        ]
 
     def get_dropout_mask(self, step_input: Any) -> Any:
         return super().get_dropout_mask(self.apart(step_input)[0])
@@ -249,21 +265,21 @@ class AttentionLSTMCell(LSTMFamilyCell):
         z = {"a": super().project_inputs(x, training)}
         return z if digits is None else {**z, "digits": digits}
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c, *shown = states
         log_alpha, alpha = self.attend(h)
         chosen = self.choose(alpha, z["digits"]) if "digits" in z else alpha
         beta = self.beta(h)
         context = ops.cast(chosen, self.compute_dtype)[..., None] * self.memory.value
         context = beta * ops.sum(context, axis=1)
-        a = self.recur(h, onto=z["a"], training=training)
-        a = self.product(context, self.context_kernel, onto=a)
+        a = self.recurrent_matmul(h, add_to=z["a"], training=training)
+        a = self.matmul(context, self.context_kernel, add_to=a)
         i, f, g, o = self.split(a)
         i, f, o = self.gate(i), self.gate(f), self.gate(o)
         g = self.activation(g)
         c = f * c + i * g
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o, alpha=alpha, beta=beta, context=context)
+        self.sow(i=i, f=f, g=g, o=o, alpha=alpha, beta=beta, context=context)
         new = {"context": context, "attention": alpha}
         old = dict(zip(self.shown, shown, strict=True))
         if "coverage" in old:
@@ -271,11 +287,11 @@ class AttentionLSTMCell(LSTMFamilyCell):
             new["coverage"] = old["coverage"] + ops.cast(alpha, old["coverage"].dtype)
         if "entropy" in old:
             new |= self.of_the_draw(old, log_alpha, alpha, chosen, z["digits"])
-        return h, c, *(new[name] for name in self.shown)
+        return h, (h, c, *(new[name] for name in self.shown))
 
     def attend(self, h: Any) -> tuple[Any, Any]:
         """Logarithm and value of each place's share; both zero where there is no place."""
-        query = self.product(h, self.query_kernel)[:, None]
+        query = self.matmul(h, self.query_kernel)[:, None]
         keys, seen = self.keys.value, self.seen.value
         if self.scoring == "additive":
             e = ops.matmul(ops.tanh(keys + query), ops.convert_to_tensor(self.score_kernel))[..., 0]
@@ -288,8 +304,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
     def beta(self, h: Any) -> Any:
         if self.beta_kernel is None:
             return 1.0
-        onto = None if self.beta_bias is None else ops.convert_to_tensor(self.beta_bias)
-        return self.gate(self.product(h, self.beta_kernel, onto=onto))
+        add_to = None if self.beta_bias is None else ops.convert_to_tensor(self.beta_bias)
+        return self.gate(self.matmul(h, self.beta_kernel, add_to=add_to))
 
     def choose(self, alpha: Any, digits: Any) -> Any:
         """One place, with the probabilities alpha; or what else the first digit says."""

@@ -246,7 +246,7 @@ class AttentionLSTM(CellLayer):
         for name in names:
             values = ops.cast(histories[2 + self.cell.shown.index(name)], self.compute_dtype)
             if mask is not None:
-                on = ops.flip(mask, axis=1) if self.go_backwards else mask
+                on = engine.in_processing_order(mask, self._loop_options())
                 values = values * ops.cast(on, values.dtype)[..., None]
             found.append(values)
         return found

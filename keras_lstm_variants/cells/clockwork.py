@@ -9,10 +9,15 @@ from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 # A phase counts in the dtype of the states, which may be bfloat16: exact up to 256. Longer
 # periods count in two digits.
 _DIGIT = 256
+
+
+def _phase(name: str) -> State:
+    return State(name, size=lambda cell: len(cell.periods), kind="counter")
 
 
 class ClockworkFamilyCell(AffineCell):
@@ -22,9 +27,8 @@ class ClockworkFamilyCell(AffineCell):
     the groups that run as seldom or more seldom, and itself.
 
     The last state counts the steps, one number a group, each modulo its period, so that
-    masked steps do not count, and a stateful layer goes on where it stopped. Who gives it as
-    an initial state gives whole numbers from 0, each below its period: from any other number
-    a group may never run again.
+    masked steps do not count, and a stateful layer goes on where it stopped. An initial phase
+    must be whole numbers in [0, period) of each group; otherwise a group may never run.
 
     Args:
         units: positive integer, all groups together.
@@ -36,6 +40,9 @@ class ClockworkFamilyCell(AffineCell):
     Raises:
         ValueError: an argument is out of its range, or does not fit the others.
     """
+
+    # Each group has a recurrent kernel of its own.
+    recurrent_gates = ()
 
     def __init__(
         self,
@@ -85,31 +92,24 @@ class ClockworkFamilyCell(AffineCell):
         self.sees_from = [starts[self.periods.index(period)] for period in self.periods]
         self.group_of_unit = [j for j, size in enumerate(sizes) for _ in range(size)]
         self.long = self.periods[-1] > _DIGIT
-        digits = ("phase", "phase_high") if self.long else ("phase",)
-        own = [name for name in type(self).state_names if name != "phase"]
-        self.state_names = (*own, *digits)
-        self.counters = digits
-
-    @property
-    def state_size(self) -> list[int]:
-        groups = len(self.periods)
-        return [groups if s.startswith("phase") else self.units for s in self.state_names]
+        if self.long:
+            self.states = (*self.states, _phase("phase_high"))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
         self.group_kernels = [
-            self.add_cell_weight(
+            self.add_gate_weight(
                 f"recurrent_kernel_{j}",
-                (self.units - start, len(self.gates) * size),
+                self.units - start,
                 self.recurrent_initializer,
-                "recurrent",
+                kind="recurrent",
                 block=size,
             )
             for j, (start, size) in enumerate(zip(self.sees_from, self.sizes, strict=True), 1)
         ]
 
         # One product with zeros in it is faster than many small ones.
-        self.full_kernel = self.derive(self.joined_kernels)
+        self.full_kernel = self.derived(self.joined_kernels)
 
     def joined_kernels(self) -> Any:
         """The kernels of all groups as one (units, gates x units), zero where nothing is seen."""
@@ -120,15 +120,7 @@ class ClockworkFamilyCell(AffineCell):
                 gate.append(block)
         return ops.concatenate([block for gate in by_gate for block in gate], axis=-1)
 
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        """As for every cell; a group's recurrent kernel has columns for its own units."""
-        if weight == "recurrent_kernel":
-            return ()
-        if weight.startswith("recurrent_kernel_"):
-            return self.gates
-        return super().columns_of(weight)
-
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         def listed(numbers: Iterable[int]) -> str:
             return ", ".join(map(str, numbers))
 
@@ -150,7 +142,7 @@ class ClockworkFamilyCell(AffineCell):
 
     def recur_all(self, h: Any, z: Any, training: bool) -> Any:
         """`z + h U`, with the columns in the order of the gates."""
-        return self.product(self.drop_state(h, training), self.full_kernel, onto=z)
+        return self.matmul(self.drop_state(h, training), self.full_kernel, add_to=z)
 
     def tick(self, phases: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """Which units run now, bool (batch, units), and the next phases."""
@@ -223,16 +215,16 @@ class ClockworkRNNCell(ClockworkFamilyCell):
     """
 
     gates = ("g",)
-    state_names = ("h", "phase")
+    states = (State("h"), _phase("phase"))
     reference = "Koutnik et al. 2014, A clockwork RNN"
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, *phases = states
         runs, phases = self.tick(phases)
         g = self.activation(self.recur_all(h, z, training))
         h = ops.where(runs, g, h)
-        self.tap(g=g)
-        return h, *phases
+        self.sow(g=g)
+        return h, (h, *phases)
 
 
 @register
@@ -270,10 +262,10 @@ class ClockworkLSTMCell(ClockworkFamilyCell, LSTMFamilyCell):
         TensorShape([2, 8])
     """
 
-    state_names = ("h", "c", "phase")
+    states = (State("h"), State("c"), _phase("phase"))
     reference = "Koutnik et al. 2014, A clockwork RNN (on the LSTM)"
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c, *phases = states
         runs, phases = self.tick(phases)
         i, f, g, o = self.split(self.recur_all(h, z, training))
@@ -281,8 +273,8 @@ class ClockworkLSTMCell(ClockworkFamilyCell, LSTMFamilyCell):
         g = self.activation(g)
         c = ops.where(runs, f * c + i * g, c)
         h = ops.where(runs, o * self.output_activation(c), h)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c, *phases
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c, *phases)
 
 
 @register

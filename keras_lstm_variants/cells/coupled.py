@@ -4,6 +4,7 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import PeepholeFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 @register
@@ -58,12 +59,12 @@ class CoupledLSTMCell(PeepholeFamilyCell):
         super().__init__(*args, peepholes=peepholes, **kwargs)
         self.couple = couple
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         return [] if self.couple == "f=1-i" else ['With `couple="i=1-f"`, as here, i = 1 - f.']
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c = states
-        a, g, o = self.split(self.recur(h, onto=z, training=training))
+        a, g, o = self.split(self.recurrent_matmul(h, add_to=z, training=training))
         if self.couple == "f=1-i":
             i = self.gate(a + self.peep("i", c))
             f = 1 - i
@@ -74,8 +75,8 @@ class CoupledLSTMCell(PeepholeFamilyCell):
         c = f * c + i * g
         o = self.gate(o + self.peep("o", c))
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c)
 
 
 @register

@@ -7,6 +7,7 @@ from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 @register
@@ -81,34 +82,27 @@ class DeepGateLSTMCell(LSTMFamilyCell):
             return
         rows, self.trunk_kernels, self.trunk_biases = input_shape[-1], [], []
         for j, width in enumerate(self.gate_hidden_units, start=1):
-            columns = len(self.trunks) * width
-            add = functools.partial(self.add_cell_weight, block=width)
+            add = functools.partial(self.add_gate_weight, gates=self.trunks, block=width)
             self.trunk_kernels.append(
-                add(f"trunk_kernel_{j}", (rows, columns), self.kernel_initializer, "kernel")
+                add(f"trunk_kernel_{j}", rows, self.kernel_initializer, kind="kernel")
             )
             if j == 1:
-                shape, initializer = (self.units, columns), self.recurrent_initializer
                 self.trunk_recurrent_kernel = add(
-                    "trunk_recurrent_kernel", shape, initializer, "recurrent"
+                    "trunk_recurrent_kernel",
+                    self.units,
+                    self.recurrent_initializer,
+                    kind="recurrent",
                 )
             if self.use_bias:
                 self.trunk_biases.append(
-                    add(f"trunk_bias_{j}", (columns,), self.bias_initializer, "bias")
+                    add(f"trunk_bias_{j}", None, self.bias_initializer, kind="bias")
                 )
             rows = width
-        self.gate_kernel = self.add_cell_weight(
-            "gate_kernel",
-            (rows, len(self.deep_gates) * self.units),
-            self.kernel_initializer,
-            "kernel",
+        self.gate_kernel = self.add_gate_weight(
+            "gate_kernel", rows, self.kernel_initializer, gates=self.deep_gates, kind="kernel"
         )
 
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        if weight == "gate_kernel":
-            return self.deep_gates
-        return self.trunks if weight.startswith("trunk_") else super().columns_of(weight)
-
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         if not self.trunks:
             return ["Here no gate is deep: the cell is the LSTM."]
         widths = ", ".join(map(str, self.gate_hidden_units))
@@ -130,21 +124,21 @@ class DeepGateLSTMCell(LSTMFamilyCell):
             z["trunk"] = q + self.trunk_biases[0] if self.use_bias else q
         return z
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c = states
         a = self.shallow(z, h, training) | self.deep(z, h, training)
         i, f, o = (self.gate(a[k]) for k in ("i", "f", "o"))
         g = self.activation(a["g"])
         c = f * c + i * g
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c)
 
     def shallow(self, z: Any, h: Any, training: bool) -> dict[str, Any]:
         """The sums of the gates that are not deep."""
         if not self.shallow_gates:
             return {}
-        sums = self.recur(h, onto=z["shallow"], training=training)
+        sums = self.recurrent_matmul(h, add_to=z["shallow"], training=training)
         count = len(self.shallow_gates)
         return dict(zip(self.shallow_gates, ops.split(sums, count, axis=-1), strict=True))
 
@@ -153,21 +147,21 @@ class DeepGateLSTMCell(LSTMFamilyCell):
         if not self.trunks:
             return {}
         h = self.drop_state(h, training)
-        sums = self.product(h, self.trunk_recurrent_kernel, onto=z["trunk"])
+        sums = self.matmul(h, self.trunk_recurrent_kernel, add_to=z["trunk"])
         q = ops.split(self.hidden_activation(sums), len(self.trunks), axis=-1)
         for j, width in enumerate(self.gate_hidden_units[1:], start=1):
             for k in range(len(self.trunks)):
                 block = slice(k * width, (k + 1) * width)
-                sums = self.product(q[k], self.trunk_kernels[j], block)
+                sums = self.matmul(q[k], self.trunk_kernels[j], block)
                 if self.use_bias:
                     sums = sums + self.trunk_biases[j][block]
                 q[k] = self.hidden_activation(sums)
         n = self.units
         if self.shared_trunk:
-            sums = ops.split(self.product(q[0], self.gate_kernel), len(self.deep_gates), axis=-1)
+            sums = ops.split(self.matmul(q[0], self.gate_kernel), len(self.deep_gates), axis=-1)
         else:
             sums = [
-                self.product(q[k], self.gate_kernel, slice(k * n, (k + 1) * n))
+                self.matmul(q[k], self.gate_kernel, slice(k * n, (k + 1) * n))
                 for k in range(len(self.deep_gates))
             ]
         found = dict(zip(self.deep_gates, sums, strict=True))

@@ -6,6 +6,7 @@ from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 
 @register
@@ -59,7 +60,7 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         TensorShape([2, 4])
     """
 
-    state_names = ("h_2", "c_2", "h_1", "c_1")  # of the default depth
+    states = (State("h_2"), State("c_2"), State("h_1"), State("c_1"))  # of the default depth
     reference = "Yao et al. 2015, Depth-gated LSTM"
 
     def __init__(
@@ -80,10 +81,10 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
             self.gates, self.forget_gate, self.input_gate = ("i", "g", "o"), ("i", -1), None
         self.depth = _checks.positive_integer("depth", depth)
         levels = range(self.depth, 0, -1)
-        self.state_names = tuple(f"{s}_{level}" for level in levels for s in ("h", "c"))
+        self.states = tuple(State(f"{s}_{level}") for level in levels for s in ("h", "c"))
         super().__init__(units, *args, **kwargs)
         self.bottom = _checks.one_of("bottom", bottom, ("projection", "none"))
-        allowed = tuple(k for k in self.gates if k != "g")
+        allowed = tuple(k for k in self.gates if k not in self.candidates)
         self.peepholes = _checks.subset(
             "peepholes", allowed if peepholes is None else peepholes, allowed
         )
@@ -106,54 +107,52 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
 
     def build_level(self, level: int, inputs: int) -> dict[str, Any]:
         """The weights of a level, counted from 1 at the bottom."""
-        n, columns = self.units, len(self.gates) * self.units
+        n = self.units
         rows = inputs if level == 1 else n
 
-        def weight(name: str, shape: tuple[int, ...], initializer: Any, kind: str) -> Any:
-            return self.add_cell_weight(f"{name}_{level}", shape, initializer, kind)
+        def weight(name: str, rows: int | None, initializer: Any, kind: str, *gates: str) -> Any:
+            return self.add_gate_weight(
+                f"{name}_{level}", rows, initializer, gates=gates or self.gates, kind=kind
+            )
 
         found = {
-            "kernel": weight("kernel", (rows, columns), self.kernel_initializer, "kernel"),
+            "kernel": weight("kernel", rows, self.kernel_initializer, "kernel"),
             "recurrent_kernel": weight(
-                "recurrent_kernel", (n, columns), self.recurrent_initializer, "recurrent"
+                "recurrent_kernel", n, self.recurrent_initializer, "recurrent"
             ),
         }
         if self.use_bias:
-            found["bias"] = weight("bias", (columns,), self.initial_bias, "bias")
+            found["bias"] = weight("bias", None, self.bias_start, "bias")
         if self.peepholes:
-            found["peephole_kernel"] = weight(
-                "peephole_kernel", (len(self.peepholes), n), self.peephole_initializer, "peephole"
+            found["peephole_kernel"] = self.add_cell_weight(
+                f"peephole_kernel_{level}",
+                (len(self.peepholes), n),
+                self.peephole_initializer,
+                "peephole",
+                gates=self.peepholes,
+                axis=0,
             )
         if level == 1 and self.bottom == "none":
             return found
-        found["depth_kernel"] = weight("depth_kernel", (rows, n), self.kernel_initializer, "kernel")
+        found["depth_kernel"] = weight("depth_kernel", rows, self.kernel_initializer, "kernel", "d")
         if self.use_bias:
-            found["depth_bias"] = weight("depth_bias", (n,), self.bias_initializer, "bias")
-        found["depth_peephole_kernel"] = weight(
-            "depth_peephole_kernel",
+            found["depth_bias"] = weight("depth_bias", None, self.bias_initializer, "bias", "d")
+        found["depth_peephole_kernel"] = self.add_cell_weight(
+            f"depth_peephole_kernel_{level}",
             (1 if level == 1 else 2, n),
             self.peephole_initializer,
             "peephole",
         )
         return found
 
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        name, _, level = weight.rpartition("_")
-        if not level.isdigit():
-            return ()
-        if name == "peephole_kernel":
-            return self.peepholes
-        if name == "depth_peephole_kernel":
-            return ()
-        return self.gates if name in ("kernel", "recurrent_kernel", "bias") else ("d",)
-
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         levels = "1 level" if self.depth == 1 else f"{self.depth} levels"
         gates = "coupled gates, $f = 1 - i$" if self.coupled else "separate gates i and f"
         found = [f"Here it has {levels} and {gates}."]
         if self.bottom == "none":
             found.append("The bottom level has no depth gate here.")
-        missing = [k for k in self.gates if k != "g" and k not in self.peepholes]
+        sees = (*self.candidates, *self.peepholes)
+        missing = [k for k in self.gates if k not in sees]
         if missing:
             found.append(f"Without a peephole here: {', '.join(missing)}.")
         return found
@@ -177,7 +176,7 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
                 z["d"] = z["d"] + w["depth_bias"]
         return z
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         new: list[Any] = []
         heard: dict[str, Any] = {}
         c_low = z.get("c_low")
@@ -187,9 +186,9 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
             new = [h, c_low, *new]
             heard |= {f"{k}_{level + 1}": v for k, v in gates.items()}
             if level + 1 < self.depth:
-                z = self.sums_of(level + 1, lambda kernel, h=h: self.product(h, kernel))
-        self.tap(**heard)
-        return tuple(new)
+                z = self.sums_of(level + 1, lambda kernel, h=h: self.matmul(h, kernel))
+        self.sow(**heard)
+        return new[0], tuple(new)
 
     def step_of(
         self, level: int, z: dict[str, Any], c_low: Any, states: Any, training: bool
@@ -197,7 +196,7 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         """The new output and memory of a level, and its gates."""
         h, c = states
         w = self.levels[level]
-        sums = self.product(self.drop_state(h, training), w["recurrent_kernel"], onto=z["gates"])
+        sums = self.matmul(self.drop_state(h, training), w["recurrent_kernel"], add_to=z["gates"])
         a = dict(zip(self.gates, self.split(sums), strict=True))
         p = {k: w["peephole_kernel"][row] for row, k in enumerate(self.peepholes)}
         i = self.gate(a["i"] + p.get("i", 0.0) * c)

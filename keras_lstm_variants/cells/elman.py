@@ -3,6 +3,7 @@ from typing import Any
 from keras_lstm_variants.affine import AffineCell
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 
 @register
@@ -25,14 +26,14 @@ class ElmanCell(AffineCell):
     """
 
     gates = ("g",)
-    state_names = ("h",)
+    states = (State("h"),)
     reference = "Elman 1990, Finding structure in time"
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         (h,) = states
-        h = self.activation(self.recur(h, onto=z, training=training))
-        self.tap(g=h)
-        return (h,)
+        h = self.activation(self.recurrent_matmul(h, add_to=z, training=training))
+        self.sow(g=h)
+        return h, (h,)
 
 
 @register

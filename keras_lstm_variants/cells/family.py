@@ -2,10 +2,9 @@
 
 from typing import Any, ClassVar
 
-import keras
-
 from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.gated import GatedCell
+from keras_lstm_variants.state import State
 
 
 class LSTMFamilyCell(GatedCell):
@@ -24,7 +23,7 @@ class LSTMFamilyCell(GatedCell):
             `forget_bias`, or for a cell without a keeping gate.
     """
 
-    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+    states: ClassVar[tuple[State, ...]] = (State("h"), State("c"))
     gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
     forget_gate: ClassVar[tuple[str, int] | None] = ("f", 1)
     input_gate: ClassVar[str | None] = "i"
@@ -57,13 +56,8 @@ class LSTMFamilyCell(GatedCell):
             )
         usual = True if self.forget_gate and self.forget_bias is None else None
         self.unit_forget_bias = usual if unit_forget_bias is None else unit_forget_bias
-
-    def forget_bias_columns(self, dtype: Any) -> dict[str, Any]:
         if self.unit_forget_bias:
-            gate, sign = self.forget_gate
-            usual = sign * self.usual_forget_bias
-            return {gate: keras.ops.full((self.units,), usual, dtype=dtype)}
-        return super().forget_bias_columns(dtype)
+            self.bias_start = self.starting_at(self.usual_forget_bias)
 
 
 class PeepholeFamilyCell(LSTMFamilyCell):
@@ -105,18 +99,19 @@ class PeepholeFamilyCell(LSTMFamilyCell):
 
     @property
     def peephole_gates(self) -> tuple[str, ...]:
-        return tuple(gate for gate in self.gates if gate != "g")
+        return tuple(gate for gate in self.gates if gate not in self.candidates)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
         self.peephole_kernel = None
         if self.peepholes:
             self.peephole_kernel = self.add_cell_weight(
-                "peephole_kernel", (len(self.peepholes), self.units), self.peephole_initializer
+                "peephole_kernel",
+                (len(self.peepholes), self.units),
+                self.peephole_initializer,
+                gates=self.peepholes,
+                axis=0,
             )
-
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        return self.peepholes if weight == "peephole_kernel" else super().columns_of(weight)
 
     def blocks(self, z: Any) -> dict[str, Any]:
         """The pre-activations $A_k$ by the names of the gates."""

@@ -6,6 +6,7 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 
 class GridFamilyCell(LSTMFamilyCell):
@@ -43,28 +44,27 @@ class GridFamilyCell(LSTMFamilyCell):
 
     def build_transforms(self, inputs: int, dimensions: tuple[str, ...]) -> None:
         """The projection of the input, and for every level a transform of each dimension."""
-        n, columns = self.units, len(self.gates) * self.units
-        size = 2 * n if self.input_memory else n
-        self.projection_kernel = self.add_cell_weight(
-            "projection_kernel", (inputs, size), self.kernel_initializer, "kernel"
+        starts = ("h", "m") if self.input_memory else ("h",)
+        self.projection_kernel = self.add_gate_weight(
+            "projection_kernel", inputs, self.kernel_initializer, gates=starts, kind="kernel"
         )
         self.projection_bias = None
         if self.use_bias:
-            self.projection_bias = self.add_cell_weight(
-                "projection_bias", (size,), self.bias_initializer, "bias"
+            self.projection_bias = self.add_gate_weight(
+                "projection_bias", None, self.bias_initializer, gates=starts, kind="bias"
             )
 
         def transform(name: str) -> tuple[Any, Any]:
-            kernel = self.add_cell_weight(
+            kernel = self.add_gate_weight(
                 name.format("kernel"),
-                (len(dimensions) * n, columns),
+                len(dimensions) * self.units,
                 self.recurrent_initializer,
-                "recurrent",
+                kind="recurrent",
             )
             if not self.use_bias:
                 return kernel, None
             name = name.format("bias")
-            return kernel, self.add_cell_weight(name, (columns,), self.initial_bias, "bias")
+            return kernel, self.add_gate_weight(name, None, self.bias_start, kind="bias")
 
         count = 1 if self.tied else self.depth
         self.transforms = [
@@ -72,12 +72,7 @@ class GridFamilyCell(LSTMFamilyCell):
             for level in range(1, count + 1)
         ]
 
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        if weight.startswith("projection_"):
-            return ("h", "m") if self.input_memory else ("h",)
-        return self.gates
-
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         whose = "all with the same weights" if self.tied else "each with weights of its own"
         levels = "1 level" if self.depth == 1 else f"{self.depth} levels, {whose}"
         found = [f"Here it has {levels}."]
@@ -103,7 +98,7 @@ class GridFamilyCell(LSTMFamilyCell):
     ) -> tuple[Any, Any]:
         """The LSTM of a dimension: its new h and m, given the h of all dimensions."""
         kernel, bias = self.transforms[0 if self.tied else level][dimension]
-        a = self.product(ops.concatenate(hs, axis=-1), kernel)
+        a = self.matmul(ops.concatenate(hs, axis=-1), kernel)
         i, f, g, o = self.split(a if bias is None else a + bias)
         i, f, o = self.gate(i), self.gate(f), self.gate(o)
         g = self.activation(g)
@@ -161,29 +156,28 @@ class GridLSTMCell(GridFamilyCell):
         TensorShape([2, 4])
     """
 
-    state_names = ("h_1", "m_1", "h_2", "m_2")  # of the default depth
+    states = (State("h_1"), State("m_1"), State("h_2"), State("m_2"))  # of the default depth
     reference = "Kalchbrenner et al. 2015, Grid long short-term memory"
-    output_apart = True
 
     def __init__(self, *args: Any, priority: str | None = "depth", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.priority = _checks.one_of("priority", priority, ("depth", "time", None))
         levels = range(1, self.depth + 1)
-        self.state_names = tuple(f"{s}_{level}" for level in levels for s in ("h", "m"))
+        self.states = tuple(State(f"{s}_{level}") for level in levels for s in ("h", "m"))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         features = _checks.features(type(self).__name__, input_shape)
         self.build_transforms(features, ("time", "depth"))
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         order = {
             "depth": [],
             "time": ["Here time comes after depth, and sees the new $h_d$."],
             None: ["Here neither comes first: time and depth see the old $h_t$ and $h_d$."],
         }
-        return super().remarks() + order[self.priority]
+        return super().notes() + order[self.priority]
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h_d = z["h"]
         m_d = z.get("m", ops.zeros_like(h_d))
         new: list[Any] = []
@@ -200,8 +194,8 @@ class GridLSTMCell(GridFamilyCell):
                 seen = h_t if self.priority == "depth" else old[0]
                 h_d, m_d = self.transform(level, "depth", [seen, h_d], m_d, heard)
             new += [h_t, m_t]
-        self.tap(**heard)
-        return h_d, *new
+        self.sow(**heard)
+        return h_d, tuple(new)
 
 
 @register

@@ -9,6 +9,7 @@ from keras_lstm_variants import _calls, _checks, _config, _functions, engine
 from keras_lstm_variants._weights import CheckedWeights
 from keras_lstm_variants.cells.grid import GridFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 
 class _DepthCell(GridFamilyCell):
@@ -17,12 +18,12 @@ class _DepthCell(GridFamilyCell):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.build_transforms(input_shape[-1], ("depth",))
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h = z["h"]
         m = z.get("m", ops.zeros_like(h))
         for level in range(self.depth):
             h, m = self.transform(level, "depth", [h], m, {})
-        return (h, m)
+        return h, (h, m)
 
 
 class _SweepCell(GridFamilyCell):
@@ -33,23 +34,18 @@ class _SweepCell(GridFamilyCell):
     part of the image, and which of these are not masked.
     """
 
-    output_apart = True
-
     def __init__(self, *args: Any, rows: int, priority: str | None = "depth", **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.rows = rows
         self.priority = priority
         levels = range(1, self.depth + 1)
         parts = [f"{s}_{d}" for d in ("vertical", "horizontal") for s in ("h", "m")]
-        self.state_names = tuple(f"{part}_{level}" for level in levels for part in parts)
+        size = (rows, self.units)
+        self.states = tuple(State(f"{part}_{level}", size) for level in levels for part in parts)
 
     @property
     def output_size(self) -> tuple[int, ...]:
         return self.rows, self.units
-
-    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
-        shape = (batch_size, self.rows, self.units)
-        return [ops.zeros(shape, dtype=self.compute_dtype) for _ in self.state_names]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.build_transforms(input_shape[-1] - 2, ("vertical", "horizontal", "depth"))
@@ -58,7 +54,7 @@ class _SweepCell(GridFamilyCell):
         z = super().project_inputs(inputs[..., :-2], training)
         return z | {"inside": inputs[..., -2:-1], "seen": inputs[..., -1:]}
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h_d = z["h"]
         m_d = z.get("m", ops.zeros_like(h_d))
         inside, seen = z["inside"] > 0, z["seen"] > 0
@@ -77,7 +73,7 @@ class _SweepCell(GridFamilyCell):
             # A masked position hands on what it received; outside of the image is nothing.
             for one, before in zip((*new_v, *new_h), (h_v, m_v, h_h, m_h), strict=True):
                 new.append(ops.where(inside, ops.where(seen, one, before), nothing))
-        return ops.where(ops.logical_and(inside, seen), h_d, nothing), *new
+        return ops.where(ops.logical_and(inside, seen), h_d, nothing), tuple(new)
 
 
 def _one_row_down(values: Any) -> Any:
@@ -270,9 +266,8 @@ class GridLSTM2D(_GridLayer):
             self.cell,
             ops.transpose(skewed, (0, 2, 1, 3)),
             self.cell.get_initial_state(batch),
-            self.compute_dtype,
-            training=training,
-            keep_outputs=True,
+            engine.LoopOptions(training=training),
+            output_dtype=self.compute_dtype,
         )
         outputs = ops.transpose(result.outputs, (0, 2, 1, 3))
         outputs = ops.reshape(outputs, (batch, rows * steps, self.units))

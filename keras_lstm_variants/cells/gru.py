@@ -2,10 +2,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks, _functions
+from keras_lstm_variants import _checks
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.gated import GatedCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 
 @register
@@ -42,50 +43,37 @@ class GRUCell(GatedCell):
     """
 
     gates = ("z", "r", "g")
-    state_names = ("h",)
+    states = (State("h"),)
     forget_gate = ("z", 1)
     reference = "Cho et al. 2014, Learning phrase representations using RNN encoder-decoder"
 
     def __init__(self, *args: Any, reset_after: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reset_after = _checks.flag("reset_after", reset_after)
-
-    # With reset_after the bias has two rows, as in Keras: input side, recurrent side.
-    @property
-    def bias_shape(self) -> tuple[int, ...]:
-        return (2, *super().bias_shape) if self.reset_after else super().bias_shape
-
-    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        if not self.reset_after:
-            return super().initial_bias(shape, dtype)
-        _functions.check_values("bias_initializer", self.bias_initializer, shape)
-        rows = self.bias_initializer(shape, dtype=dtype)
-        return ops.stack([self.with_forget_bias(rows[0], dtype), rows[1]])
-
-    @property
-    def input_bias(self) -> Any:
-        return self.bias[0] if self.reset_after else self.bias
+        # As in Keras: input side, recurrent side.
+        self.bias_rows = 2 if self.reset_after else None
 
     @property
     def recurrent_bias(self) -> Any:
         return 0.0 if self.bias is None else self.bias[1]
 
-    def step(self, x: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, x: Any, states: States, training: bool = False) -> tuple[Any, States]:
         (h,) = states
         x_z, x_r, x_g = self.split(x)
         if self.reset_after:
-            h_z, h_r, h_g = self.split(self.recur(h, training=training) + self.recurrent_bias)
+            a = self.recurrent_matmul(h, training=training) + self.recurrent_bias
+            h_z, h_r, h_g = self.split(a)
             z = self.gate(x_z + h_z)
             r = self.gate(x_r + h_r)
             g = self.activation(x_g + r * h_g)
         else:
-            h_z, h_r = ops.split(self.recur(h, "z", "r", training=training), 2, axis=-1)
+            h_z, h_r = ops.split(self.recurrent_matmul(h, "z", "r", training=training), 2, axis=-1)
             z = self.gate(x_z + h_z)
             r = self.gate(x_r + h_r)
-            g = self.activation(x_g + self.recur(r * h, "g", training=training))
+            g = self.activation(x_g + self.recurrent_matmul(r * h, "g", training=training))
         h = z * h + (1 - z) * g
-        self.tap(z=z, r=r, g=g)
-        return (h,)
+        self.sow(z=z, r=r, g=g)
+        return h, (h,)
 
 
 @register

@@ -1,10 +1,9 @@
 from typing import Any
 
-from keras import ops
-
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 @register
@@ -28,26 +27,15 @@ class LSTMCell(LSTMFamilyCell):
 
     reference = "Gers, Schmidhuber & Cummins 2000, Learning to forget"
 
-    def initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        if not self.unit_forget_bias or not hasattr(self.bias_initializer, "seed"):
-            return super().initial_bias(shape, dtype)
-        # Keras draws those before and those behind the forget gate: the same random biases here.
-        at = self.gates.index(self.forget_gate[0])
-        before, after = (
-            self.bias_initializer((gates * self.units,), dtype=dtype)
-            for gates in (at, len(self.gates) - at - 1)
-        )
-        return ops.concatenate([before, *self.forget_bias_columns(dtype).values(), after])
-
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c = states
-        i, f, g, o = self.split(self.recur(h, onto=z, training=training))
+        i, f, g, o = self.split(self.recurrent_matmul(h, add_to=z, training=training))
         i, f, o = self.gate(i), self.gate(f), self.gate(o)
         g = self.activation(g)
         c = f * c + i * g
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c)
 
 
 @register

@@ -6,6 +6,7 @@ from keras_lstm_variants import _checks
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 @register
@@ -56,9 +57,9 @@ class LSTM1997Cell(LSTMFamilyCell):
                 f"activation={self.activation!r}, output_activation={self.output_activation!r}"
             )
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c = states
-        i, g, o = self.split(self.recur(h, onto=z, training=training))
+        i, g, o = self.split(self.recurrent_matmul(h, add_to=z, training=training))
         i, o = self.gate(i), self.gate(o)
         if self.squashing == "original":
             # In paper's form 4 sigmoid(v) - 2 and 2 sigmoid(v) - 1.
@@ -69,8 +70,8 @@ class LSTM1997Cell(LSTMFamilyCell):
             g = self.activation(g)
             c = c + i * g
             h = o * self.output_activation(c)
-        self.tap(i=i, g=g, o=o)
-        return h, c
+        self.sow(i=i, g=g, o=o)
+        return h, (h, c)
 
 
 @register

@@ -6,6 +6,7 @@ from keras_lstm_variants import _checks, _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import LSTMFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 @register
@@ -73,17 +74,12 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        n, columns = self.units, self.columns_of("memory_kernel")
-        self.memory_kernel = self.add_cell_weight(
-            "memory_kernel", (n, len(columns) * n), self.memory_initializer
+        seeing = tuple(k for k in self.gates if k != "g" or self.candidate == "memory")
+        self.memory_kernel = self.add_gate_weight(
+            "memory_kernel", self.units, self.memory_initializer, gates=seeing
         )
 
-    def columns_of(self, weight: str) -> tuple[str, ...]:
-        if weight != "memory_kernel":
-            return super().columns_of(weight)
-        return tuple(k for k in self.gates if k != "g" or self.candidate == "memory")
-
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         found = []
         if self.candidate != "hidden":
             sees = "c V_g in place of h U_g" if self.candidate == "memory" else "the input alone"
@@ -92,13 +88,13 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
             found.append("The output gate sees the new memory here.")
         return found
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c = states
         a = dict(zip(self.gates, self.split(z), strict=True))
         late = ("o",) if self.output_gate_memory == "current" else ()
         a |= self.seen(c, a, late, training)
         if self.candidate == "hidden":
-            a["g"] = self.recur(h, "g", onto=a["g"], training=training)
+            a["g"] = self.recurrent_matmul(h, "g", add_to=a["g"], training=training)
         i, f = self.gate(a["i"]), self.gate(a["f"])
         g = self.activation(a["g"])
         c = f * c + i * g
@@ -106,8 +102,8 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
             a |= self.seen(c, a, ("i", "f", "g"), training)
         o = self.gate(a["o"])
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c)
 
     def seen(self, c: Any, a: dict[str, Any], but: tuple[str, ...], training: bool) -> Any:
         """`a + c V` by gate, for the gates that see the memory, `but` for some."""
@@ -116,11 +112,11 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
         first = known.index(gates[0]) * self.units
         columns = slice(first, first + len(gates) * self.units)
         memory = self.drop_state(ops.tanh(c) if self.squash_memory else c, training)
-        sums = self.product(
+        sums = self.matmul(
             memory,
             self.memory_kernel,
             columns,
-            onto=ops.concatenate([a[k] for k in gates], axis=-1),
+            add_to=ops.concatenate([a[k] for k in gates], axis=-1),
         )
         return dict(zip(gates, ops.split(sums, len(gates), axis=-1), strict=True))
 

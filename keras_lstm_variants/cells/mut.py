@@ -8,6 +8,7 @@ from keras_lstm_variants import _functions
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.gated import GatedCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 _JOZEFOWICZ = "Jozefowicz et al. 2015, An empirical exploration of recurrent network architectures"
 
@@ -25,7 +26,7 @@ class MUTCell(GatedCell):
     """
 
     gates = ("z", "r", "g")
-    state_names = ("h",)
+    states = (State("h"),)
     forget_gate = ("z", -1)
 
 
@@ -66,7 +67,7 @@ class RawInputCell(MUTCell):
                 "input_projection", (input_shape[-1], self.units), self.input_initializer
             )
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         if self.input_projection is None:
             return ["Here inputs and units agree in number: the raw input is used as it is."]
         return ["Here inputs and units differ in number: the raw input is projected, $x_t P$."]
@@ -109,15 +110,15 @@ class MUT1Cell(RawInputCell):
         gates = ops.matmul(inputs, self.kernel)
         return self.add_bias(ops.concatenate([gates, ops.tanh(self.raw(inputs))], axis=-1))
 
-    def step(self, x: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, x: Any, states: States, training: bool = False) -> tuple[Any, States]:
         (h,) = states
         x_z, x_r, x_g = self.split(x)
         z = self.gate(x_z)
-        r = self.gate(x_r + self.recur(h, "r", training=training))
-        g = self.activation(self.recur(r * h, "g", training=training) + x_g)
+        r = self.gate(x_r + self.recurrent_matmul(h, "r", training=training))
+        g = self.activation(self.recurrent_matmul(r * h, "g", training=training) + x_g)
         h = z * g + (1 - z) * h
-        self.tap(z=z, r=r, g=g)
-        return (h,)
+        self.sow(z=z, r=r, g=g)
+        return h, (h,)
 
 
 @register
@@ -152,16 +153,16 @@ class MUT2Cell(RawInputCell):
         x_z, x_g = ops.split(ops.matmul(inputs, self.kernel), 2, axis=-1)
         return self.add_bias(ops.concatenate([x_z, self.raw(inputs), x_g], axis=-1))
 
-    def step(self, x: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, x: Any, states: States, training: bool = False) -> tuple[Any, States]:
         (h,) = states
         x_z, x_r, x_g = self.split(x)
-        h_z, h_r = ops.split(self.recur(h, "z", "r", training=training), 2, axis=-1)
+        h_z, h_r = ops.split(self.recurrent_matmul(h, "z", "r", training=training), 2, axis=-1)
         z = self.gate(x_z + h_z)
         r = self.gate(x_r + h_r)
-        g = self.activation(self.recur(r * h, "g", training=training) + x_g)
+        g = self.activation(self.recurrent_matmul(r * h, "g", training=training) + x_g)
         h = z * g + (1 - z) * h
-        self.tap(z=z, r=r, g=g)
-        return (h,)
+        self.sow(z=z, r=r, g=g)
+        return h, (h,)
 
 
 @register
@@ -188,15 +189,15 @@ class MUT3Cell(MUTCell):
 
     reference = f"{_JOZEFOWICZ} (MUT3)"
 
-    def step(self, x: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, x: Any, states: States, training: bool = False) -> tuple[Any, States]:
         (h,) = states
         x_z, x_r, x_g = self.split(x)
-        z = self.gate(x_z + self.recur(ops.tanh(h), "z", training=training))
-        r = self.gate(x_r + self.recur(h, "r", training=training))
-        g = self.activation(self.recur(r * h, "g", training=training) + x_g)
+        z = self.gate(x_z + self.recurrent_matmul(ops.tanh(h), "z", training=training))
+        r = self.gate(x_r + self.recurrent_matmul(h, "r", training=training))
+        g = self.activation(self.recurrent_matmul(r * h, "g", training=training) + x_g)
         h = z * g + (1 - z) * h
-        self.tap(z=z, r=r, g=g)
-        return (h,)
+        self.sow(z=z, r=r, g=g)
+        return h, (h,)
 
 
 @register

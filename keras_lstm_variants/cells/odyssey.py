@@ -10,6 +10,7 @@ from keras_lstm_variants.cells.coupled import CoupledLSTMCell
 from keras_lstm_variants.cells.lstm import LSTMCell
 from keras_lstm_variants.cells.peephole import PeepholeLSTMCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 _GREFF = "Greff et al. 2015, LSTM: a search space odyssey"
 
@@ -236,7 +237,7 @@ class FGRLSTMCell(PeepholeLSTMCell):
         TensorShape([2, 4])
     """
 
-    state_names = ("h", "c", "i", "f", "o")
+    states = (State("h"), State("c"), State("i"), State("f"), State("o"))
     reference = f"{_GREFF} (FGR)"
 
     def __init__(
@@ -254,13 +255,14 @@ class FGRLSTMCell(PeepholeLSTMCell):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        n = 3 * self.units
-        self.gate_kernel = self.add_cell_weight("gate_kernel", (n, n), self.gate_initializer)
+        self.gate_kernel = self.add_gate_weight(
+            "gate_kernel", 3 * self.units, self.gate_initializer, gates=("i", "f", "o")
+        )
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c, i, f, o = states
-        a = self.blocks(self.recur(h, onto=z, training=training))
-        r = self.product(ops.concatenate([i, f, o], axis=-1), self.gate_kernel)
+        a = self.blocks(self.recurrent_matmul(h, add_to=z, training=training))
+        r = self.matmul(ops.concatenate([i, f, o], axis=-1), self.gate_kernel)
         r_i, r_f, r_o = ops.split(r, 3, axis=-1)
         i = self.gate(a["i"] + self.peep("i", c) + r_i)
         f = self.gate(a["f"] + self.peep("f", c) + r_f)
@@ -268,8 +270,8 @@ class FGRLSTMCell(PeepholeLSTMCell):
         c = f * c + i * g
         o = self.gate(a["o"] + self.peep("o", c) + r_o)
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c, i, f, o
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c, i, f, o)
 
 
 @register

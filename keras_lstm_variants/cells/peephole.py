@@ -3,6 +3,7 @@ from typing import Any
 from keras_lstm_variants.cell_layer import CellLayer
 from keras_lstm_variants.cells.family import PeepholeFamilyCell
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 @register
@@ -32,17 +33,17 @@ class PeepholeLSTMCell(PeepholeFamilyCell):
 
     reference = "Gers & Schmidhuber 2000, Recurrent nets that time and count"
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c = states
-        a = self.blocks(self.recur(h, onto=z, training=training))
+        a = self.blocks(self.recurrent_matmul(h, add_to=z, training=training))
         i = self.open("i", a, c)
         f = self.open("f", a, c)
         g = self.activation(a["g"])
         c = f * c + i * g
         o = self.open("o", a, c)
         h = o * self.output_activation(c)
-        self.tap(i=i, f=f, g=g, o=o)
-        return h, c
+        self.sow(i=i, f=f, g=g, o=o)
+        return h, (h, c)
 
 
 @register

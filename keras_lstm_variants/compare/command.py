@@ -113,7 +113,7 @@ def prepare(arguments: argparse.Namespace) -> "Comparison":
 
 def check_memory(variants: list[str], settings: Settings, task: tasks.Task) -> None:
     """A `UsageError` if what the weights take in training is more than this machine has."""
-    from keras_lstm_variants.describe import parameters
+    from keras_lstm_variants.analysis.describe import parameters
 
     text = task.kind == "next_symbol"
     inputs = settings.embedding if text else task.train[0].shape[2]

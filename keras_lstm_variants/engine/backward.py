@@ -8,7 +8,6 @@ import tensorflow as tf
 from keras_lstm_variants.engine.forward import (
     ForwardLoop,
     Keep,
-    Results,
     repeat,
     same_shapes,
     zeros_of,
@@ -16,6 +15,7 @@ from keras_lstm_variants.engine.forward import (
 from keras_lstm_variants.engine.graphs import followed
 from keras_lstm_variants.engine.history import History, Layout, sizes, write
 from keras_lstm_variants.engine.loop import following, where
+from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.step import Product, StepGradient
 
 
@@ -31,20 +31,21 @@ class FastLoop(ForwardLoop):
     """The loop with its gradient. See `ForwardLoop` for the arguments."""
 
     def backward(
-        self, inputs: Any, weights: list[Any], kept: dict[str, Any], gradients: Results
+        self, inputs: Any, weights: list[Any], kept: dict[str, Any], gradients: Result
     ) -> tuple[Any, list[Any], list[Any]]:
         """Gradients of inputs, first states and weights, from those of the results."""
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         gradients = gradients._replace(
             outputs=None if gradients.outputs is None else self.blocks.ready(gradients.outputs),
-            sequences=list(map(self.blocks.ready, gradients.sequences)),
+            state_sequences=list(map(self.blocks.ready, gradients.state_sequences or [])),
         )
         turned = [tf.transpose(kernel) for kernel in kernels]
-        d_held, d_states = [gradients.output], list(gradients.states)
-        if self.output_is_state:
+        d_held, d_states = [gradients.last_output], list(gradients.states)
+        at = self.output_state
+        if at is not None:
             no_output = zeros_of(self.output, inputs)
-            d_held, d_last = [], self._unless_empty(gradients.output, no_output)
-            d_states[0] = d_states[0] + d_last
+            d_held, d_last = [], self._unless_empty(gradients.last_output, no_output)
+            d_states[at] = d_states[at] + d_last
 
         def block(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
             j = self.blocks.count - 1 - i
@@ -88,13 +89,13 @@ class FastLoop(ForwardLoop):
         turned: list[Any],
         sums: list[Any],
         past: Past,
-        gradients: Results,
+        gradients: Result,
     ) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
         """Go back through a block."""
         length, start = self.blocks.length_of(block), self.blocks.start(block)
         no_z = [zeros_of(la, d_states[0]) for la in self.inputs]
         mask = None if self.mask is None else self.blocks.part(self.mask, block)
-        d_sequences = [self.blocks.part(d, block) for d in gradients.sequences]
+        d_sequences = [self.blocks.part(d, block) for d in gradients.state_sequences]
         d_outputs = None
         if gradients.outputs is not None:
             d_outputs = self.blocks.part(gradients.outputs, block)
@@ -109,13 +110,13 @@ class FastLoop(ForwardLoop):
             if d_outputs is not None and d_held:
                 d_output = d_output + d_outputs[k]
             elif d_outputs is not None:
-                d_new[0] = d_new[0] + d_outputs[k]
+                d_new[self.output_state] = d_new[self.output_state] + d_outputs[k]
             d_before, d_passed = [following(tf.zeros_like(d), d, i) for d in d_held], None
             if mask is not None:
                 # A masked step hands its gradients on to the step before.
                 on = mask[k]
                 d_passed = [where(on, tf.zeros_like(d), d) for d in d_new]
-                if not self.settings.zero_output_for_mask:
+                if not self.settings.options.zero_output_for_mask:
                     d_before = [where(on, tf.zeros_like(d_output), d_output)]
                 d_new = [where(on, d, tf.zeros_like(d)) for d in d_new]
                 d_output = where(on, d_output, tf.zeros_like(d_output))
@@ -198,7 +199,7 @@ class FastLoop(ForwardLoop):
         """The history of a block, from the states before it."""
         states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
         space = self.blocks.space_of(block)
-        held = [] if self.output_is_state else [zeros_of(self.output, states[0])]
+        held = [] if self.output_state is not None else [zeros_of(self.output, states[0])]
         history = {
             **self._empty(space, True),
             "states": self._empty_states(space, states, True, False),

@@ -1,7 +1,7 @@
 r"""The fast loop: one gradient for the whole sequence, weight gradients block by block.
 
 For the loop, a recurrent step is a function of a projected input $z_t$ and the old states,
-in which some products of a state with a weight matrix occur (`Cell.product`):
+in which some products of a state with a weight matrix occur (`Cell.matmul`):
 
 $$s_t = \mathrm{step}(z_t, s_{t-1}) \qquad\text{with products}\qquad a_t = u_t U,$$
 
@@ -44,22 +44,23 @@ import tensorflow as tf
 
 from keras_lstm_variants.engine.backward import FastLoop
 from keras_lstm_variants.engine.edges import guarded
-from keras_lstm_variants.engine.forward import Keep, Results, Settings
+from keras_lstm_variants.engine.forward import Keep, Settings
 from keras_lstm_variants.engine.graphs import followed
+from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.xla import check_vectorized
 
-__all__ = ["FastLoop", "Keep", "Results", "Settings", "differentiable"]
+__all__ = ["FastLoop", "Keep", "Settings", "differentiable"]
 
 
 def differentiable(
     loop: FastLoop,
-    plain: Callable[..., Results],
+    plain: Callable[..., Result],
     inputs: Any,
     states: list[Any],
     weights: list[Any],
     mask: Any,
     dropout_masks: tuple[Any, Any],
-) -> Results:
+) -> Result:
     """Run a loop that has its own gradient.
 
     Args:
@@ -69,7 +70,7 @@ def differentiable(
         inputs, states, weights: what it is differentiated by.
         mask, dropout_masks: what else it is a function of.
     """
-    forms: list[Results] = []
+    forms: list[Result] = []
     n, m = len(states), len(states) + len(weights)
     given = [mask, *dropout_masks]
     masks = [g for g in given if g is not None]
@@ -138,17 +139,16 @@ def _apart(arguments: Any, n: int) -> tuple[Any, list[Any], list[Any]]:
     return arguments[0], list(arguments[1 : 1 + n]), list(arguments[1 + n :])
 
 
-def _flat(results: Results) -> list[Any]:
-    outputs = [] if results.outputs is None else [results.outputs]
-    return [results.output, *results.states, *outputs, *results.sequences]
+def _flat(result: Result) -> list[Any]:
+    outputs = [] if result.outputs is None else [result.outputs]
+    return [result.last_output, *outputs, *result.states, *(result.state_sequences or [])]
 
 
-def _unflat(values: Any, like: Results) -> Results:
-    values = list(values)
-    n, more = len(like.states), 0 if like.outputs is None else 1
-    return Results(
-        values[0],
-        values[1 : 1 + n],
-        values[1 + n] if more else None,
-        values[1 + n + more :],
+def _unflat(values: Any, like: Result) -> Result:
+    left = iter(values)
+    return Result(
+        next(left),
+        None if like.outputs is None else next(left),
+        [next(left) for _ in like.states],
+        None if like.state_sequences is None else list(left),
     )

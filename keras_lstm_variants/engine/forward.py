@@ -19,6 +19,7 @@ from keras_lstm_variants.engine.history import (
     write,
 )
 from keras_lstm_variants.engine.loop import batch_first, where
+from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.rehearsal import Plan
 from keras_lstm_variants.engine.step import Product, Step
 from keras_lstm_variants.engine.xla import compiled_by_xla
@@ -33,24 +34,13 @@ class Keep(enum.IntEnum):
 
 
 class Settings(NamedTuple):
-    """What a loop is asked for. See `engine.run`."""
+    """What a fast loop is to do."""
 
+    options: LoopOptions
     output_shape: tuple[int, ...]  # without the batch
-    zero_output_for_mask: bool
-    keep_outputs: bool
-    keep_states: bool
     keep: Keep
     edge: Callable[[Any, list[Any]], list[Any]] | None  # see `edges`
     xla: bool
-
-
-class Results(NamedTuple):
-    """What a loop returns; sequences are (batch, time, ...), in the order of processing."""
-
-    output: Any
-    states: list[Any]
-    outputs: Any  # None unless asked for
-    sequences: list[Any]  # of the states; empty unless asked for
 
 
 class ForwardLoop:
@@ -86,28 +76,30 @@ class ForwardLoop:
         self.operands = [layout(p.state, None) for p in plan.products]
         self.blocks = Blocks(steps, batch, sum(math.prod(v.shape[1:]) for v in values), xla)
         self.mask = None if mask is None else self.blocks.ready(mask)
-        # Without a mask, and unless the cell says otherwise, the output is the first state.
-        self.output_is_state = (
-            mask is None and step.cell.output_is_state and states[0].dtype == step.output_dtype
-        )
+        # The state that the output is: with a mask none, for then it starts at zero.
+        self.output_state = plan.output_state if mask is None else None
+        if self.output_state is not None:
+            same_type = states[self.output_state].dtype == step.output_dtype
+            self.output_state = self.output_state if same_type else None
 
-    def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Results, Any]:
+    def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Result, Any]:
         """The results, and what `backward` needs."""
         if self.settings.keep is Keep.STARTS and not self.settings.xla:
             return self._forward_by_block(inputs, states, weights)
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
-        keep, keep_states = self.settings.keep, self.settings.keep_states
-        shown = self.settings.keep_outputs and self.output_is_state
+        keep, keep_states = self.settings.keep, self.settings.options.keep_states
+        at = self.output_state
+        shown = self.settings.options.keep_outputs and at is not None
         no_output = zeros_of(self.output, inputs)
-        # The last output; nothing where it is the first state anyway.
-        held = [] if self.output_is_state else [no_output]
+        # The last output; nothing where it is a state anyway.
+        held = [] if at is not None else [no_output]
         space = self.blocks.space
         history = {
             **self._empty(space, keep is Keep.ALL),
             "states": self._empty_states(space, states, keep >= Keep.STATES or keep_states, shown),
             "outputs": [],
         }
-        if self.settings.keep_outputs and not shown:
+        if self.settings.options.keep_outputs and not shown:
             history["outputs"] = self.output.write(self.output.empty(space + 1), 0, no_output)
         # One more than there are blocks, so that something is written if there is none.
         starts = [
@@ -126,15 +118,15 @@ class ForwardLoop:
         )
         outputs = self.output.close(history["outputs"])
         closed = self._closed(history, starts)
-        results = Results(
-            held[0] if held else self._unless_empty(states[0], no_output),
-            states,
-            self._after(self.output, closed["states"][0] if shown else outputs)
-            if self.settings.keep_outputs
+        results = Result(
+            held[0] if held else self._unless_empty(states[at], no_output),
+            self._after(self.output, closed["states"][at] if shown else outputs)
+            if self.settings.options.keep_outputs
             else None,
+            states,
             [self._after(la, h) for la, h in zip(self.states, closed["states"], strict=True)]
             if keep_states
-            else [],
+            else None,
         )
         # No tape is to follow what the gradient needs back into the loop.
         kept = {
@@ -147,7 +139,7 @@ class ForwardLoop:
 
     def _forward_by_block(
         self, inputs: Any, states: list[Any], weights: list[Any]
-    ) -> tuple[Results, Any]:
+    ) -> tuple[Result, Any]:
         """`forward` where the gradient needs no more than the states before each block.
 
         No block writes into another's history, so that converters of graphs understand the
@@ -155,9 +147,10 @@ class ForwardLoop:
         """
         x, kernels = self.blocks.ready(inputs), self._kernels(weights)
         no_output = zeros_of(self.output, inputs)
-        held = [] if self.output_is_state else [no_output]
-        outputs, sequences = self.settings.keep_outputs, self.settings.keep_states
-        twice = self.output_is_state and sequences  # the output is shown as a state already
+        at = self.output_state
+        held = [] if at is not None else [no_output]
+        outputs, sequences = self.settings.options.keep_outputs, self.settings.options.keep_states
+        twice = at is not None and sequences  # the output is shown as a state already
         apart = outputs and not twice
         like = [*([no_output] if apart else []), *(states if sequences else [])]
         like = [(sizes(v), v.dtype) for v in like]
@@ -180,11 +173,11 @@ class ForwardLoop:
         )
         shown, starts = found[: len(like)], found[len(like) :]
         shown = list(map(self.blocks.end_to_end, shown))
-        results = Results(
-            held[0] if held else self._unless_empty(states[0], no_output),
+        results = Result(
+            held[0] if held else self._unless_empty(states[at], no_output),
+            shown[at if twice else 0] if outputs else None,
             states,
-            shown[0] if outputs else None,
-            shown[1 if apart else 0 :] if sequences else [],
+            shown[1 if apart else 0 :] if sequences else None,
         )
         return results, {"starts": [[tf.stop_gradient(s)] for s in starts]}
 
@@ -241,7 +234,7 @@ class ForwardLoop:
             )
             if mask is not None:
                 on = mask[k]
-                masked_output = no_output if self.settings.zero_output_for_mask else held[0]
+                masked_output = no_output if self.settings.options.zero_output_for_mask else held[0]
                 output = where(on, output, masked_output)
                 new = [where(on, n, s) for n, s in zip(new, states, strict=True)]
             same_shapes([output, *new], [no_output, *states])
@@ -249,13 +242,13 @@ class ForwardLoop:
 
         return one
 
-    def _sum(self, product: Any, onto: Any) -> Any:
+    def _sum(self, product: Any, add_to: Any) -> Any:
         """The sum, block of columns by block of columns where XLA keeps these apart."""
-        if onto is None:
+        if add_to is None:
             return product
         layout = Layout(product.shape, product.dtype, self.settings.xla, self.step.cell.units)
         return layout.joined(
-            [o + p for o, p in zip(*map(layout.cut, (onto, product)), strict=True)]
+            [o + p for o, p in zip(*map(layout.cut, (add_to, product)), strict=True)]
         )
 
     def _empty(self, space: Any, keep: bool) -> dict[str, list[History]]:
@@ -269,10 +262,10 @@ class ForwardLoop:
         }
 
     def _empty_states(
-        self, space: Any, states: list[Any], all_states: bool, first: bool
+        self, space: Any, states: list[Any], all_states: bool, output: bool
     ) -> list[History]:
         """Histories of states: before the first step, and after each."""
-        wanted = [all_states or (first and k == 0) for k in range(len(states))]
+        wanted = [all_states or (output and k == self.output_state) for k in range(len(states))]
         return [
             la.write(la.empty(space + 1), 0, s) if w else []
             for la, s, w in zip(self.states, states, wanted, strict=True)

@@ -11,7 +11,7 @@ out the states of every step, and needs no step outside the loop to learn shapes
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,18 +19,10 @@ import tensorflow as tf
 from keras_lstm_variants import _checks
 from keras_lstm_variants.engine.edges import Edge, with_edge
 from keras_lstm_variants.engine.history import empty_list, sizes, stacked
+from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.xla import vectorized
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
-
-
-class Result(NamedTuple):
-    """What a loop returns. Sequences are (batch, time, ...), in the order of processing."""
-
-    last_output: Any
-    outputs: Any  # None unless asked for
-    states: Any
-    state_sequences: Any  # None unless asked for
 
 
 def is_ragged(value: Any) -> bool:
@@ -42,37 +34,31 @@ def run(
     step: Step,
     sequences: Any,
     states: Any,
+    options: LoopOptions,
     output_shape: tuple[int, ...],
     output_dtype: Any,
     *,
     mask: Any = None,
-    go_backwards: bool = False,
-    unroll: bool = False,
-    zero_output_for_mask: bool = False,
-    keep_outputs: bool = True,
-    keep_states: bool = False,
     edge: Edge | None = None,
 ) -> Result:
-    """Run `step` over the time steps of `sequences`.
+    """Run `step` over the time steps of `sequences`, forwards.
 
     Args:
         step: `(input at one time, states) -> (output, new states)`.
         sequences: (batch, time, ...).
         states: structure of initial states, (batch, ...) each.
+        options: what is asked for.
         output_shape: shape of the output, without the batch.
         output_dtype: dtype of the output. States keep the dtypes that they start with.
         mask: None, or bool (batch, time), False for the steps to skip.
-        go_backwards: process from the end to the start.
-        unroll: write the steps out instead of looping; the number must be known.
-        zero_output_for_mask: the output of a masked step is zero, not the last one.
-        keep_outputs: return the outputs of all steps.
-        keep_states: return the states of all steps.
         edge: what happens to the gradient of the states between two steps; see `edges`.
     """
+    unroll, keep_outputs = options.unroll, options.keep_outputs
+    keep_states = options.keep_states
     sequences = tf.convert_to_tensor(sequences)
     inputs = time_first(sequences)
     steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
-    masks = None if mask is None else time_first(tf.cast(mask, tf.bool))
+    masks = None if mask is None else time_first(mask)
     graph = not unroll and not tf.executing_eagerly()
     dense = graph and vectorized()
     inputs = _readable(inputs, steps, unroll, dense)
@@ -82,10 +68,9 @@ def run(
     zero_output.set_shape((sequences.shape[0], *output_shape))
 
     def one_step(time: Any, output: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
-        at = steps - 1 - time if go_backwards else time
         if edge is not None:
             flat = with_edge(edge, time, flat)
-        new_output, new_states = step(inputs(at), keras.tree.pack_sequence_as(states, flat))
+        new_output, new_states = step(inputs(time), keras.tree.pack_sequence_as(states, flat))
         new_output = tf.cast(new_output, zero_output.dtype)
         new_flat = keras.tree.flatten(new_states)
         if len(new_flat) != len(flat):
@@ -95,8 +80,8 @@ def run(
         _checks.new_states("The cell", range(len(flat)), flat, new_flat)
         new_flat = [tf.cast(n, s.dtype) for n, s in zip(new_flat, flat, strict=True)]
         if masks is not None:
-            keep = masks(at)
-            held = zero_output if zero_output_for_mask else output
+            keep = masks(time)
+            held = zero_output if options.zero_output_for_mask else output
             new_output = where(keep, new_output, held)
             new_flat = [where(keep, n, s) for n, s in zip(new_flat, flat, strict=True)]
         if graph:

@@ -1,4 +1,4 @@
-"""The plain loop, with what its cells name in each step (`Cell.tap`)."""
+"""The plain loop, with what its cells name in each step (`Cell.sow`)."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.engine import loop
-from keras_lstm_variants.engine.loop import Result
+from keras_lstm_variants.engine.options import LoopOptions, Result
 
 # Which of the cells, and the name that it gave.
 Heard = dict[tuple[int, str], Any]
@@ -44,17 +44,17 @@ def recording_of(layer: Any, mask: Any) -> tuple[list[Any], Recorder] | None:
 
 def run(
     step: loop.Step,
-    *,
-    recorder: tuple[list[Any], Recorder],
     sequences: Any,
     states: Any,
-    keep_states: bool,
-    **options: Any,
+    options: LoopOptions,
+    *args: Any,
+    recorder: tuple[list[Any], Recorder],
+    **kwargs: Any,
 ) -> Result:
     """`loop.run`, which also records all gates and states of all steps.
 
     Args:
-        step, sequences, states, keep_states, options: as for `loop.run`.
+        step, sequences, states, options, args, kwargs: as for `loop.run`.
         recorder: whose gates are wanted, and who is given them.
     """
     cells, record = recorder
@@ -68,7 +68,7 @@ def run(
         with ExitStack() as stack:
             for k, cell in enumerate(cells):
                 if isinstance(cell, Cell):
-                    stack.enter_context(cell.listening(listener(k)))
+                    stack.enter_context(cell.captured_by(listener(k)))
             output, new = step(x, states)
         return output, new, {key: tf.convert_to_tensor(value) for key, value in heard.items()}
 
@@ -82,12 +82,13 @@ def run(
         output, new, heard = heard_step(x, both[0])
         return output, (new, [heard[key] for key in keys])
 
-    result = loop.run(listening_step, sequences, (states, nothing), keep_states=True, **options)
+    every = options.but(keep_states=True)
+    result = loop.run(listening_step, sequences, (states, nothing), every, *args, **kwargs)
     state_sequences, heard = result.state_sequences
     record(dict(zip(keys, heard, strict=True)), keras.tree.flatten(state_sequences))
     return Result(
         result.last_output,
         result.outputs,
         result.states[0],
-        state_sequences if keep_states else None,
+        state_sequences if options.keep_states else None,
     )

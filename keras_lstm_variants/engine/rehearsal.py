@@ -23,37 +23,43 @@ class Plan(NamedTuple):
     same_as_state: list[int | None]
     inputs_used: list[bool]  # whether they have a gradient at all
     values_used: list[bool]
+    output_state: int | None  # the new state that the output is, if it is one
 
 
-def rehearse(
-    given: Step, features: list[int], states: list[Any], weights: list[Any]
-) -> Plan | None:
-    """Try a step out. None if the fast loop cannot run it, which the plain loop can.
+def rehearse(given: Step, features: list[int], states: list[Any], weights: list[Any]) -> Plan | str:
+    """Try a step out. Why not, if the fast loop cannot run it, which the plain loop can.
 
     The fast loop runs a step twice and gives gradients to inputs, states and weights. So a
     step must draw no random numbers, update no variable, and use no values that are neither
     its inputs nor weights of the cell. That it treats each row alone cannot be seen here.
     """
-    plans: list[Plan] = []
+    plans: list[Plan | str] = []
+    name = type(given.cell).__name__
 
     def trial(inputs: Any, states: list[Any], weights: list[Any], masks: Any) -> Any:
         step = given.with_masks(masks)
         z = step.project(inputs, weights)
         if any(leaf.shape.rank is None or leaf.shape[0] is not None for leaf in _flat(z)):
+            plans.append(f"{name}.project_inputs returns what has not one row for each input's")
             return inputs
         z = keras.tree.map_structure(tf.identity, z)
         products: list[Product] = []
 
-        def note(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+        def note(state: Any, kernel: Any, columns: slice | None, add_to: Any) -> Any:
             width = len(range(kernel.shape[-1])[columns or slice(None)])
             values = [p.value for p in products]
             values.append(tf.zeros([*sizes(state)[:-1], width], state.dtype))
-            return step.reading(values, products)(state, kernel, columns, onto)
+            return step.reading(values, products)(state, kernel, columns, add_to)
 
         with step.running(weights, note):
-            output, _ = step.cell.advance(z, tuple(states), step.training)
+            output, new = step.cell.advance(z, tuple(states), step.training)
         operations = tf.compat.v1.get_default_graph().get_operations()
-        if step.side_effects or any(op.op_def.is_stateful for op in operations):
+        stateful = {op.type for op in operations if op.op_def.is_stateful}
+        if stateful == {"ReadVariableOp"} and not step.side_effects:
+            plans.append(f"{name}.step reads a variable that is no weight of the cell")
+            return inputs
+        if step.side_effects or stateful:
+            plans.append(f"{name}.step draws random numbers, updates a variable or adds a loss")
             return inputs
         # What is only added to a product is not needed, for the sum is kept.
         operands = {id(p.state) for p in products}
@@ -76,6 +82,7 @@ def rehearse(
                 [_index(p.state, states) for p in found.products],
                 [d is not None for d in found.inputs],
                 [d is not None for d in found.values],
+                _index(output, new),
             )
         )
         return inputs
@@ -91,8 +98,9 @@ def rehearse(
             [tf.TensorSpec(w.shape, w.dtype) for w in weights],
             tuple(map(spec, given.masks)),
         )
-    except Exception:  # If it is the step's own error, the plain loop meets it, too.
-        return None
+    except Exception as error:  # If it is the step's own error, the plain loop meets it, too.
+        line = next(iter(str(error).strip().splitlines()), "")
+        return f"{name}.step cannot be run apart from its layer: {type(error).__name__}: {line}"
     finally:
         for now, before in attributes:
             # A tensor that a step has left there, as a dropout mask, is of the trial's graph.
@@ -100,7 +108,9 @@ def rehearse(
             for name in left:
                 now[name] = before.get(name)
     foreign = any(t.dtype.is_floating for t in traced.captured_inputs)
-    return plans[0] if plans and not foreign else None
+    if foreign:
+        return f"{name}.step uses a tensor that is neither an argument nor made of weights"
+    return plans[0]
 
 
 def _flat(structure: Any) -> list[Any]:

@@ -9,19 +9,19 @@ import keras
 import tensorflow as tf
 
 from keras_lstm_variants import _keras
-from keras_lstm_variants.cell import Cell, products_by
-from keras_lstm_variants.derived import DerivedWeight, derived_as
+from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.context import DerivedWeight, derived_as, within
 from keras_lstm_variants.engine.graphs import followed
 from keras_lstm_variants.engine.history import sizes
 
 
 class Product(NamedTuple):
-    """A product that a step makes: `value = state @ kernel[:, columns]`, plus `onto` if given."""
+    """A product that a step makes: `value = state @ kernel[:, columns]`, plus `add_to` if given."""
 
     state: Any
     weight: int  # which of the step's weights the kernel is
     columns: slice | None
-    onto: Any
+    add_to: Any
     value: Any
 
 
@@ -74,7 +74,7 @@ class Step:
             stack.enter_context(_keras.dropout_masks_as(self.cell, self.masks))
             stack.enter_context(_keras.AutocastScope(self.cell.compute_dtype))
             if products is not None:
-                stack.enter_context(products_by(products))
+                stack.enter_context(within(products=products))
             yield
 
     def project(self, inputs: Any, weights: list[Any]) -> Any:
@@ -102,15 +102,15 @@ class Step:
     def computing(self, kernels: list[Any], made: list[Product], add: Callable) -> Callable:
         """A handler that computes products with `kernels`, and notes them in `made`.
 
-        `add(product, onto)` adds what the product is to be added to, or None.
+        `add(product, add_to)` adds what the product is to be added to, or None.
         """
 
-        def handler(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+        def handler(state: Any, kernel: Any, columns: slice | None, add_to: Any) -> Any:
             weight = self._taken_over(state, kernel, columns)
             if weight is None:
-                return _left_alone(state, kernel, columns, onto)
-            value = add(times(state, kernels[len(made)]), onto)
-            made.append(Product(state, weight, columns, onto, value))
+                return _left_alone(state, kernel, columns, add_to)
+            value = add(times(state, kernels[len(made)]), add_to)
+            made.append(Product(state, weight, columns, add_to, value))
             return value
 
         return handler
@@ -118,12 +118,12 @@ class Step:
     def reading(self, values: list[Any], made: list[Product]) -> Callable:
         """A handler that reads the values of products instead, in the order they were made."""
 
-        def handler(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+        def handler(state: Any, kernel: Any, columns: slice | None, add_to: Any) -> Any:
             weight = self._taken_over(state, kernel, columns)
             if weight is None:
-                return _left_alone(state, kernel, columns, onto)
+                return _left_alone(state, kernel, columns, add_to)
             value = values[len(made)]
-            made.append(Product(state, weight, columns, onto, value))
+            made.append(Product(state, weight, columns, add_to, value))
             return value
 
         return handler
@@ -185,8 +185,8 @@ class Step:
             d_value = total[first_value + i]
             if d_value is not None:
                 add(made[i].state, times(d_value, turned[i]))
-                if made[i].onto is not None:
-                    add(made[i].onto, d_value)
+                if made[i].add_to is not None:
+                    add(made[i].add_to, d_value)
         return StepGradient(total[:n], total[n:m], total[m:first_value], total[first_value:], made)
 
 
@@ -221,7 +221,7 @@ class WeightsAs(keras.StatelessScope):
         self.report(loss)
 
 
-def _left_alone(state: Any, kernel: Any, columns: slice | None, onto: Any) -> Any:
+def _left_alone(state: Any, kernel: Any, columns: slice | None, add_to: Any) -> Any:
     kernel = kernel.value if isinstance(kernel, DerivedWeight) else kernel
     product = keras.ops.matmul(state, kernel if columns is None else kernel[:, columns])
-    return product if onto is None else onto + product
+    return product if add_to is None else add_to + product

@@ -92,10 +92,9 @@ class _Trace:
     def __init__(self, cell: Any, inputs: int) -> None:
         self.cell, self.weights = cell, list(cell.trainable_weights)
         dtype = cell.compute_dtype
-        sizes = keras.tree.flatten(cell.state_size)
         self.function = tf.function(self._step, autograph=False).get_concrete_function(
             tf.TensorSpec([2, inputs], dtype),
-            [tf.TensorSpec([2, size], dtype) for size in sizes],
+            [tf.TensorSpec([2, *s.shape_in(cell)], s.dtype_in(cell)) for s in cell.states],
             [tf.TensorSpec(w.shape, w.dtype) for w in self.weights],
         )
 
@@ -103,8 +102,8 @@ class _Trace:
         heard: dict[str, Any] = {}
         with (
             keras.StatelessScope(state_mapping=list(zip(self.weights, values, strict=True))),
-            self.cell.listening(heard.update),
-            self.cell.trial(),
+            self.cell.captured_by(heard.update),
+            self.cell.with_examples(),
         ):
             self.constants = [
                 (d.constant, d.value) for d in self.cell.derived_weights if d.constant
@@ -140,8 +139,8 @@ class _Trace:
             return tf.cast(random.normal(value.shape), value.dtype)
 
         states = [
-            tf.zeros(s.shape, s.dtype) if name in self.cell.counters else draw(s)
-            for s, name in zip(self.states, self.cell.state_names, strict=True)
+            tf.zeros(s.shape, s.dtype) if state.kind == "counter" else draw(s)
+            for s, state in zip(self.states, self.cell.states, strict=True)
         ]
         used = self.function(draw(self.x), states, [draw(v) for v in self.values])
         return [[bool(u) for u in of_part] for of_part in used]
@@ -212,7 +211,7 @@ def _sources(
 def _behind(
     tensor: Any, own: tuple[str, str], found: dict[Any, Any], weights: dict[Any, str]
 ) -> Iterator[Any]:
-    """The values behind a tensor up to other parts and weights, those that are made first first."""
+    """The values behind a tensor up to other parts and weights, in topological order."""
     done, waiting = set(), [(tensor, False)]
     while waiting:
         value, ready = waiting.pop()

@@ -9,12 +9,13 @@ from keras import ops
 from keras_lstm_variants import _checks
 from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.cells.lstm import LSTMCell
-from keras_lstm_variants.derived import derived_as
+from keras_lstm_variants.context import derived_as
 from keras_lstm_variants.generative import data, filters
 from keras_lstm_variants.generative.model import GenerativeModel, Inference
 from keras_lstm_variants.generative.precision import at_least_float32
 from keras_lstm_variants.layer import RecurrentLayer
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import State, States
 
 
 class DRAWCell(Cell):
@@ -23,8 +24,10 @@ class DRAWCell(Cell):
     Input: the noise (batch, latent units). Output: the heads [mean, log scale] of the latent.
     """
 
-    output_apart = True
-    state_names = ("canvas", "h_enc", "c_enc", "h_dec", "c_dec")
+    states = (
+        State("canvas", size="pixels"),
+        *(State(name) for name in ("h_enc", "c_enc", "h_dec", "c_dec")),
+    )
 
     def __init__(
         self,
@@ -47,10 +50,6 @@ class DRAWCell(Cell):
     @property
     def pixels(self) -> int:
         return self.image_shape[0] * self.image_shape[1]
-
-    @property
-    def state_size(self) -> list[int]:
-        return [self.pixels, *[self.units] * 4]
 
     @property
     def output_size(self) -> int:
@@ -77,11 +76,11 @@ class DRAWCell(Cell):
 
     def affine(self, h: Any, weights: tuple[Any, Any]) -> Any:
         kernel, bias = weights
-        return self.product(h, kernel) + bias
+        return self.matmul(h, kernel) + bias
 
     def lstm(self, cell: LSTMCell, inputs: Any, states: tuple[Any, Any]) -> tuple[Any, Any]:
         """One step of the encoder or the decoder: new h and c."""
-        return cell.step(cell.add_bias(self.product(inputs, cell.kernel)), states)
+        return cell.step(cell.add_bias(self.matmul(inputs, cell.kernel)), states)[1]
 
     def filters(self, h_dec: Any, weights: tuple[Any, Any], size: int) -> tuple[Any, Any]:
         return filters.filterbank(
@@ -115,7 +114,7 @@ class DRAWCell(Cell):
         h_dec, c_dec = self.lstm(self.decoder, latent, states)
         return canvas + self.write(h_dec), h_dec, c_dec
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         canvas, h_enc, c_enc, h_dec, c_dec = states
         x = self.image.value
         r = self.read(x, x - ops.sigmoid(canvas), h_dec)
@@ -124,7 +123,7 @@ class DRAWCell(Cell):
         mean, log_scale = ops.split(heads, 2, axis=-1)
         latent = mean + ops.exp(log_scale) * z
         canvas, h_dec, c_dec = self.draw(latent, canvas, (h_dec, c_dec))
-        return heads, canvas, h_enc, c_enc, h_dec, c_dec
+        return heads, (canvas, h_enc, c_enc, h_dec, c_dec)
 
 
 @register

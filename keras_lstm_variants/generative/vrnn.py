@@ -1,5 +1,6 @@
 """The variational recurrent network."""
 
+import dataclasses
 from typing import Any
 
 from keras import ops
@@ -12,6 +13,7 @@ from keras_lstm_variants.generative.model import Inference
 from keras_lstm_variants.generative.sequences import SequenceModel, cell_class_of
 from keras_lstm_variants.layer import RecurrentLayer
 from keras_lstm_variants.registry import register
+from keras_lstm_variants.state import States
 
 
 class VRNNCell(Cell):
@@ -21,8 +23,6 @@ class VRNNCell(Cell):
     which prior, likelihood and KL can be computed for all steps at once. See `VRNN`.
     """
 
-    output_apart = True
-
     def __init__(
         self, units: int, latent_units: int, hidden_units: int, cell: str, **kwargs: Any
     ) -> None:
@@ -31,11 +31,9 @@ class VRNNCell(Cell):
         self.hidden_units = hidden_units
         self.cell = cell
         self.rnn = cell_class_of(cell)(units, dtype=self.dtype_policy, name="rnn")
-        self.state_names, self.counters = self.rnn.state_names, self.rnn.counters
-
-    @property
-    def state_size(self) -> Any:
-        return self.rnn.state_size
+        self.states = tuple(
+            dataclasses.replace(state, size=state.size_in(self.rnn)) for state in self.rnn.states
+        )
 
     @property
     def output_size(self) -> int:
@@ -62,7 +60,7 @@ class VRNNCell(Cell):
         self.heads_bias = bias("posterior_heads", 2 * k, gaussian.softplus_heads_bias)
         self.phi_z_kernel, self.phi_z_bias = kernel("phi_z", k, q), bias("phi_z", q)
         self.rnn.build((None, 2 * q))
-        self.rnn_kernel_of_z = self.derive(lambda: self.rnn.kernel[q:])
+        self.rnn_kernel_of_z = self.derived(lambda: self.rnn.kernel[q:])
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
         k = self.latent_units
@@ -82,20 +80,21 @@ class VRNNCell(Cell):
         return self.rnn.add_bias(ops.matmul(phi_x, self.rnn.kernel[: self.hidden_units]))
 
     def phi_z(self, latent: Any) -> Any:
-        return ops.relu(self.product(latent, self.phi_z_kernel) + self.phi_z_bias)
+        return ops.relu(self.matmul(latent, self.phi_z_kernel) + self.phi_z_bias)
 
-    def recur(self, onto: Any, phi_z: Any, states: Any, training: bool = False) -> tuple[Any, ...]:
+    def recur(self, projected: Any, phi_z: Any, states: States, training: bool = False) -> States:
         """h_t = RNN([phi_x, phi_z], h_{t-1}), given what phi_x makes of it."""
-        return self.rnn.step(self.product(phi_z, self.rnn_kernel_of_z, onto=onto), states, training)
+        z = self.matmul(phi_z, self.rnn_kernel_of_z, add_to=projected)
+        return self.rnn.step(z, states, training)[1]
 
-    def step(self, z: Any, states: tuple[Any, ...], training: bool = False) -> tuple[Any, ...]:
+    def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h = states[0]
-        hidden = self.product(h, self.posterior_recurrent_kernel, onto=z["posterior"])
-        heads = self.product(ops.relu(hidden), self.heads_kernel) + self.heads_bias
+        hidden = self.matmul(h, self.posterior_recurrent_kernel, add_to=z["posterior"])
+        heads = self.matmul(ops.relu(hidden), self.heads_kernel) + self.heads_bias
         mean, raw = ops.split(heads, 2, axis=-1)
         phi_z = self.phi_z(mean + gaussian.softplus_scale(raw) * z["noise"])
         new = self.recur(z["rnn"], phi_z, states, training)
-        return ops.concatenate([heads, phi_z, h], axis=-1), *new
+        return ops.concatenate([heads, phi_z, h], axis=-1), tuple(new)
 
 
 @register

@@ -1,4 +1,4 @@
-"""Pictures of what recurrent layers do. They need matplotlib, the extra `plot`.
+"""Plots of what recurrent layers do. They need matplotlib, the extra `plot`.
 
 Every function returns a `matplotlib.figure.Figure`, which a notebook shows, `savefig` saves, and
 whose axes can be changed. Nothing here touches pyplot or needs a display.

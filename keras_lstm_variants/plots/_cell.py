@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import engine
+from keras_lstm_variants.analysis.describe import cell_and_facts, weights_of
+from keras_lstm_variants.analysis.describe_text import plain
 from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.describe import facts, facts_of_layer, plain, weights_of
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._layered import Layered
 
@@ -18,58 +19,56 @@ _LETTER = 0.068  # inches, of the small text that is as wide as typed
 _KEY = "lines: thick - times a matrix; broken - times a weight for each unit; thin - no weights"
 
 
-def cell_diagram(variant: Any, input_dim: int = 80, units: int = 12, **options: Any) -> Any:
+def cell_diagram(
+    variant: str | type | keras.layers.Layer,
+    features: int | None = None,
+    units: int | None = None,
+    **options: Any,
+) -> Any:
     """A diagram of a cell: its states and gates, what each is made of, and the weights between.
 
-    It is drawn from a step of the cell as it is computed, so that it is right for any cell of
-    ours or yours: on the left the input and the old states, then each gate and new state, right
-    of all that it needs, with the sums and products that make it of them. A thick line is a
+    It is drawn from a step that the cell computes, so it is right for any cell, of this package
+    or yours: on the left the input and the old states, then each gate and new state, to the
+    right of everything it needs, with the sums and products in between. A thick line is a
     product with a matrix of weights, a broken one with a weight for each unit (as peepholes), a
-    thin one has no weights. A dot joins what goes into
-    one product. Below: every weight, with its shape, and the equations.
+    thin one has no weights. A dot joins the inputs of one product. Below: every weight, with its
+    shape, and the equations.
 
     Args:
         variant: name of a registered variant, its layer class or a cell class; or a layer or cell,
             which has its own sizes and arguments.
-        input_dim: number of input features.
-        units: number of units.
+        features: number of input features; also called `input_dim`. Default: 80; of a built layer
+            or cell, its own.
+        units: number of units. Default: 12; of a layer or cell, its own.
         **options: further arguments of the cell, as `peepholes=("f",)`.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: the variant is unknown or no cell of `klv.Cell`, or an argument is out of its
-            range.
+        ValueError: the variant is unknown or not a `klv.Cell`, or an argument is out of its range
+            or contradicts the layer.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
         >>> import keras_lstm_variants as klv
-        >>> figure = klv.plots.cell_diagram("GRU", input_dim=3, units=4)
+        >>> figure = klv.plots.cell_diagram("GRU", features=3, units=4)
         >>> [text.get_text() for text in figure.axes[0].texts[:3]]
         ['x[t]', 'h[t-1]', 'z']
     """
-    _checks.positive_integer("input_dim", input_dim)
-    if isinstance(variant, keras.layers.Layer):
-        if options:
-            raise ValueError(
-                f"{type(variant).__name__} has its arguments already. Received: {options}"
-            )
-        cell, found = facts_of_layer(variant, input_dim)
-    else:
-        cell, found = facts(variant, input_dim, units, options)
+    cell, facts = cell_and_facts(variant, features, units, options, with_values=True)
     if not isinstance(cell, Cell):
         raise ValueError(
             "`variant` must be a cell of keras_lstm_variants or one made like them, of `klv.Cell`. "
             f"Received: variant={variant!r}"
         )
-    parts = engine.wiring(cell, found["input_dim"], [name for name, _ in weights_of(cell)])
+    parts = engine.wiring(cell, facts["features"], [name for name, _ in weights_of(cell)])
     diagram = _Diagram(cell, parts)
-    lines = _weight_lines(found, diagram)
-    sizes = f"{found['input_dim']} inputs, {found['units']} units: {found['parameters']:,} weights"
+    lines = _weight_lines(facts, diagram)
+    sizes = f"{facts['features']} features, {facts['units']} units: {facts['parameters']:,} weights"
     equations = [
         line
-        for equation in found["equations"]
+        for equation in facts["equations"]
         for line in textwrap.wrap(plain(equation), 110, subsequent_indent="    ")
     ]
     width = max(
@@ -81,7 +80,7 @@ def cell_diagram(variant: Any, input_dim: int = 80, units: int = 12, **options: 
     below = 0.165 * (len(lines) + len(equations) + (3 if equations else 2)) + 0.15
     figure = _style.new_figure(width, diagram.height + below + 0.4)
     axes, text = figure.subplots(2, 1, height_ratios=(diagram.height, below))
-    figure.suptitle(f"{found['name']}   {sizes}", fontsize=11)
+    figure.suptitle(f"{facts['name']}   {sizes}", fontsize=11)
     diagram.draw(axes, width)
     written = [*lines, (_KEY, "0.4"), ("", "black"), *((line, "black") for line in equations)]
     text.axis("off")
@@ -101,7 +100,7 @@ def cell_diagram(variant: Any, input_dim: int = 80, units: int = 12, **options: 
 
 
 class _Diagram:
-    """The nodes of a cell, the links between them, and their picture."""
+    """The nodes of a cell, the links between them, and how they are drawn."""
 
     def __init__(self, cell: Any, parts: list[engine.Part]) -> None:
         self.parts = {(part.kind, part.name): part for part in parts}
@@ -280,10 +279,10 @@ def _line(weights: dict[str, bool]) -> dict[str, Any]:
     return {"linewidth": 1.5, "linestyle": (0, (3, 2))} if weights else {"linewidth": 1.0}
 
 
-def _weight_lines(found: dict[str, Any], diagram: _Diagram) -> list[tuple[str, str]]:
+def _weight_lines(facts: dict[str, Any], diagram: _Diagram) -> list[tuple[str, str]]:
     """A line for each weight, in the colour of what it is multiplied with."""
     rows = []
-    for name, weight in found["weights"].items():
+    for name, weight in facts["weights"].items():
         sources, targets = diagram.through.get(name, ([], []))
         into = [diagram.label(t) for t in targets] or list(weight["columns"])
         way = f"{', '.join(map(diagram.label, sources))} -> {' '.join(into)}"

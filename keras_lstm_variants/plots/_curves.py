@@ -1,4 +1,4 @@
-"""Pictures of training."""
+"""Learning curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,16 +41,16 @@ def learning_curves(histories: Any, metric: str = "loss") -> Any:
     axes = figure.add_subplot()
     for k, (name, (epochs, curves)) in enumerate(named.items()):
         parts = {"training": metric, "validation": f"val_{metric}"}
-        found = {part: curves[key] for part, key in parts.items() if key in curves}
-        if not found:
+        present = {part: curves[key] for part, key in parts.items() if key in curves}
+        if not present:
             known = [key for key in curves if not key.startswith("val_")]
             raise ValueError(
                 f"`metric` must be one of {known}. Received: metric={metric!r}"
                 f"{_checks.nearest(metric, known)}"
             )
-        for part, curve in found.items():
+        for part, curve in present.items():
             style = _style.look(k)
-            if len(found) > 1 and part == "training":
+            if len(present) > 1 and part == "training":
                 style |= {"linestyle": (0, (3, 2)), "alpha": 0.6, "marker": None}
             axes.plot(
                 epochs if len(epochs) == len(curve) else range(1, len(curve) + 1),
@@ -87,13 +87,13 @@ def _named(histories: Any) -> dict[str, tuple[Sequence[int], Mapping[str, Any]]]
             "epoch), or several of them as a dict or list. Received: "
             f"{ {name: type(h).__name__ for name, h in several.items()} or histories!r}"
         )
-    found = {}
+    named = {}
     for name, history in several.items():
-        own = isinstance(history, keras.callbacks.History)
-        curves = history.history if own else history
-        epochs = [epoch + 1 for epoch in history.epoch] if own else []
-        found[name] = (epochs, curves)
-    return found
+        knows_epochs = isinstance(history, keras.callbacks.History)
+        curves = history.history if knows_epochs else history
+        epochs = [epoch + 1 for epoch in history.epoch] if knows_epochs else []
+        named[name] = (epochs, curves)
+    return named
 
 
 def _is_history(value: Any) -> bool:

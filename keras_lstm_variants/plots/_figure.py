@@ -1,4 +1,4 @@
-"""All of matplotlib that is used here; to be imported when a picture is drawn."""
+"""All of matplotlib that is used here; imported when a plot is drawn."""
 
 import io
 from typing import Any

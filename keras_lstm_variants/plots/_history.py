@@ -1,4 +1,4 @@
-"""Pictures of what `gate_history` found."""
+"""Plots of gate histories."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants import _statistics as statistics
-from keras_lstm_variants.plots import _style
+from keras_lstm_variants.analysis import gate_statistics as statistics
+from keras_lstm_variants.analysis.gate_history import GateHistory, check_history
+from keras_lstm_variants.plots import _arguments, _style
 
 
 def gates(
@@ -24,10 +25,10 @@ def gates(
 
     Args:
         history: name -> (batch, time, units), of one layer: `klv.gate_history(model, x)["lstm"]`.
-        tokens: what was read at each step, (time,), as a text or words; written below.
-        row: which sequence of the batch.
-        names: which gates, candidates and states, from the top. Default all of them.
-        units: which units, from the top. Default all of them.
+        tokens: a label for each step, (time,), as a text or words.
+        row: which sequence of a batch.
+        names: which gates, candidates and states, from the top. Default: all of them.
+        units: which units, from the top. Default: all of them.
 
     Returns:
         A `matplotlib.figure.Figure`, to be changed, shown or saved (`figure.savefig(path)`). The
@@ -46,12 +47,13 @@ def gates(
         >>> [axes.get_title() for axes in figure.axes[:2]]
         ['f', 'c']
     """
-    found = statistics.check_history(history)
-    chosen = _chosen("names", names, list(found))
-    batch, steps = next(iter(found.values())).shape[:2]
-    row = _index("row", row, batch)
-    labels = _style.check_labels("tokens", tokens, steps)
-    values = {name: _units_of(found[name][row].reshape(steps, -1), name, units) for name in chosen}
+    checked = check_history(history)
+    chosen = _arguments.names("names", names, list(checked))
+    batch, steps = next(iter(checked.values())).shape[:2]
+    row = _arguments.index("row", row, batch)
+    labels = _arguments.labels("tokens", tokens, steps)
+    values = {name: _units_of(checked[name][row].reshape(steps, -1), units) for name in chosen}
+    gate_names = statistics.gates_of(checked)
     columns = -(-len(chosen) // 8)
     rows = -(-len(chosen) // columns)
     width = float(np.clip(0.13 * steps, 5, 15 / columns))
@@ -64,9 +66,8 @@ def gates(
             axes.axis("off")
             continue
         name = chosen[k]
-        colours = _style.scale(
-            values[name], statistics.is_gate(name, found[name]) or name.startswith("alpha")
-        )
+        one_sided = name in gate_names or name.startswith("alpha")
+        colours = _style.scale(values[name], one_sided)
         image = _style.heat_map(axes, values[name].T, **colours)
         figure.colorbar(image, ax=axes, pad=0.01, aspect=12)
         axes.set_title(name, fontsize=10, pad=3)
@@ -83,12 +84,12 @@ def gates(
 
 
 def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float = 0.9) -> Any:
-    """How often each gate is almost shut or almost open, unit by unit, and all its values.
+    """How often each gate is almost closed or almost open, unit by unit, and its values.
 
-    For each gate, above: a point a unit, by the share of steps at which it is below `low`
+    For each gate, above: a point for each unit, by the share of steps at which it is below `low`
     (left-saturated) and above `high` (right-saturated). A unit in the corner on the right is
-    always shut, one at the top always open; near the origin it is neither. Below: the histogram
-    of the values at all steps and units.
+    always closed, one at the top always open; near the origin it is neither. Below: the histogram
+    of the gate's values over all steps and units.
 
     Reference: Karpathy, Johnson & Fei-Fei 2015, Visualizing and understanding recurrent networks,
     arXiv 1506.02078.
@@ -96,8 +97,8 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
     Args:
         history: name -> (batch, time, units), of one layer, as `klv.gate_history` gives it. Masked
             steps do not count.
-        low: below it a gate is shut, in [0, 1].
-        high: above it a gate is open, in [low, 1].
+        low: a gate counts as closed below it, in [0, 1].
+        high: a gate counts as open above it, in [low, 1].
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -114,13 +115,13 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
         >>> [axes.get_title() for axes in klv.plots.saturation(history).axes[:2]]
         ['z', 'r']
     """
-    found = statistics.check_history(history)
+    checked = check_history(history)
     low, high = _checks.limits(low, high)
-    names = statistics.gates_of(found)
+    names = statistics.gates_of(checked)
     if not names:
         raise ValueError(
-            "`history` must be of a layer with gates, from 0 to 1. "
-            f"Received: a history of {', '.join(found)}"
+            "`history` must be of a layer with gates whose values are from 0 to 1. "
+            f"Received: a history of {', '.join(checked)}"
         )
     columns = min(len(names), 4)
     blocks = -(-len(names) // columns)
@@ -134,14 +135,14 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
             histogram.remove()
             continue
         name, colour = names[k], _style.COLOURS[k % (len(_style.COLOURS) - 1)]
-        shut, opened = statistics.saturated(found[name], low, high)
+        closed, opened = statistics.saturated(checked[name], low, high)
         points.plot([0, 1], [1, 0], color="0.7", linewidth=1, zorder=0)
-        points.scatter(shut, opened, s=22, color=colour, alpha=0.6, clip_on=False)
+        points.scatter(closed, opened, s=22, color=colour, alpha=0.6, clip_on=False)
         points.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name)
-        said = f"{len(shut)} units, a dot each"
-        points.text(0.97, 0.95, said, ha="right", va="top", fontsize=7, color="0.4")
+        note = f"{len(closed)} units, a dot each"
+        points.text(0.97, 0.95, note, ha="right", va="top", fontsize=7, color="0.4")
         points.set_xlabel(f"share of steps below {low:g}")
-        values = statistics.by_unit(found[name])
+        values = statistics.by_unit(checked[name])
         histogram.hist(values.ravel(), bins=np.linspace(0, 1, 41), color=colour)
         for edge in (low, high):
             histogram.axvline(edge, color="0.4", linewidth=1, linestyle=":")
@@ -160,29 +161,30 @@ def time_constants(
     layer: Any = None,
     sign: int | None = None,
 ) -> Any:
-    r"""How long the memories last: over the units, the steps until half is left.
+    r"""How long the memory lasts: over the units, the steps until half of it is left.
 
     $$T = \log 0.5 / \log \bar f$$
 
     where $\bar f$ is the mean over steps and rows of what a step keeps: the forget gate, or
-    one minus the gate that overwrites. It says nothing of what is written anew meanwhile. In
-    a clockwork cell the steps are those of the unit's clock.
+    one minus the gate that overwrites. What is newly written meanwhile does not count. In a
+    clockwork cell the steps are those of the unit's clock.
 
     Args:
         history: name -> (batch, time, units), of one layer, as `klv.gate_history` gives it. Masked
             steps do not count.
-        gate: the gate's name. `f` is meant also by `f_1`, `f_2`, ... of a cell with levels.
-            Default: the layer's, or `f`.
-        layer: the layer, its cell, or their class or variant's name, which knows its gate and
-            the sign. Needed for gates by other names than `f`, unless `sign` is given.
-        sign: 1 where the open gate keeps the memory, -1 where it overwrites.
+        gate: the gate's name; `f` also means `f_1`, `f_2`, ... of a cell with levels. Default:
+            the gate that the cell of the history names; where no cell is known, `f`.
+        layer: the layer, its cell, or their class or variant's name, for a history that does not
+            know its cell, as a dict of arrays.
+        sign: 1 where the open gate keeps the memory, -1 where it overwrites. Default: what the
+            cell says.
 
     Returns:
         A `matplotlib.figure.Figure`: a histogram with a logarithmic axis for each gate. Units
         beyond its ends, which keep everything or nothing, are counted in its title.
 
     Raises:
-        ValueError: there is no such gate, or what it does cannot be known.
+        ValueError: there is no such gate, or what it does is not known.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
@@ -190,13 +192,13 @@ def time_constants(
         >>> layer = klv.GRU(4, name="gru")
         >>> output = layer(keras.ops.ones((2, 5, 3)))
         >>> history = klv.gate_history(layer, keras.ops.ones((2, 5, 3)))["gru"]
-        >>> figure = klv.plots.time_constants(history, layer=layer)
+        >>> figure = klv.plots.time_constants(history)
         >>> figure.axes[0].get_xlabel()
         'steps until half is left (log scale)'
     """
-    found = statistics.check_history(history)
-    gate, sign = keeping_gate(found, gate, layer, sign)
-    kept = statistics.kept_shares(found, gate, sign)
+    checked = check_history(history)
+    gate, sign = _keeping_gate(checked, gate, layer, sign)
+    kept = statistics.kept_shares(checked, gate, sign)
     lives = {name: statistics.half_lives(values) for name, values in kept.items()}
     between = np.concatenate([v[np.isfinite(v) & (v > 0)] for v in lives.values()])
     first, last = (between.min(), between.max()) if between.size else (0.1, 10.0)
@@ -230,8 +232,8 @@ def time_constants(
     return figure
 
 
-def keeping_gate(
-    history: Mapping[str, np.ndarray], gate: str | None, layer: Any, sign: int | None
+def _keeping_gate(
+    history: GateHistory, gate: str | None, layer: Any, sign: int | None
 ) -> tuple[str, int]:
     """The gate that decides how long memory lasts, and its sign, or a `ValueError`."""
     known = statistics.gates_of(history)
@@ -239,29 +241,30 @@ def keeping_gate(
         raise ValueError(f"`gate` must be None or one of {known}. Received: gate={gate!r}")
     if sign is not None:
         _checks.one_of("sign", sign, (1, -1))
-    of_layer = _forget_gate_of(layer) if layer is not None else None
-    name = gate or (of_layer[0] if of_layer else "f")
+    declared = getattr(history.cell, "forget_gate", None) if layer is None else _declared_by(layer)
+    name = gate or (declared[0] if declared else "f")
     if not statistics.kept_shares({n: history[n] for n in known}, name):
-        argument = "history" if gate is None else "gate"
-        hint = "" if gate else " Cells without a gate that keeps memory have none."
-        if layer is None and gate is None:
+        argument, hint = ("history", "") if gate is None else ("gate", "")
+        if gate is None and layer is None and history.cell is None:
             hint = " Give `layer=model.get_layer(...)`, which knows its gate, or `gate` and `sign`."
+        elif gate is None:
+            hint = " Cells without a gate that keeps memory have none."
         raise ValueError(
             f"`{argument}` must have or name the gate that keeps the memory; the gates here are "
             f"{known}.{hint} Received: gate={gate!r}, layer={layer!r}"
         )
-    if sign is None and of_layer and of_layer[0] == name:
-        sign = of_layer[1]
+    if sign is None and declared and declared[0] == name:
+        sign = declared[1]
     if sign is None and name.split("_")[0] != "f":
         raise ValueError(
-            f"Whether the open gate {name!r} keeps the memory or overwrites it, the history does "
-            f"not say: give `layer=model.get_layer(...)`, or `sign` (1 or -1). "
-            f"Received: gate={gate!r}"
+            f"Whether the open gate {name!r} keeps the memory or overwrites it is not known: give "
+            f"`layer=model.get_layer(...)`, or `sign` (1 or -1). Received: gate={gate!r}"
         )
     return name, sign or 1
 
 
-def _forget_gate_of(layer: Any) -> tuple[str, int] | None:
+def _declared_by(layer: Any) -> tuple[str, int]:
+    """The gate that keeps the memory and its sign, as a layer's cell declares it."""
     if isinstance(layer, str):
         from keras_lstm_variants.registry import get_variant
 
@@ -277,42 +280,17 @@ def _forget_gate_of(layer: Any) -> tuple[str, int] | None:
         )
     if cell.forget_gate is None:
         raise ValueError(
-            f"`layer` must have a gate that keeps its memory, and this cell has none. "
+            "`layer` must have a gate that keeps its memory, and this cell has none. "
             f"Received: layer={layer!r}"
         )
     return cell.forget_gate
 
 
-def _chosen(argument: str, wanted: Sequence[str] | None, known: list[str]) -> list[str]:
-    if wanted is None:
-        return known
-    wanted = [wanted] if isinstance(wanted, str) else _checks.listed(wanted) or [wanted]
-    for name in wanted:
-        if not isinstance(name, str) or name not in known:
-            raise ValueError(
-                f"`{argument}` must be some of {known}. Received: {argument}={wanted!r}"
-                f"{_checks.nearest(name, known)}"
-            )
-    return wanted
-
-
-def _index(argument: str, value: Any, size: int) -> int:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not -size <= value < size:
-        raise ValueError(
-            f"`{argument}` must be a whole number below {size}. Received: {argument}={value!r}"
-        )
-    return int(value)
-
-
-def _units_of(values: np.ndarray, name: str, units: Sequence[int] | None) -> np.ndarray:
-    # One number a step, as attention's beta, is shown whole.
+def _units_of(values: np.ndarray, units: Sequence[int] | None) -> np.ndarray:
+    # A single number a step, as attention's beta, is drawn whatever the units.
     if units is None or values.shape[1] == 1:
         return values
-    units = _checks.listed(units) if np.ndim(units) else [units]
-    if not units:
-        raise ValueError(f"`units` must name at least one unit. Received: units={units!r}")
-    return values[:, [_index("units", unit, values.shape[1]) for unit in units]]
+    return values[:, _arguments.units(units, values.shape[1])]
 
 
 def _label_units(axis: Any, units: Sequence[int] | None, count: int) -> None:

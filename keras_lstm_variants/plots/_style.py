@@ -1,12 +1,9 @@
-"""One look for all pictures: figures, colours, and tokens along an axis."""
+"""One look for all plots: figures, colours, and tokens along an axis."""
 
-from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-
-from keras_lstm_variants import _checks
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -96,22 +93,6 @@ def shown(token: Any) -> str:
 def no_formula(text: Any) -> str:
     """A text whose dollar signs do not begin a formula."""
     return str(text).replace("$", r"\$")
-
-
-def check_labels(
-    name: str,
-    labels: Sequence[Any] | str | None,
-    count: int,
-    show: Callable[[Any], str] = shown,
-) -> list[str] | None:
-    """Labels as they are shown, or a `ValueError` unless there are `count`."""
-    if labels is None:
-        return None
-    found = _checks.listed(labels)
-    if found is None or len(found) != count:
-        got = repr(labels) if found is None else len(found)
-        raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {got}")
-    return [show(label) for label in found]
 
 
 def label_axis(axis: Any, labels: list[str] | None, name: str, inches: float) -> None:

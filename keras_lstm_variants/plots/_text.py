@@ -1,4 +1,4 @@
-"""Pictures of texts, attention and attributions: what was read, and what was made of it."""
+"""Plots of texts, attention maps and attributions."""
 
 import re
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from keras_lstm_variants import _checks
-from keras_lstm_variants.explain import Attribution
-from keras_lstm_variants.plots import _style
-from keras_lstm_variants.plots._history import _index
+from keras_lstm_variants.analysis import gate_statistics as statistics
+from keras_lstm_variants.analysis.attribution import Attribution
+from keras_lstm_variants.plots import _arguments, _style
 
 
 def units_over_text(
@@ -17,19 +17,24 @@ def units_over_text(
     values: Any,
     columns: int = 64,
     limits: tuple[float, float] | None = None,
+    row: int = 0,
+    units: Sequence[int] | int | None = None,
 ) -> Any:
-    """A text whose characters are coloured by one unit's value at each of them.
+    """A text whose characters are coloured by the value of a unit at each of them.
 
     Args:
-        text: what was read, a character a step: a text, or characters one by one.
-        values: (time,), as `history["c"][0, :, 17]`. NaN is grey.
-        columns: how many characters a line has at most. Lines end where the text's do, too, and
+        text: what was read, one character a step: a text, or a list of characters.
+        values: those of one unit, (time,); or of a batch, (batch, time, units), as
+            `history["c"]`: then a panel for each of `units`. NaN is grey.
+        columns: how many characters a line has at most. Lines also end where the text's do, and
             before a word that does not fit.
-        limits: what the ends of the colours stand for. Default: 0 and 1 where all values are in
-            between, as those of gates; else around 0, up to the largest.
+        limits: the values at the two ends of the colours. Default: 0 and 1 where all values are
+            in between, as those of gates; else around 0, up to the largest.
+        row: which sequence of a batch.
+        units: which units of a batch, from the top.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. The panels are its first axes.
 
     Raises:
         ValueError: an argument is out of its range, or text and values differ in length.
@@ -43,25 +48,64 @@ def units_over_text(
     """
     text = _characters(text)
     columns = _checks.positive_integer("columns", columns)
-    values = _numbers("values", values, (1,))
-    if len(values) != len(text):
+    panels = _by_unit(values, row, units)
+    length = len(next(iter(panels.values())))
+    if length != len(text):
         raise ValueError(
             f"`values` must be one number for each of the {len(text)} characters. "
-            f"Received: {len(values)}"
+            f"Received: {length}"
         )
     places = _places(text, columns)
     lines = max(line for line, _ in places) + 1
     across = max(column for _, column in places) + 1
-    grid, written = np.full((lines, across), np.nan), np.zeros((lines, across), bool)
-    for place, value in zip(places, values, strict=True):
-        grid[place], written[place] = value, True
-    real = values[np.isfinite(values)]
-    one_sided = not real.size or (real.min() >= 0 and real.max() <= 1)
-    colours = _style.scale(values, one_sided)
+    together = np.stack(list(panels.values()))
+    colours = _style.scale(together, statistics.in_unit_range(together))
     if limits is not None:
         colours["norm"] = _style.drawing().Normalize(*_ordered(limits))
-    figure = _style.new_figure(max(3.5, 0.155 * across + 1.2), max(1.2, 0.27 * lines + 0.4))
-    axes = figure.add_subplot()
+    title = 0.25 * (len(panels) > 1)
+    height = (max(0.8, 0.27 * lines) + title) * len(panels) + 0.4
+    figure = _style.new_figure(max(3.5, 0.155 * across + 1.2), height)
+    all_axes = list(figure.subplots(len(panels), squeeze=False).flat)
+    for axes, (unit, of_unit) in zip(all_axes, panels.items(), strict=True):
+        image = _write(axes, text, places, of_unit, colours)
+        if len(panels) > 1:
+            axes.set_title(f"unit {unit}", fontsize=10, pad=3)
+    figure.colorbar(image, ax=all_axes, pad=0.01, aspect=10 * len(panels), label="value")
+    return figure
+
+
+def _by_unit(values: Any, row: int, units: Sequence[int] | int | None) -> dict[int, np.ndarray]:
+    """Unit -> its values, (time,)."""
+    array = _arguments.numbers("values", values, (1, 3))
+    if array.ndim == 1:
+        for name, given, default in (("row", row, 0), ("units", units, None)):
+            if given != default:
+                raise ValueError(
+                    f"`{name}` needs `values` of a batch, (batch, time, units). "
+                    f"Received: {name}={given!r}, values of the shape {array.shape}"
+                )
+        return {0: array}
+    array = _arguments.of_row("values", array, row, 2)
+    if units is None:
+        raise ValueError(
+            f"`units` must name some of the {array.shape[1]} units of `values`. "
+            "Received: units=None"
+        )
+    return {unit: array[:, unit] for unit in _arguments.units(units, array.shape[1])}
+
+
+def _write(
+    axes: Any,
+    text: str,
+    places: list[tuple[int, int]],
+    values: np.ndarray,
+    colours: dict[str, Any],
+) -> Any:
+    """The text on the colours of the values; the image of the colours."""
+    shape = tuple(max(place) + 1 for place in zip(*places, strict=True))
+    grid, written = np.full(shape, np.nan), np.zeros(shape, bool)
+    for place, value in zip(places, values, strict=True):
+        grid[place], written[place] = value, True
     image = _style.heat_map(axes, grid, alpha=written.astype(float), **colours)
     for character, place, value in zip(text, places, values, strict=True):
         behind = image.cmap(image.norm(value)) if np.isfinite(value) else (0.65,) * 3
@@ -79,26 +123,29 @@ def units_over_text(
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.colorbar(image, ax=axes, pad=0.01, aspect=10, label="value")
-    return figure
+    return image
 
 
 def attention(
-    map: Any, read: Sequence[Any] | str | None = None, said: Sequence[Any] | str | None = None
+    map: Any,
+    read: Sequence[Any] | str | None = None,
+    said: Sequence[Any] | str | None = None,
+    row: int = 0,
 ) -> Any:
-    """An attention map: at each step, how much was looked at each place.
+    """An attention map: at each step, how much attention went to each place.
 
     Args:
-        map: (time, places), one row of what `AttentionLSTM(return_attention=True)` returns, or of
-            `alpha` in `gate_history`. NaN (masked steps) is grey.
+        map: (time, places), or (batch, time, places), as `AttentionLSTM(return_attention=True)`
+            returns it and `gate_history` has it as `alpha`. NaN (masked steps) is grey.
         read: a label for each place, (places,), as the words of the memory.
         said: a label for each step, (time,), as the words of the output.
+        row: which sequence of a batch.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: an argument is not of this form.
+        ValueError: an argument does not have this form.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
@@ -107,19 +154,19 @@ def attention(
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
         ('place', 'step')
     """
-    values = _numbers("map", map, (2,))
+    values = _arguments.of_row("map", map, row, 2)
     steps, places = values.shape
     if np.nanmin(values, initial=0) < 0:
         raise ValueError(
-            "`map` must be shares of attention, from 0. Received: "
+            "`map` must be shares of attention, which are at least 0. Received: "
             f"a smallest value of {np.nanmin(values)}"
         )
-    below = _style.check_labels("read", read, places)
-    beside = _style.check_labels("said", said, steps)
+    below = _arguments.labels("read", read, places)
+    beside = _arguments.labels("said", said, steps)
     width, height = (float(np.clip(0.25 * n, 2.5, 12)) for n in (places, steps))
     figure = _style.new_figure(width + 1.6, height + 0.9)
     axes = figure.add_subplot()
-    # The lightest share is as bright as the largest: attention over many places is thin.
+    # The brightest colour is the largest share: attention over many places is thin.
     colours = _style.scale(values, True, float(np.nanmax(values, initial=0)))
     image = _style.heat_map(axes, values, **colours)
     _style.label_axis(axes.xaxis, below, "place", width)
@@ -134,24 +181,24 @@ def attribution(
     feature_names: Sequence[str] | None = None,
     row: int = 0,
 ) -> Any:
-    """What each input number contributed to an output: steps x features, and summed by step.
+    """What each input contributed to an output: a map of steps and features, and sums by step.
 
-    Beside the bars stands the gap, if there is one: what their sum misses of F(x) - F(baseline),
-    in red where it is more than a tenth of that.
+    Beside the bars stands the gap, if there is one: how far their sum is from
+    F(x) - F(baseline), in red where it is more than a tenth of that.
 
     Args:
         values: what `klv.attribution` returned or its `values` (batch, time, features); or those
-            of one sequence, (time, features). Of tokens, with a number for each: what it returned.
-        tokens: a label for each step, (time,).
+            of one sequence, (time, features). Of tokens, with one number each: what it returned.
+        tokens: a label for each step, (time,), as a text or words.
         feature_names: a name for each feature, (features,).
         row: which sequence of a batch.
 
     Returns:
-        A `matplotlib.figure.Figure`: bars of what each step contributed, above the map. Of tokens
-        there are bars alone.
+        A `matplotlib.figure.Figure`: bars of what each step contributed, above the map. For
+        tokens only the bars.
 
     Raises:
-        ValueError: an argument is not of this form.
+        ValueError: an argument does not have this form.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
@@ -161,15 +208,17 @@ def attribution(
         ['rain', 'wind']
     """
     found = values if isinstance(values, Attribution) else None
-    values = _numbers("values", values if found is None else found.values, (2, 3))
-    if values.ndim == 3 or found is not None:
-        row = _index("row", row, len(values))
+    if found is None:
+        values = _arguments.of_row("values", values, row, 2)
+    else:
+        values = _arguments.numbers("values", found.values, (2, 3))
+        row = _arguments.index("row", row, len(values))
         values = values[row]
     tokens_alone = values.ndim == 1
     values = values[:, None] if tokens_alone else values
     steps, features = values.shape
-    below = _style.check_labels("tokens", tokens, steps)
-    beside = _style.check_labels("feature_names", feature_names, features, _style.no_formula)
+    below = _arguments.labels("tokens", tokens, steps)
+    beside = _arguments.labels("feature_names", feature_names, features, _style.no_formula)
     width = float(np.clip(0.16 * steps, 4.5, 14))
     height = 0 if tokens_alone else float(np.clip(0.2 * features, 0.6, 5))
     figure = _style.new_figure(width + 1.8, height + 2.6)
@@ -224,21 +273,6 @@ def _characters(text: Any) -> str:
             f"longer tokens are for `klv.plots.gates(..., tokens=...)`. Received: text={text!r}"
         )
     return "".join(given)
-
-
-def _numbers(name: str, values: Any, dimensions: tuple[int, ...]) -> np.ndarray:
-    try:
-        found = np.asarray(values, float)
-    except (TypeError, ValueError):
-        found = None
-    if found is None or found.ndim not in dimensions or not found.size:
-        wanted = " or ".join(str(n) for n in dimensions)
-        shape = type(values).__name__ if found is None else found.shape
-        raise ValueError(
-            f"`{name}` must be numbers with {wanted} dimension(s), and not empty; of a batch "
-            f"choose one, as {name}[0]. Received: {shape}"
-        )
-    return found
 
 
 def _ordered(limits: Any) -> tuple[float, float]:

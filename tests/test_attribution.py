@@ -134,6 +134,30 @@ def test_gradient_x_input_against_differences():
     assert found.gap is found.baseline_output is None
 
 
+def test_compiled_by_xla_and_models_that_run_eagerly():
+    model, x = model_of(), sequences()
+    found, compiled = (
+        klv.attribution(model, x, 0, steps=2, tolerance=99, jit_compile=jit).values
+        for jit in (False, True)
+    )
+    assert_close(compiled, found, 1e-5)
+
+    class Looking(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def call(self, x):
+            assert float(ops.sum(x)) is not None
+            return self.inner(x)
+
+    looking = Looking()
+    looking.compile("adam", "mse", run_eagerly=True)
+    looking(x)
+    found = klv.attribution(looking, x, 0, method="gradient_x_input", training=False)
+    assert_close(found.values, klv.attribution(model, x, 0, method="gradient_x_input").values, 1e-6)
+
+
 def test_masked_steps_moved_nothing():
     layer = make("GRU")
     found = klv.attribution(layer, sequences(), 0, mask=MASK)
@@ -225,6 +249,9 @@ def test_targets():
         ({"target": 0, "tolerance": 0}, "tolerance=0"),
         ({"target": 0, "method": "gradient_x_input", "baseline": 1.0}, "`baseline` does not"),
         ({"target": 0, "method": "occlusion", "steps": 8}, "`steps` does not belong to"),
+        ({"target": 0, "jit_compile": "no"}, "jit_compile='no'"),
+        ({"target": 0, "training": "yes"}, "training='yes'"),
+        ({"target": 0, "training": True}, "cannot be explained.*training=True"),
         ({"target": 0, "seed": 1}, "`seed` does not belong to method='integrated"),
         ({"target": 0, "method": "expected_gradients"}, r"rows of real inputs.*None"),
         ({"target": 0, "method": "expected_gradients", "baseline": 0.0}, r"float \(\)"),

@@ -1,4 +1,4 @@
-"""Which number of a model's output is meant."""
+"""The number of a model's output that `attribution` explains."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,0 +1,1 @@
+"""What cells are and what they do: descriptions, gate histories, attributions, gate monitors."""
