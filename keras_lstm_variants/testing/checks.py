@@ -349,7 +349,9 @@ def _model(s: Subject) -> Any:
     layers = [
         keras.Input((None, s.features)),
         keras.layers.Masking(),
-        keras.layers.Bidirectional(RecurrentLayer(s.new(), return_sequences=True)),
+        keras.layers.Bidirectional(
+            RecurrentLayer(s.new(), return_sequences=True), merge_mode="sum"
+        ),
         RecurrentLayer(s.new(), initial_state="learned"),
     ]
     model = keras.Sequential(layers)
