@@ -15,7 +15,7 @@ from unittest import mock
 import keras
 import numpy as np
 import tensorflow as tf
-from cases import LAYERS, MASK, ROWS, make, sequences, states_of
+from cases import LAYERS, MASK, ROWS, are_counters, make, sequences, states_of
 
 BATCH, TOLERANCE = 3, 1e-4
 Call = Callable[..., Any]  # (x, states) -> the output
@@ -203,8 +203,7 @@ class Subject:
         self.x = sequences(dtype)[:BATCH]
         self.states = [s[:BATCH] for s in states_of(self.layer, dtype=dtype)]
         # Counted steps are no numbers to differentiate by, and stay as they are.
-        names = self.layer.cell.state_names
-        self.fixed = [n in self.layer.cell.counters for n in names]
+        self.fixed = are_counters(self.layer.cell)
 
     def call(self, masked: bool, training: bool, counters: list[Any]) -> Call:
         def call(x: Any, states: list[Any]) -> Any:

@@ -4,13 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import CASES, IDS, LAYERS, MASK, ROWS, sequences
+from cases import CASES, IDS, LAYERS, MASK, PROTOCOL, ROWS, sequences
 
 EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 EVERY_LAYER = pytest.mark.parametrize(
     ("name", "options"), [(name, ROWS[name][-1]) for name in LAYERS], ids=LAYERS
 )
 # The loop does not look into cells: what is not about their equations is tested with these.
+EVERY_PROTOCOL = pytest.mark.parametrize(
+    ("name", "options"), [(name, ROWS[name][-1]) for name in PROTOCOL], ids=PROTOCOL
+)
 FEW = pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "GRU", "MUT1"])
 JIT = pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 ALL = {"return_sequences": True, "return_state": True}

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.engine.graphs import followed
+from keras_lstm_variants.engine.graphs import with_slopes
 from keras_lstm_variants.layer import RecurrentLayer
 
 BATCH, TIME = 4, 6
@@ -142,10 +142,10 @@ def with_gradients(cell: Any, call: Callable[..., list[Any]], x: Any, states: li
         return [sum(sines), *results]
 
     sources = [*weights, x, *(states[k] for k in free)]
-    (loss, *results), sources, slope = followed(run, sources)
+    (_, *results), slopes = with_slopes(run, sources)
     found = [
         ops.zeros(s.shape, s.dtype) if d is None else ops.convert_to_tensor(d)
-        for d, s in zip(slope(loss, None), sources, strict=True)
+        for d, s in zip(slopes, sources, strict=True)
     ]
     return results, found
 
