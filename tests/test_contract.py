@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from cases import (
     BATCH,
+    CASES,
     FEATURES,
+    IDS,
     MASK,
     ROWS,
     TIME,
@@ -29,6 +31,8 @@ from keras_lstm_variants.engine import blocks
 from keras_lstm_variants.engine.fast import Keep
 from keras_lstm_variants.testing import check_cell
 
+pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
+
 # For what takes long and is rather about the layer.
 FEW_CELLS = ("MUT1", "ClockworkLSTM")
 FEW = pytest.mark.parametrize(
@@ -40,7 +44,14 @@ def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
 
 
-@EVERY_CASE
+def contract_cases():
+    """Those of one cell are of one kind, so that a quick run tries the first of each alone."""
+    for (name, options), case in zip(CASES, IDS, strict=True):
+        marks = [] if options is ROWS[name][0] else [pytest.mark.slow]
+        yield pytest.param(name, options, id=case, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "options"), contract_cases())
 def test_contract(name, options, fast, monkeypatch):
     """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
     monkeypatch.setattr(blocks, "_length", lambda *_: 4)
@@ -168,6 +179,7 @@ def test_list_of_cells_with_mask(name, options):
     assert_close(ours(sequences(), initial_state=states), keras_own(sequences(), states))
 
 
+@pytest.mark.slow
 @FEW
 def test_every_weight_moves_in_training(name, options):
     layer_class = klv.get_variant(name)
@@ -195,6 +207,7 @@ def test_every_weight_moves_in_training(name, options):
         assert np.any(weight.numpy() != old), weight.path
 
 
+@pytest.mark.slow
 @FEW
 def test_xla_equals_graph_in_fit_evaluate_and_predict(name, options):
     x, y = sequences(), np.random.default_rng(5).normal(size=(BATCH, 2))
@@ -287,6 +300,7 @@ def test_frozen_and_shared_and_regularized(name, options):
     assert np.any(head.get_weights()[0] != moving[0])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras's test to itself
 @EVERY_PROTOCOL
 def test_keras_own_layer_test(name, options):

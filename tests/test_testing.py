@@ -8,6 +8,8 @@ import keras_lstm_variants as klv
 from keras_lstm_variants.engine import compiled_by_xla
 from keras_lstm_variants.testing import CheckResult, check_cell, checks, list_checks
 
+pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
+
 
 class RightCell(klv.GatedCell):
     """A leaky network with an argument of its own, as right as a cell can be."""
