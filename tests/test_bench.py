@@ -122,7 +122,6 @@ class TestContenders:
             assert ours is (side in ("klv", "rnn"))
 
     @pytest.mark.skipif("torch" not in contenders.installed_torch(), reason="needs torch")
-    @pytest.mark.processes
     def test_torch_runs_in_a_process_without_tensorflow(self):
         file = driver.__file__.replace("driver.py", "torch_side.py")
         contender = Contender("torch", "GRU", SHAPE, "step", None).message()
@@ -204,7 +203,6 @@ def test_environment_names_versions_and_machine():
 
 
 class TestCommand:
-    @pytest.mark.processes
     def test_rows_files_and_ratios_agree(self, tmp_path, capsys):
         output = tmp_path / "a" / "out"
         assert main([*TINY, "--output", str(output)]) == 0
@@ -241,7 +239,6 @@ class TestCommand:
             "[2/2] LSTM 2x4x3x5 inference: 11 contenders",
         ]
 
-    @pytest.mark.processes
     def test_a_variant_of_ones_own_and_one_that_fails(self, tmp_path, monkeypatch):
         (tmp_path / "own_variants.py").write_text(
             "import keras_lstm_variants as klv\n"
@@ -268,7 +265,6 @@ class TestCommand:
         rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
         assert [bool(r["error"]) for r in rows] == [True, True, False, True]
 
-    @pytest.mark.processes
     def test_a_process_that_dies_ends_the_run_with_one_line(self, capsys, monkeypatch):
         ask = driver.Worker.ask
 
@@ -287,7 +283,6 @@ class TestCommand:
             line,
         )
 
-    @pytest.mark.processes
     def test_its_processes_end_with_it_even_in_the_middle_of_a_run(self, tmp_path):
         requests = [
             {"do": "start", "path": sys.path, "threads": 1, "modules": []},
@@ -353,7 +348,6 @@ def test_unknown_option_is_argparse_code_2(capsys, arguments):
     assert "usage: klv bench" in capsys.readouterr().err
 
 
-@pytest.mark.processes
 class TestScripts:
     def test_speed_writes_each_piece_and_resumes(self, tmp_path):
         command = ["--grid", SHAPE, "--repeats", 1, "--no-torch", "--jit", "off"]

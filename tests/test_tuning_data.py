@@ -517,7 +517,6 @@ print("code", code, "devices", len(tf.config.list_logical_devices("CPU")))
 """
 
 
-@pytest.mark.processes
 def test_a_trial_on_two_devices(tmp_path, monkeypatch):
     """`tf.distribute` wants a process of its own."""
     from pathlib import Path
