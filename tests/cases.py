@@ -61,7 +61,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "DeepGateLSTM": [
         {},
         {"gate_hidden_units": ()},
-        {"gate_hidden_units": (3,), "deep_gates": ("f", "g")},
+        {"gate_hidden_units": (4, 3), "deep_gates": ("f", "g")},
         {
             "gate_hidden_units": (4, 3),
             "deep_gates": ("i", "f", "g", "o"),

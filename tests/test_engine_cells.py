@@ -63,6 +63,29 @@ class TestOtherCells:
         self.same_as_keras(OwnProductCell(UNITS), jit)
         assert fast
 
+    def test_gradients_of_many_steps_are_summed_in_float32(self, fast):
+        class ShiftedCell(klv.Cell):
+            def build(self, shape):
+                self.shift = self.add_weight((self.units,), initializer="zeros")
+
+            def step(self, x, states, training=False):
+                return (0 * states[0] + x + self.shift,)
+
+        cell = ShiftedCell(2, dtype="bfloat16")
+        layer = klv.RecurrentLayer(cell, return_sequences=True, dtype="bfloat16")
+        layer.build((1, 600, 2))
+
+        @tf.function
+        def slope(x):
+            with tf.GradientTape() as tape:
+                y = layer(x, training=True)
+            return tape.gradient(y, cell.shift.value)
+
+        # One by one, ones in bfloat16 come to 256 at most.
+        found = slope(tf.zeros((1, 600, 2), "bfloat16"))
+        assert np.array_equal(tf.cast(found, "float32"), [600, 600])
+        assert fast
+
     @JIT
     def test_products_of_the_projected_input(self, jit, fast):
         class OwnProjectionCell(klv.Cell):

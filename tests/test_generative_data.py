@@ -99,6 +99,13 @@ def test_numbers_out_of_range(name, bad):
             call(bad)
 
 
+def test_batches_for_a_graph_are_looked_at_before_it():
+    model = MAKE["VRNN"]()
+    model.compile("sgd", jit_compile=False)
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        model.predict(sources(255 * GOOD)["tf.data"], verbose=0)
+
+
 def test_a_gaussian_takes_all_that_is_finite():
     model = klv.VRNN(4, 2, likelihood="gaussian")
     model.compile("sgd", run_eagerly=True)

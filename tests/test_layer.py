@@ -295,6 +295,17 @@ def test_recur_takes_neighbouring_gates_only():
         cell.recur(np.ones((1, UNITS), "float32"), "z", "g")
 
 
+def test_weights_have_the_regularizer_and_the_constraint_of_their_kind():
+    kinds = ("kernel", "recurrent", "bias", "peephole")
+    options = {f"{kind}_regularizer": keras.regularizers.L2() for kind in kinds}
+    options |= {f"{kind}_constraint": keras.constraints.NonNeg() for kind in kinds}
+    cell = klv.PeepholeLSTMCell(4, **options)
+    cell.build((None, 3))
+    for kind, weight in zip(kinds, cell.weights, strict=True):
+        assert weight.regularizer is options[f"{kind}_regularizer"], weight.path
+        assert weight.constraint is options[f"{kind}_constraint"], weight.path
+
+
 def test_per_gate_orthogonal_blocks():
     draw = klv.initializers.PerGate(keras.initializers.Orthogonal(seed=1), units=4)
     blocks = np.split(draw((4, 12)).numpy(), 3, axis=1)

@@ -196,3 +196,19 @@ def test_version(command):
         [sys.executable, *command, "--version"], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == f"klv {klv.__version__}"
+
+
+def test_threads_are_limited_within_operations_and_between_them(monkeypatch):
+    import tensorflow as tf
+
+    from keras_lstm_variants.engine.threads import limit_threads
+
+    limits = {}
+    for where in ("intra", "inter"):
+        monkeypatch.setattr(
+            tf.config.threading,
+            f"set_{where}_op_parallelism_threads",
+            lambda count, where=where: limits.update({where: count}),
+        )
+    limit_threads(3)
+    assert limits == {"intra": 3, "inter": 3}

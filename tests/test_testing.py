@@ -116,6 +116,11 @@ class DropsEachStepAnew(RightCell):
         return super().drop_state(state, training)
 
 
+class NeverDropsItsState(RightCell):
+    def drop_state(self, state, training):
+        return state
+
+
 class HasOneStateForAllRows(RightCell):
     def get_initial_state(self, batch_size=None):
         return [ops.zeros((1, self.units), self.compute_dtype)]
@@ -167,6 +172,7 @@ FAULTS = {
     NeedsSinglePrecision: {"precision"},
     DropsInputsAlways: {"dropout"},
     DropsEachStepAnew: {"dropout"},
+    NeverDropsItsState: {"dropout"},
     HasOneStateForAllRows: {"step_shapes"},
     DrawsItsFirstState: {"parts_of_a_sequence"},
     DiffersInGraphs: {"in_a_graph"},

@@ -278,6 +278,11 @@ def dropout(s: Subject) -> None:
     for other, where in ((exact, "as without training"), (outputs, "in the next call")):
         same = np.allclose(*arrays([again[0], other]))
         assert not same, f"with dropout, the output is the same {where}"
+    for rate in ("dropout", "recurrent_dropout"):
+        cell = s.cell(**{"dropout": 0, "recurrent_dropout": 0, "seed": 1, rate: 0.4})
+        cell.set_weights(whole.get_weights())
+        dropped = s.layer(cell, **ALL)(x, initial_state=states, training=True)[0]
+        assert not np.allclose(*arrays([dropped, exact])), f"{rate} alone drops nothing"
 
 
 @check
@@ -290,9 +295,9 @@ def precision(s: Subject) -> None:
     expected = arrays(list(by_hand(exact, x, states, MASK)[:2]))
     for policy, tolerance in (
         ("float64", 1e-5),
-        ("float16", 2e-2),
+        ("float16", 1e-2),
         ("bfloat16", 1e-1),
-        ("mixed_float16", 2e-2),
+        ("mixed_float16", 1e-2),
         ("mixed_bfloat16", 1e-1),
     ):
         cell = s.new(dtype=policy)
