@@ -495,7 +495,8 @@ LAYERS = [
         "recurrent_dropout_mask_is_kept_for_the_next_call",
         "cell.reset_recurrent_dropout_mask()",
         "cell.get_config()",
-        'tests/test_layer.py tests/test_contract.py -k "leaves_no_mask or test_contract and LSTM-default"',
+        "tests/test_layer.py tests/test_contract.py"
+        ' -k "leaves_no_mask or test_contract and LSTM-default"',
     ),
     Fault(
         "all_states_of_a_backward_layer_in_its_own_order",
