@@ -62,6 +62,16 @@ def test_outputs_and_states(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_without_a_bias(name, options):
+    layer = make(name, options, dtype="float64", use_bias=False, return_sequences=True)
+    x, start = sequences("float64"), states_of(layer, dtype="float64")
+    weights = weights_of(layer)
+    assert not [key for key in weights if "bias" in key]
+    expected, _, _ = run(name, x, weights, tuple(start), **options)
+    np.testing.assert_allclose(layer(x, initial_state=start), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 def test_gates(name, options):
     layer = make(name, options, dtype="float64")
     x = sequences("float64")[:, 0]
