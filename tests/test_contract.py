@@ -45,14 +45,14 @@ def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
 
 
-def contract_cases():
-    """Those of one cell are of one kind, so that a quick run tries the first of each alone."""
-    for (name, options), case in zip(CASES, IDS, strict=True):
-        marks = [] if options is ROWS[name][0] else [pytest.mark.slow]
-        yield pytest.param(name, options, id=case, marks=marks)
+# Those of one cell are of one kind, so that a quick run tries the first of each alone.
+CONTRACT = [
+    pytest.param(name, options, id=case, marks=[] if options is ROWS[name][0] else pytest.mark.slow)
+    for (name, options), case in zip(CASES, IDS, strict=True)
+]
 
 
-@pytest.mark.parametrize(("name", "options"), contract_cases())
+@pytest.mark.parametrize(("name", "options"), CONTRACT)
 def test_contract(name, options, fast, monkeypatch):
     """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
     monkeypatch.setattr(blocks, "_length", lambda *_: 4)
