@@ -26,6 +26,9 @@ from keras_lstm_variants.registry import get_variant, list_variants, register
 from keras_lstm_variants.state import State
 from keras_lstm_variants.states import get_states, reset_states, set_states
 
+# isort: split
+from keras_lstm_variants import testing  # it checks what all of these make
+
 __all__ = [  # noqa: PLE0604
     "AffineCell",
     "Attribution",
@@ -48,6 +51,7 @@ __all__ = [  # noqa: PLE0604
     "register",
     "reset_states",
     "set_states",
+    "testing",
     *_cells,
     *_generative,
 ]

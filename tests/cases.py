@@ -70,6 +70,19 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 
+# Cells that together use every feature of the protocol and of the loop: what is about loops and
+# not about equations is tested with these, each with its most unusual arguments.
+PROTOCOL = {
+    "LSTM": "one product add_to the projected input, of which the sum alone is kept; two states",
+    "PeepholeLSTM": "weights that meet old and new states in the step itself",
+    "GRU": "one state; a product apart from the input; a bias of the recurrent side",
+    "MUT1": "the raw input beside its projection; products of some columns, of what is no state",
+    "FGRLSTM": "gates as states; two matrices; gates that see all others",
+    "ClockworkLSTM": "a counter in float32; matrices for groups of units; units that keep still",
+    "GridLSTM": "levels in one cell; products of states that the same step has made",
+    "DeepGateLSTM": "layers inside gates, of another width; products of products",
+}
+
 LAYERS = list(ROWS)
 GATED = [name for name in LAYERS if klv.get_variant(name).cell_class.forget_gate]
 CASES = [(name, options) for name, row in ROWS.items() for options in row]
@@ -102,18 +115,49 @@ def randomize(layer: keras.layers.Layer, seed: int = 1) -> keras.layers.Layer:
     return layer
 
 
+# What tests ask a cell beyond its call. All else is the cell's own affair.
+
+
+def state_names(cell: Any) -> tuple[str, ...]:
+    return tuple(cell.state_names)
+
+
+def state_sizes(cell: Any) -> list[int]:
+    return keras.tree.flatten(cell.state_size)
+
+
+def are_counters(cell: Any) -> list[bool]:
+    """Of each state whether it counts steps, and so has no gradient."""
+    return [state.kind == "counter" for state in cell.states]
+
+
+def columns_of(cell: Any, weight: str) -> tuple[str, ...]:
+    """The gates whose columns a weight has, in their order."""
+    return tuple(cell.columns_of(weight))
+
+
+def shown_gates(cell: Any, x: Any, states: Any) -> dict[str, np.ndarray]:
+    """What a step of the cell shows of itself, by name."""
+    heard: list[dict[str, Any]] = []
+    with cell.captured_by(heard.append):
+        cell(x, states)
+    (values,) = heard
+    return {name: keras.ops.convert_to_numpy(value) for name, value in values.items()}
+
+
 def states_of(layer: keras.layers.Layer, seed: int = 2, dtype: str = "float32") -> list[np.ndarray]:
     """States to start from: random ones, and phases as they may be in mid-sequence."""
     random = np.random.default_rng(seed)
 
-    def draw(name: str, size: int) -> np.ndarray:
-        if name == "phase":
-            return random.integers(layer.cell.periods, size=(BATCH, size))
+    cell = layer.cell
+
+    def draw(size: int, counts: bool) -> np.ndarray:
+        if counts:
+            return random.integers(cell.periods, size=(BATCH, size))
         return random.normal(size=(BATCH, size))
 
-    cell = layer.cell
-    sizes = keras.tree.flatten(cell.state_size)
-    return [draw(*state).astype(dtype) for state in zip(cell.state_names, sizes, strict=True)]
+    states = zip(state_sizes(cell), are_counters(cell), strict=True)
+    return [draw(*state).astype(dtype) for state in states]
 
 
 def arrays(values: Any) -> list[np.ndarray]:

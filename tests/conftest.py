@@ -8,17 +8,23 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def forgotten():
+def forgetting():
     """TensorFlow keeps every custom gradient, and with it all graphs, until the process ends."""
     from tensorflow.python.framework import ops
 
     registry = ops.gradient_registry._registry
     before = set(registry)
     yield
-    for name in set(registry) - before:
+    new = set(registry) - before
+    for name in new:
         del registry[name]
-    gc.collect()
+    if new:
+        gc.collect()
+
+
+# For modules whose tests have graphs to themselves and many of them, one test at a time.
+forgotten_after_each_test = pytest.fixture(forgetting)
+forgotten = pytest.fixture(autouse=True, scope="module")(forgetting)
 
 
 @pytest.fixture

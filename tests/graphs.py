@@ -4,15 +4,27 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import CASES, IDS, LAYERS, MASK, ROWS, sequences
+from cases import CASES, IDS, MASK, PROTOCOL, ROWS, sequences
 
 EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-EVERY_LAYER = pytest.mark.parametrize(
-    ("name", "options"), [(name, ROWS[name][-1]) for name in LAYERS], ids=LAYERS
-)
 # The loop does not look into cells: what is not about their equations is tested with these.
-FEW = pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "GRU", "MUT1"])
-JIT = pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+EVERY_PROTOCOL = pytest.mark.parametrize(
+    ("name", "options"), [(name, ROWS[name][-1]) for name in PROTOCOL], ids=PROTOCOL
+)
+XLA = pytest.param(True, marks=pytest.mark.slow, id="xla")
+JIT = pytest.mark.parametrize("jit", [pytest.param(False, id="graph"), XLA])
+
+
+def cells(names, compiled):
+    """A case for each of the names in a graph, and for some compiled by XLA, which takes long."""
+    graphs = [pytest.param(name, False, id=f"{name}-graph") for name in names]
+    slow = pytest.mark.slow
+    return pytest.mark.parametrize(
+        ("name", "jit"),
+        graphs + [pytest.param(name, True, id=f"{name}-xla", marks=slow) for name in compiled],
+    )
+
+
 ALL = {"return_sequences": True, "return_state": True}
 
 

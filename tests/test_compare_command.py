@@ -43,6 +43,7 @@ def klv(*arguments, **kwargs):
     )
 
 
+@pytest.mark.processes
 class TestCommand:
     def test_run_grow_and_read_the_results(self, tmp_path):
         output = tmp_path / "out"

@@ -1,5 +1,6 @@
-"""What every registered layer must do, one test each."""
+"""What every cell must do, and what every layer must do in models."""
 
+import inspect
 import json
 
 import keras
@@ -11,8 +12,8 @@ from cases import (
     CASES,
     FEATURES,
     IDS,
-    LAYERS,
     MASK,
+    PROTOCOL,
     ROWS,
     TIME,
     UNITS,
@@ -21,24 +22,47 @@ from cases import (
     make,
     randomize,
     sequences,
+    state_names,
     states_of,
 )
+from graphs import EVERY_CASE, EVERY_PROTOCOL, plain
 
 import keras_lstm_variants as klv
+from keras_lstm_variants.engine import blocks
+from keras_lstm_variants.engine.fast import Keep
+from keras_lstm_variants.testing import check_cell
 
-EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-EVERY_LAYER = pytest.mark.parametrize(
-    ("name", "options"), [(name, ROWS[name][-1]) for name in LAYERS], ids=LAYERS
+pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
+
+# For what takes long and is rather about the layer.
+FEW_CELLS = ("MUT1", "ClockworkLSTM")
+FEW = pytest.mark.parametrize(
+    ("name", "options"), [(name, ROWS[name][-1]) for name in FEW_CELLS], ids=FEW_CELLS
 )
-
-
-def plain(layer, **kwargs):
-    """Keras's own loop over the same cell."""
-    return keras.layers.RNN(layer.cell, **kwargs)
 
 
 def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
+
+
+# Those of one cell are of one kind, so that a quick run tries the first of each alone.
+CONTRACT = [
+    pytest.param(name, options, id=case, marks=[] if options is ROWS[name][0] else pytest.mark.slow)
+    for (name, options), case in zip(CASES, IDS, strict=True)
+]
+
+
+@pytest.mark.parametrize(("name", "options"), CONTRACT)
+def test_contract(name, options, fast, monkeypatch):
+    """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
+    monkeypatch.setattr(blocks, "_length", lambda *_: 4)
+    skip = {}
+    if name not in PROTOCOL or options is not ROWS[name][-1]:
+        skip["exported"] = "test_saving exports every layer"
+    check_cell(klv.get_variant(name).cell_class, [{"units": UNITS, **options}], skip=skip)
+    # Those of an exported function keep nothing.
+    in_training = {loop.settings.xla for loop in fast if loop.settings.keep is Keep.ALL}
+    assert in_training == {False, True}
 
 
 @EVERY_CASE
@@ -72,9 +96,26 @@ def test_config_survives_json(name, options):
     assert_close(again(sequences()), layer(sequences()), 0)
 
 
+@EVERY_CASE
+def test_every_weight_has_a_regularizer_and_a_constraint(name, options):
+    layer_class = klv.get_variant(name)
+    kinds = {"_regularizer": "l2", "_constraint": "non_neg"}
+    given = {
+        argument: value
+        for argument in inspect.signature(layer_class).parameters
+        for ending, value in kinds.items()
+        if argument.endswith(ending) and argument != "activity_regularizer"
+    }
+    layer = layer_class(UNITS, **options, **given)
+    layer.build((None, None, FEATURES))
+    for weight in layer.cell.trainable_weights:
+        assert weight.regularizer is not None and weight.constraint is not None, weight.name
+    assert len(layer.losses) == len(layer.cell.trainable_weights)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
-@EVERY_CASE
+@EVERY_PROTOCOL
 def test_equals_plain_rnn_with_gradients(name, options, mask, backwards):
     kwargs = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
     layer = make(name, options, **kwargs)
@@ -93,40 +134,14 @@ def test_equals_plain_rnn_with_gradients(name, options, mask, backwards):
 
 
 @pytest.mark.parametrize("sequences_too", [False, True])
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_unrolled_equals_looped(name, options, sequences_too):
     kwargs = {"return_sequences": sequences_too, "return_all_states": True}
     looped, unrolled = make(name, options, **kwargs), make(name, options, unroll=True, **kwargs)
     assert_close(unrolled(sequences(), mask=MASK), looped(sequences(), mask=MASK))
 
 
-@EVERY_LAYER
-def test_backwards_is_the_flipped_input(name, options):
-    forward, backward = (
-        make(name, options, return_sequences=True, return_state=True, go_backwards=b)
-        for b in (False, True)
-    )
-    x = sequences()
-    assert_close(backward(x, mask=MASK), forward(x[:, ::-1].copy(), mask=MASK[:, ::-1].copy()))
-
-
-@EVERY_LAYER
-def test_masked_steps_do_not_exist(name, options):
-    """Any pattern of padding equals the real steps alone; no real step leaves the start."""
-    layer = make(name, options, return_state=True)
-    x, start = sequences(), states_of(layer)
-    padded = arrays(layer(x, initial_state=start, mask=MASK))
-    for row in range(BATCH):
-        real = x[row : row + 1, MASK[row]]
-        states = [s[row : row + 1] for s in start]
-        if real.shape[1]:
-            expected = arrays(layer(real, initial_state=states))
-        else:
-            expected = [np.zeros((1, UNITS)), *states]
-        assert_close([p[row : row + 1] for p in padded], expected)
-
-
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_stacked_layers_pass_the_mask(name, options):
     symbols = np.array([[1, 2, 3, 0, 0], [4, 1, 0, 0, 0]])
     layers = [make(name, options, return_sequences=True)]
@@ -139,29 +154,7 @@ def test_stacked_layers_pass_the_mask(name, options):
     assert_close(together[1:], model(symbols[1:, :2]))
 
 
-@EVERY_LAYER
-def test_two_stateful_halves_are_the_whole(name, options):
-    whole = make(name, options, return_sequences=True)
-    halves = make(name, options, return_sequences=True, stateful=True)
-    x = sequences()
-    for _ in range(2):
-        parts = [arrays(halves(part))[0] for part in (x[:, :2], x[:, 2:])]
-        assert_close(np.concatenate(parts, 1), whole(x))
-        halves.reset_state()
-
-
-@EVERY_LAYER
-def test_continuation_from_returned_states(name, options):
-    layer = make(name, options, return_sequences=True, return_state=True)
-    x = sequences()
-    whole, *finals = layer(x)
-    first, *states = layer(x[:, :2])
-    second, *ends = layer(x[:, 2:], initial_state=states)
-    assert_close(tf.concat([first, second], 1), whole)
-    assert_close(ends, finals)
-
-
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_bidirectional_twice_with_any_length(name, options):
     layer_class = klv.get_variant(name)
     model = model_of(
@@ -176,7 +169,7 @@ def test_bidirectional_twice_with_any_length(name, options):
     assert_close(model(x[:, :3]), model.predict(x[:, :3], verbose=0))
 
 
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_list_of_cells_with_mask(name, options):
     cells = [make(name, options).cell, klv.get_variant(name).cell_class(4, **options)]
     ours = klv.RecurrentLayer(cells, return_sequences=True, return_state=True)
@@ -187,7 +180,8 @@ def test_list_of_cells_with_mask(name, options):
     assert_close(ours(sequences(), initial_state=states), keras_own(sequences(), states))
 
 
-@EVERY_LAYER
+@pytest.mark.slow
+@FEW
 def test_every_weight_moves_in_training(name, options):
     layer_class = klv.get_variant(name)
     model = model_of(
@@ -214,54 +208,8 @@ def test_every_weight_moves_in_training(name, options):
         assert np.any(weight.numpy() != old), weight.path
 
 
-@EVERY_LAYER
-def test_dropout_only_in_training(name, options):
-    layer = make(name, options, dropout=0.4, recurrent_dropout=0.4, seed=1)
-    without = make(name, options)
-    assert_close(layer(sequences()), without(sequences()), 0)
-    seed = layer.cell.seed_generator.state.numpy()
-    layer(sequences(), training=False)
-    assert np.array_equal(layer.cell.seed_generator.state.numpy(), seed)
-    one, two = layer(sequences(), training=True), layer(sequences(), training=True)
-    assert not np.allclose(one, two)
-    assert not np.allclose(one, without(sequences()))
-    recurrent = make(name, options, recurrent_dropout=0.4, seed=1)
-    one, two = recurrent(sequences(), training=True), recurrent(sequences(), training=True)
-    assert not np.allclose(one, two)
-    assert not np.allclose(one, without(sequences()))
-
-
-@EVERY_LAYER
-def test_dropout_equals_plain_rnn(name, options):
-    """The same seed draws the same masks, one for all steps."""
-    layer = make(name, options, dropout=0.4, recurrent_dropout=0.4, seed=1)
-    rates = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1}
-    rnn = keras.layers.RNN(klv.get_variant(name).cell_class(UNITS, **options, **rates))
-    rnn.build((None, None, FEATURES))
-    rnn.set_weights(layer.get_weights())
-    assert_close(layer(sequences(), training=True), rnn(sequences(), training=True))
-
-
-@pytest.mark.parametrize(
-    ("policy", "tolerance"),
-    [("mixed_float16", 1e-2), ("mixed_bfloat16", 1e-1), ("float16", 1e-2), ("bfloat16", 1e-1)],
-)
-@EVERY_LAYER
-def test_other_precisions(name, options, policy, tolerance):
-    exact = make(name, options, return_sequences=True, return_state=True)
-    layer = make(name, options, return_sequences=True, return_state=True, dtype=policy)
-    layer.set_weights(exact.get_weights())
-    mixed = policy.startswith("mixed")
-    assert {w.dtype for w in layer.weights} == {"float32" if mixed else policy}
-    outputs = layer(sequences(), mask=MASK)
-    assert {o.dtype.name for o in outputs} == {policy.removeprefix("mixed_")}
-    assert_close([tf.cast(o, "float32") for o in outputs], exact(sequences(), mask=MASK), tolerance)
-    initial = klv.get_variant(name)(UNITS, dtype=policy)
-    initial.build((None, None, FEATURES))
-    assert all(np.all(np.isfinite(w.astype("float32"))) for w in initial.get_weights())
-
-
-@EVERY_LAYER
+@pytest.mark.slow
+@FEW
 def test_xla_equals_graph_in_fit_evaluate_and_predict(name, options):
     x, y = sequences(), np.random.default_rng(5).normal(size=(BATCH, 2))
     x[0, 3:] = 0
@@ -278,7 +226,7 @@ def test_xla_equals_graph_in_fit_evaluate_and_predict(name, options):
     assert_close(*results, tolerance=1e-5)
 
 
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_unknown_batch_and_time_in_one_graph(name, options):
     layer = make(name, options, return_sequences=True, return_all_states=True)
     signature = [
@@ -292,7 +240,7 @@ def test_unknown_batch_and_time_in_one_graph(name, options):
     assert arrays(graph(x, mask))[0].shape == (3, 0, UNITS)
 
 
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_a_sequence_without_steps(name, options):
     layer = make(name, options, return_sequences=True, return_state=True)
     start = states_of(layer)
@@ -303,11 +251,11 @@ def test_a_sequence_without_steps(name, options):
     assert_close(last, np.zeros((BATCH, UNITS)), 0)
 
 
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_all_states_in_input_order(name, options):
     for backwards in (False, True):
         layer = make(name, options, return_all_states=True, go_backwards=backwards)
-        count = len(layer.cell.state_names)
+        count = len(state_names(layer.cell))
         output, *rest = layer(sequences(), mask=MASK)
         finals, histories = rest[:count], rest[count:]
         symbolic = layer(keras.Input((TIME, FEATURES)))
@@ -321,7 +269,7 @@ def test_all_states_in_input_order(name, options):
         assert_close([h[:, step] for h in histories], expected)
 
 
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_time_distributed_and_clone(name, options):
     layer = make(name, options)
     videos = keras.Input((2, TIME, FEATURES))
@@ -334,7 +282,7 @@ def test_time_distributed_and_clone(name, options):
     assert_close(clone(x), expected)
 
 
-@EVERY_LAYER
+@FEW
 def test_frozen_and_shared_and_regularized(name, options):
     layer = make(name, options, kernel_regularizer="l2", activity_regularizer="l1")
     a, b = keras.Input((None, FEATURES)), keras.Input((None, FEATURES))
@@ -353,8 +301,9 @@ def test_frozen_and_shared_and_regularized(name, options):
     assert np.any(head.get_weights()[0] != moving[0])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras's test to itself
-@EVERY_LAYER
+@EVERY_PROTOCOL
 def test_keras_own_layer_test(name, options):
     # The one thing that Keras tests its layers with is not exported.
     from keras.src import testing

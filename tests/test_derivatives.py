@@ -11,6 +11,11 @@ from derivatives import KINDS, TOLERANCE, check, combinations
 
 import keras_lstm_variants as klv
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("forgotten_after_each_test"),
+]
+
 # Cells that together use every feature of the loop, each in settings of its own.
 PROTOCOL = [
     ("LSTM", "graph"),

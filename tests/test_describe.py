@@ -346,6 +346,7 @@ def test_commands(capsys):
     assert "klv: --import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 def test_a_reader_may_stop_early():
     read, write = os.pipe()
     os.close(read)

@@ -1,8 +1,11 @@
 """Two replicas train like one. In a process of its own: devices are set before TensorFlow runs."""
 
+import pytest
+from cases import PROTOCOL
 from test_saving import run_script
 
 SCRIPT = """
+import sys
 import numpy as np
 import tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
@@ -18,7 +21,7 @@ y = random.normal(size=(8, 4)).astype("float32")
 
 def model_of():
     layers = [keras.Input((None, 3)), keras.layers.Masking()]
-    layers += [klv.get_variant(n)(4, return_sequences=True) for n in klv.list_variants()]
+    layers += [klv.get_variant(n)(4, return_sequences=True) for n in sys.argv[1].split(',')]
     model = keras.Sequential([*layers, klv.LSTM(4, initial_state="learned")])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     return model
@@ -43,5 +46,6 @@ print("replicas", strategy.num_replicas_in_sync)
 """
 
 
+@pytest.mark.processes
 def test_mirrored_strategy_equals_one_device():
-    assert "replicas 2" in run_script(SCRIPT)
+    assert "replicas 2" in run_script(SCRIPT, ",".join(PROTOCOL))

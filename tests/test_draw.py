@@ -173,6 +173,7 @@ for name in ("attention", "plain"):
 """
 
 
+@pytest.mark.processes
 def test_files_in_another_process(tmp_path):
     np.save(tmp_path / "x.npy", images())
     for name in ("attention", "plain"):

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cases import BATCH, FEATURES, MASK, TIME, make, sequences, states_of
-from graphs import ALL, FEW, JIT, assert_relatively_close, gradients, penalty, plain
+from graphs import ALL, JIT, assert_relatively_close, cells, gradients, penalty, plain
 
 import keras_lstm_variants as klv
 
+pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
-@JIT
-@FEW
+
+@cells(["LSTM", "PeepholeLSTM", "GRU", "MUT1"], compiled=["GRU"])
 def test_tape_outside_the_graph(name, jit, fast):
     layer = make(name, **ALL)
     x = tf.constant(sequences())
@@ -24,8 +25,7 @@ def test_tape_outside_the_graph(name, jit, fast):
     assert fast
 
 
-@JIT
-@FEW
+@cells(["LSTM", "PeepholeLSTM", "GRU", "MUT1", "FGRLSTM"], compiled=["PeepholeLSTM"])
 def test_second_derivatives(name, jit, fast):
     quick, slow = (make(name, engine=e) for e in ("auto", "plain"))
     assert_relatively_close(penalty(quick, jit), penalty(slow, jit), 1e-4)
@@ -158,8 +158,7 @@ class TestBetweenSteps:
         ids=["stopped", "clipped"],
     )
     @pytest.mark.parametrize("engine", ["auto", "plain"])
-    @JIT
-    @pytest.mark.parametrize("name", ["LSTM", "GRU", "FGRLSTM"])
+    @cells(["LSTM", "FGRLSTM"], compiled=["GRU"])
     def test_gradients(self, name, jit, engine, option, between, fast):
         layer = make(name, engine=engine, **option, **ALL)
         x, states = sequences(), states_of(layer)

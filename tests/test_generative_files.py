@@ -36,6 +36,7 @@ for name in json.load(open(folder + "/names.json")):
 """
 
 
+@pytest.mark.processes
 def test_files_in_another_process(tmp_path):
     (tmp_path / "names.json").write_text(json.dumps(TWO))
     x = {"x": data("VRNN"), "mask": MASK}

@@ -111,6 +111,7 @@ def test_sweep_sees_what_is_above_and_on_the_left_alone():
 
 
 @pytest.mark.parametrize("kind", [klv.GridLSTMBlock, klv.GridLSTM2D])
+@pytest.mark.slow
 def test_in_a_model(kind, tmp_path):
     """Unknown batch and columns, fit with XLA, mask from a layer before, saved and exported."""
     options = {"depth": 2, "tied": True, "recurrent_regularizer": "l2", "forget_bias": 2.0}

@@ -327,6 +327,7 @@ def test_time_of_the_tests():
     assert TIME == MASK.shape[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, True])
 def test_one_model_with_every_option_trains_under_xla(jit):
     """Dropouts, both directions, learned and kept states, stacked cells, all states."""

@@ -73,6 +73,7 @@ def assert_the_same_in_onnx(model, folder, shapes):
         assert_close(found, values, 1e-5)
 
 
+@pytest.mark.slow
 def test_any_batch_and_length(tmp_path):
     """A step, a whole block, one step more than two blocks."""
     assert_the_same_in_onnx(every_feature(), tmp_path, [(3, 1), (1, 8), (3, 17)])
@@ -83,6 +84,7 @@ def test_known_length(time, tmp_path):
     assert_the_same_in_onnx(of_length(time), tmp_path, [(2, time)])
 
 
+@pytest.mark.slow
 def test_batch_divided_among_loops(tmp_path, monkeypatch):
     """As large layers do; also where there are fewer rows than loops."""
     monkeypatch.setattr(divide, "_worthwhile_loops", lambda *_: 2)

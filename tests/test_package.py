@@ -38,6 +38,7 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.processes
 def test_importing_adds_nothing_heavy_to_keras():
     done = run(
         "import sys, keras\n"
@@ -49,6 +50,7 @@ def test_importing_adds_nothing_heavy_to_keras():
     assert done.stdout.strip() == "['keras_lstm_variants']", done.stderr
 
 
+@pytest.mark.processes
 def test_without_tensorflow_one_line_says_what_to_install():
     done = run(HIDE.format(hidden=["tensorflow"]) + "import keras_lstm_variants")
     assert done.returncode == 1
@@ -57,6 +59,7 @@ def test_without_tensorflow_one_line_says_what_to_install():
     assert "pip install 'keras_lstm_variants[cpu]'" in last
 
 
+@pytest.mark.processes
 def test_the_command_without_tensorflow_prints_that_line_only():
     done = run(
         HIDE.format(hidden=["tensorflow"]) + "sys.argv = ['klv', 'describe', 'LSTM']\n"
@@ -89,6 +92,7 @@ LIGHT = [
 ]
 
 
+@pytest.mark.processes
 def test_the_command_answers_without_tensorflow_until_it_computes(tmp_path):
     done = run(
         f"import contextlib, io, os, sys\n"
@@ -127,6 +131,7 @@ def test_names_that_are_known_without_tensorflow_are_those_of_the_classes():
         assert answers[0] == answers[1]
 
 
+@pytest.mark.processes
 def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):
     script = (
         "import os, subprocess, sys\n"
@@ -165,6 +170,7 @@ def test_our_command_is_recognised(monkeypatch, arguments, argv, ours):
     assert _backend._is_our_command() is ours
 
 
+@pytest.mark.processes
 def test_another_backend_of_keras_is_named():
     script = (
         "import types, sys\n"
@@ -182,6 +188,7 @@ def test_another_backend_of_keras_is_named():
 @pytest.mark.parametrize(
     "command", [["-m", "keras_lstm_variants"], ["-m", "keras_lstm_variants.cli"]]
 )
+@pytest.mark.processes
 def test_version(command):
     if command[-1].endswith("cli"):
         command = ["-c", "import sys; from keras_lstm_variants.cli import main; sys.exit(main())"]

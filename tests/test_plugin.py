@@ -78,6 +78,8 @@ import acme_cells, keras_lstm_variants as klv
 assert klv.list_variants()[-1] == "Leaky" and klv.get_variant("Leaky") is acme_cells.Leaky
 found = klv.describe("Leaky", 3, 4, format="dict")
 assert found["parameters"] == 4 * (3 + 4 + 2) and found["reference"] == "Acme 2026, Leaks"
+skip = dict.fromkeys(["compiled_by_xla", "exported"], "the model below is both")
+klv.testing.check_cell(acme_cells.LeakyCell, [{"units": 4, "leak": 0.3}], skip=skip)
 plain = klv.RecurrentLayer(acme_cells.PlainKerasCell(3), return_sequences=True)
 assert plain(np.ones((2, 5, 3), "float32")).shape == (2, 5, 3)
 model = keras.Sequential([
@@ -129,11 +131,13 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.processes
 def test_saves_in_one_process_and_loads_in_another(folder):
     run(folder, sys.executable, "-c", SAVE)
     run(folder, sys.executable, "-c", LOAD)
 
 
+@pytest.mark.processes
 def test_is_listed_described_and_compared_by_the_command(folder):
     klv = str(Path(sys.executable).parent / "klv")
     assert run(folder, klv, "list", "--import", "acme_cells").splitlines()[-1].startswith("Leaky")

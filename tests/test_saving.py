@@ -19,14 +19,17 @@ import keras_lstm_variants
 folder = sys.argv[1]
 x = np.load(folder + "/x.npy")
 for name in json.load(open(folder + "/names.json")):
-    expected = np.load(f"{folder}/{name}.npy")
+    expected = np.load(f"{folder}/{name}.npz")
     model = keras.models.load_model(f"{folder}/{name}.keras")
-    assert np.max(np.abs(model.predict(x, verbose=0) - expected)) < 1e-6, name
     again = keras.models.clone_model(model)
     again.load_weights(f"{folder}/{name}.weights.h5")
-    assert np.max(np.abs(again.predict(x, verbose=0) - expected)) < 1e-6, name
-    model.fit(x, np.zeros_like(expected), verbose=0)
-    print("read", name)
+    found = model.predict(x, verbose=0), again(x)
+    for key, wanted in expected.items():
+        for results in found:
+            assert np.max(np.abs(results[key] - wanted)) < 1e-6, (name, key)
+        print("read", key)
+    if name != "every_layer":
+        model.fit(x, {key: np.zeros_like(v) for key, v in expected.items()}, verbose=0)
 """
 
 READ_WITHOUT_THE_PACKAGE = """
@@ -46,13 +49,17 @@ folder = sys.argv[1]
 x = np.load(folder + "/x.npy")
 for name in json.load(open(folder + "/names.json")):
     model = tf.saved_model.load(f"{folder}/{name}")
-    expected = np.load(f"{folder}/{name}.npy")
-    assert np.max(np.abs(model.serve(x) - expected)) < 1e-6, name
+    found = model.serve(x)
     served = model.signatures["serving_default"](sequence=tf.constant(x[:1, :3]))
-    short = np.load(f"{folder}/{name}-short.npy")
-    assert np.max(np.abs(list(served.values())[0] - short)) < 1e-6, name
-    print("read", name)
+    expected, short = np.load(f"{folder}/{name}.npz"), np.load(f"{folder}/{name}-short.npz")
+    for key, wanted in expected.items():
+        assert np.max(np.abs(found[key] - wanted)) < 1e-6, (name, key)
+        assert np.max(np.abs(served[key] - short[key])) < 1e-6, (name, key)
+        print("read", key)
 """
+
+# Whose layers are also saved both ways, in stacks of layers and of cells, and trained again.
+STACKED = ("ClockworkLSTM", "DeepGateLSTM")
 
 
 def run_script(script: str, *arguments: str) -> str:
@@ -67,34 +74,44 @@ def run_script(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-def model_with(name):
-    """Stacked, bidirectional, masked, with unusual arguments everywhere."""
-    layer_class, options = klv.get_variant(name), ROWS[name][-1]
-    if layer_class.cell_class.forget_gate:
+def arguments_of(name):
+    """Unusual arguments everywhere."""
+    options = ROWS[name][-1]
+    if klv.get_variant(name).cell_class.forget_gate:
         options = {**options, "forget_bias": "chrono", "max_timesteps": 20}
-    first = layer_class(
+    return options
+
+
+def layer_of(variant, **more):
+    return klv.get_variant(variant)(
         UNITS,
-        **options,
+        **arguments_of(variant),
         dropout=0.1,
         recurrent_dropout=0.1,
         seed=1,
         kernel_regularizer=keras.regularizers.L2(0.01),
         recurrent_initializer=klv.initializers.PerGate("orthogonal", UNITS),
         return_sequences=True,
+        **more,
     )
-    cells = [layer_class.cell_class(4, **options), klv.GRUCell(3)]
-    model = keras.Sequential(
-        [
-            keras.Input((None, FEATURES), name="sequence"),
-            keras.layers.Masking(),
-            keras.layers.Bidirectional(first),
-            layer_class(4, **options, initial_state="learned", return_sequences=True),
-            klv.RecurrentLayer(cells),
-        ]
-    )
-    randomize(model)
-    model.compile("adam", "mse")
-    return model
+
+
+def every_layer():
+    """All layers side by side, with an output each."""
+    x = keras.Input((None, FEATURES), name="sequence")
+    masked = keras.layers.Masking()(x)
+    outputs = {name: layer_of(name, name=name, go_backwards=True)(masked) for name in LAYERS}
+    return keras.Model(x, outputs)
+
+
+def stack_of(name):
+    """Stacked, bidirectional and masked."""
+    layer_class, options = klv.get_variant(name), arguments_of(name)
+    x = keras.Input((None, FEATURES), name="sequence")
+    y = keras.layers.Bidirectional(layer_of(name))(keras.layers.Masking()(x))
+    y = layer_class(4, **options, initial_state="learned", return_sequences=True)(y)
+    y = klv.RecurrentLayer([layer_class.cell_class(4, **options), klv.GRUCell(3)])(y)
+    return keras.Model(x, {f"stack_of_{name}": y})
 
 
 @pytest.fixture(scope="module")
@@ -103,28 +120,29 @@ def folder(tmp_path_factory):
     x = np.random.default_rng(0).normal(size=(3, 5, FEATURES)).astype("float32")
     x[0, 3:] = 0
     np.save(folder / "x.npy", x)
-    (folder / "names.json").write_text(json.dumps(LAYERS))
-    for name in LAYERS:
-        model = model_with(name)
-        np.save(folder / f"{name}.npy", model.predict(x, verbose=0))
-        np.save(folder / f"{name}-short.npy", model(x[:1, :3]))
+    models = {"every_layer": every_layer(), **{name: stack_of(name) for name in STACKED}}
+    (folder / "names.json").write_text(json.dumps(list(models)))
+    for name, model in models.items():
+        randomize(model)
+        model.compile("adam", "mse")
+        for end, part in (("", x), ("-short", x[:1, :3])):
+            np.savez(folder / f"{name}{end}.npz", **{k: v.numpy() for k, v in model(part).items()})
         model.save(folder / f"{name}.keras")
         model.save_weights(folder / f"{name}.weights.h5")
         model.export(folder / name, verbose=False)
     return folder
 
 
-def test_keras_files_and_weights_in_another_process(folder):
-    output = run_script(READ_WITH_THE_PACKAGE, str(folder))
-    assert output.count("read") == len(LAYERS)
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "script", [READ_WITH_THE_PACKAGE, READ_WITHOUT_THE_PACKAGE], ids=["keras", "savedmodel"]
+)
+def test_files_and_weights_in_another_process(folder, script):
+    """SavedModels in a process without the package."""
+    assert run_script(script, str(folder)).count("read") == len(LAYERS) + len(STACKED)
 
 
-def test_saved_models_in_a_process_without_the_package(folder):
-    output = run_script(READ_WITHOUT_THE_PACKAGE, str(folder))
-    assert output.count("read") == len(LAYERS)
-
-
-def test_package_name_in_files_never_changes(folder):
+def test_package_name_in_files_never_changes():
     """The registered name is the file format."""
     for name in LAYERS:
         config = keras.saving.serialize_keras_object(klv.get_variant(name)(UNITS))

@@ -27,6 +27,7 @@ def tune(*arguments):
     return main(["tune", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_search_from_begin_to_end(data, tmp_path, capsys):
     """Two settings, their results, the same command again, and one trial more."""
     command = [data, *TINY, "--variants=LSTM,Elman", "--tuner=random", "--directory=out"]
@@ -91,6 +92,7 @@ def test_a_search_from_begin_to_end(data, tmp_path, capsys):
     assert said.count("\n") == 1 and "holds another search (units '2' there, '3' here)" in said
 
 
+@pytest.mark.slow
 def test_failed_trials_are_recorded_and_the_search_goes_on(data, trouble, capsys):
     names = "Raises,OutOfMemory,NotANumber,LSTM"
     command = [data, *TINY, "--import=tune_trouble", "--tuner=grid", "--directory=out"]
@@ -120,6 +122,7 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(data, trouble, capsys
     assert not (Path.cwd() / "none/best.json").exists()
 
 
+@pytest.mark.processes
 def test_a_stopped_search_continues(data, trouble, tmp_path, capsys):
     """Killed in mid-trial, then stopped by Ctrl-C in the same trial, which has died once."""
     command = [data, *TINY, "--import=tune_trouble", "--variants=Slow", "--directory=out"]
@@ -154,6 +157,7 @@ def test_a_stopped_search_continues(data, trouble, tmp_path, capsys):
     assert oracle_state("out")["accounting"]["deaths"] == {"1": 1}
 
 
+@pytest.mark.slow
 def test_hyperband_goes_on_with_the_best(data):
     command = [data, *TINY, "--variants=Elman", "--learning-rate=0.001:0.1", "--epochs=3"]
     command += ["--batch-size=8:16", "--tuner=hyperband", "--max-trials=4", "--directory=out"]
@@ -170,6 +174,7 @@ def test_hyperband_goes_on_with_the_best(data):
     assert best["trained_again"]["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_what_goes_on_keeps_what_the_optimizer_gathered(tmp_path):
     """Steps, momenta and all: one training of three epochs, cut after the second."""
     from keras_lstm_variants.tuning import RecurrentHyperModel, make_tuner
@@ -196,6 +201,7 @@ def test_what_goes_on_keeps_what_the_optimizer_gathered(tmp_path):
     assert int(model.optimizer.iterations) == 2 and np.abs(before[-1]).max() > 0
 
 
+@pytest.mark.slow
 def test_a_folder_that_fails_is_no_trials_fault(data, capsys, monkeypatch):
     """A full disk, a folder that is gone, files that are cut: a line each, and on it goes."""
     import shutil
@@ -265,6 +271,7 @@ def test_an_end_by_the_clock(data, capsys, monkeypatch):
     assert "finished: 2 trial(s) ended" in shown and "0 failed trial(s) run again" in shown
 
 
+@pytest.mark.slow
 def test_raw_numbers_and_baselines_from_begin_to_end(tmp_path, monkeypatch, capsys):
     """A series far from 0: scores in its units, and a last value that two epochs do not beat."""
     monkeypatch.chdir(tmp_path)

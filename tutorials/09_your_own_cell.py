@@ -100,6 +100,16 @@ for t in range(30):
 print(f"as in NumPy, to {np.abs(found[:, -1] - h).max():.0e}")
 
 # %% [markdown]
+# ## Does it do what every cell must?
+#
+# Masks, both directions, dropout, precisions, gradients in graphs and under XLA, saved files:
+# `check_cell` tries them all, and names what fails. In a package of yours it makes a whole test.
+
+# %%
+checked = klv.testing.check_cell(RatedLSTMCell, [{"units": 4}])
+print(f"{len(checked)} checks passed, as {checked[0].check}")
+
+# %% [markdown]
 # ## Is it any good?
 #
 # The adding problem: 50 steps of (value, mark), and the sum of the two marked values at the end.

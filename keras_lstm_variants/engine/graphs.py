@@ -71,3 +71,13 @@ def weight_gradients(function: Callable[[], Any], variables: list[Any]) -> list[
         tape.watch(tensors)
         value = function()
     return tape.gradient(value, tensors, unconnected_gradients="zero")
+
+
+def with_slopes(
+    function: Callable[[list[Any]], list[Any]], sources: list[Any]
+) -> tuple[list[Any], list[Any]]:
+    """What the function returns, and the gradient of its first value by each source."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(sources)
+        values = function(sources)
+    return values, tape.gradient(values[0], sources)
