@@ -94,6 +94,7 @@ class TestContenders:
             assert ours is (side in ("klv", "rnn"))
 
     @pytest.mark.skipif("torch" not in contenders.installed_torch(), reason="needs torch")
+    @pytest.mark.processes
     def test_torch_runs_in_a_process_without_tensorflow(self):
         file = driver.__file__.replace("driver.py", "torch_worker.py")
         contender = Contender("torch", "GRU", SHAPE, "step", None).message()

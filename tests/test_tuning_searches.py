@@ -231,6 +231,7 @@ print("replicas", [strategy.num_replicas_in_sync for strategy in strategies])
 """
 
 
+@pytest.mark.processes
 def test_a_trial_on_two_devices(tmp_path, monkeypatch):
     """`tf.distribute` wants a process of its own."""
     monkeypatch.chdir(tmp_path)
