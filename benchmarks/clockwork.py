@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine.timing import inference, training_step
+from keras_lstm_variants.backend.timing import inference, training_step
 
 GROUPS, OF = 8, 32
 PERIODS = tuple(2**k for k in range(GROUPS))

@@ -88,8 +88,8 @@ def _tensorflow_steps(job: dict[str, Any]) -> Steps:
 
     import numpy as np
 
-    from keras_lstm_variants.engine.threads import limit_threads
-    from keras_lstm_variants.engine.timing import training_step
+    from keras_lstm_variants.backend.threads import limit_threads
+    from keras_lstm_variants.backend.timing import training_step
 
     limit_threads(job["threads"])
     module, name, arguments = CONTENDERS[job["contender"]]
@@ -212,8 +212,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def contenders_named(text: str | None, torch: bool) -> list[str]:
-    from keras_lstm_variants import _checks
     from keras_lstm_variants._cli.errors import UsageError
+    from keras_lstm_variants.core import checks
 
     if text is None:
         return [name for name in CONTENDERS if torch or not name.startswith("torch")]
@@ -222,7 +222,7 @@ def contenders_named(text: str | None, torch: bool) -> list[str]:
         if name not in CONTENDERS:
             raise UsageError(
                 f"--contenders must be some of {'; '.join(CONTENDERS)}. "
-                f"Received: {name!r}{_checks.nearest(name, CONTENDERS)}"
+                f"Received: {name!r}{checks.nearest(name, CONTENDERS)}"
             )
         if name.startswith("torch") and not torch:
             raise UsageError(f"--contenders {name!r}: torch is not installed")

@@ -41,7 +41,7 @@ from keras_lstm_variants.bench.contenders import (
     parse_shape,
 )
 from keras_lstm_variants.bench.driver import BenchError, Row
-from keras_lstm_variants.registry import list_variants
+from keras_lstm_variants.core.registry import list_variants
 
 GRID = tuple(
     map(

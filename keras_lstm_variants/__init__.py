@@ -12,8 +12,9 @@ import importlib.util
 import sys
 from typing import Any
 
-from keras_lstm_variants import _checks, _loading
+from keras_lstm_variants import _loading
 from keras_lstm_variants._version import __version__  # noqa: F401
+from keras_lstm_variants.core import checks
 
 if not _loading.puts_off():
     from keras_lstm_variants._public import *  # noqa: F403
@@ -30,7 +31,7 @@ def __getattr__(name: str) -> Any:
         return getattr(sys.modules[__name__], name)
     # An import asks for its modules here before it looks for files, and wants no hint.
     public = vars(sys.modules[__name__]).get("__all__", ())
-    hint = _checks.nearest(name, public) if public and not name.startswith("_") else ""
+    hint = checks.nearest(name, public) if public and not name.startswith("_") else ""
     # With its own `name` and no object Python does not add a second hint of the same kind.
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
 

@@ -5,30 +5,12 @@ A start as `klv` or `python -m keras_lstm_variants` leaves the package's classes
 """
 
 import importlib
-import multiprocessing
 import sys
 
-from keras_lstm_variants import _names
+from keras_lstm_variants.core import names
+from keras_lstm_variants.core.startup import is_our_command
 
 _waiting = False
-
-
-def is_our_command() -> bool:
-    """Whether this process is `klv` or `python -m keras_lstm_variants`, and no child of it."""
-    # The second is how a child is started, which does not know its parent when it imports this.
-    if multiprocessing.parent_process() or "--multiprocessing-fork" in sys.orig_argv:
-        return False
-    name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1] if sys.argv else ""
-    # `python [options] -m keras_lstm_variants ...`: only the interpreter's own -m counts.
-    arguments = iter(sys.orig_argv[1:])
-    for argument in arguments:
-        if argument == "-m":
-            return next(arguments, "") == __package__
-        if argument in ("-W", "-X"):
-            next(arguments, "")
-        elif not argument.startswith("-") or argument.startswith("-c"):
-            break
-    return name in ("klv", "klv.exe")
 
 
 def puts_off() -> bool:
@@ -58,8 +40,8 @@ def load() -> None:
 def variants() -> dict[str, str]:
     """Names and references of all variants, without importing what is not there yet."""
     if _waiting:
-        return _names.VARIANTS
-    from keras_lstm_variants import registry
+        return names.VARIANTS
+    from keras_lstm_variants.core import registry
 
     return {
         name: registry.get_variant(name).cell_class.reference for name in registry.list_variants()
@@ -73,7 +55,7 @@ def find_variant(text: str) -> str:
         ValueError: no such variant.
     """
     if _waiting:
-        return _names.find(text)
-    from keras_lstm_variants import registry
+        return names.find(text)
+    from keras_lstm_variants.core import registry
 
     return registry.find_variant(text)

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from keras_lstm_variants import _checks, _loading
+from keras_lstm_variants import _loading
 from keras_lstm_variants._cli.arguments import add_command, import_modules, joined, whole_number
 from keras_lstm_variants._cli.errors import UsageError, fail, in_options
 from keras_lstm_variants._version import __version__
 from keras_lstm_variants.bench import command as bench
 from keras_lstm_variants.compare import command as compare
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.tuning import command as tune
 
 
@@ -81,8 +82,8 @@ def _add_describe(commands: Any) -> None:
 def _describe(arguments: argparse.Namespace) -> int:
     try:
         variant = _loading.find_variant(arguments.variant)
-        features = whole_number("--features", arguments.features, _checks.MOST_UNITS)
-        units = whole_number("--units", arguments.units, _checks.MOST_UNITS)
+        features = whole_number("--features", arguments.features, checks.MOST_UNITS)
+        units = whole_number("--units", arguments.units, checks.MOST_UNITS)
         _loading.load()
         from keras_lstm_variants.analysis.describe import describe
 

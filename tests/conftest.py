@@ -30,7 +30,7 @@ forgotten = pytest.fixture(autouse=True, scope="module")(forgetting)
 @pytest.fixture
 def fast(monkeypatch):
     """Counts the fast loops that are built, so that no test passes on the plain one."""
-    from keras_lstm_variants.engine.fast import FastLoop
+    from keras_lstm_variants.engine.tensorflow.fast import FastLoop
 
     built = []
     forward = FastLoop.forward
@@ -46,9 +46,9 @@ def fast(monkeypatch):
 @pytest.fixture
 def short_blocks(monkeypatch):
     """Blocks of four and two steps, and two loops side by side for a few rows."""
-    from keras_lstm_variants.engine import blocks, divide
+    from keras_lstm_variants.engine.tensorflow import chunks, divide
 
-    monkeypatch.setattr(blocks, "_length", lambda *_: 4)
+    monkeypatch.setattr(chunks, "_length", lambda *_: 4)
     monkeypatch.setattr(divide, "_WORK", 0)
     monkeypatch.setattr(divide, "_ROWS", 1)
     monkeypatch.setattr(divide, "cores", lambda: 2)

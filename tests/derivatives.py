@@ -185,9 +185,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @contextlib.contextmanager
 def short_blocks(active: bool) -> Iterator[None]:
     """Blocks of four and two steps."""
-    from keras_lstm_variants.engine import blocks
+    from keras_lstm_variants.engine.tensorflow import chunks
 
-    with mock.patch.object(blocks, "_length", lambda *_: 4) if active else contextlib.nullcontext():
+    with mock.patch.object(chunks, "_length", lambda *_: 4) if active else contextlib.nullcontext():
         yield
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_lstm_variants import registry
+from keras_lstm_variants.core import registry
 
 BEGIN, END = "<!-- cells: made by tests/make_readme_table.py -->\n", "<!-- /cells -->"
 

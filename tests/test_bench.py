@@ -9,9 +9,9 @@ import pytest
 from bench_helpers import SHAPE, row
 
 import keras_lstm_variants as klv
+from keras_lstm_variants.backend.timing import inference, product_floor, training_step
 from keras_lstm_variants.bench import contenders, driver, report, tensorflow_worker
 from keras_lstm_variants.bench.contenders import Contender, Shape, contenders_of, parse_shape
-from keras_lstm_variants.engine.timing import inference, product_floor, training_step
 
 
 class TestTiming:

@@ -17,7 +17,7 @@ from keras_lstm_variants.compare.generate_text import generate_text
 from keras_lstm_variants.compare.progress import Progress
 from keras_lstm_variants.compare.settings import Run, Settings
 from keras_lstm_variants.compare.store import Store
-from keras_lstm_variants.registry import list_variants
+from keras_lstm_variants.core.registry import list_variants
 from keras_lstm_variants.tasks.task import scored_arrays
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]

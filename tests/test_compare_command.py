@@ -25,7 +25,7 @@ from keras_lstm_variants.cli import main
 from keras_lstm_variants.compare import pool
 from keras_lstm_variants.compare.settings import Run, Settings, defaults
 from keras_lstm_variants.compare.store import COLUMNS
-from keras_lstm_variants.registry import list_variants
+from keras_lstm_variants.core.registry import list_variants
 
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
 

@@ -9,7 +9,7 @@ from graphs import JIT, assert_relatively_close
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.context import derived_as
+from keras_lstm_variants.core.context import derived_as
 
 PLACES = 4
 
@@ -70,7 +70,7 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(jit, known, recompute, fas
 
 
 def test_it_never_copies_constants_for_many_steps_at_once(fast, monkeypatch):
-    from keras_lstm_variants.engine import divide
+    from keras_lstm_variants.engine.tensorflow import divide
 
     monkeypatch.setattr(divide, "_KEPT", 0)
     found = run("auto")

@@ -28,8 +28,8 @@ from cases import (
 from graphs import EVERY_CASE, EVERY_PROTOCOL, plain
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine import blocks
-from keras_lstm_variants.engine.fast import Keep
+from keras_lstm_variants.engine.tensorflow import chunks
+from keras_lstm_variants.engine.tensorflow.fast import Keep
 from keras_lstm_variants.testing import check_cell
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
@@ -55,7 +55,7 @@ CONTRACT = [
 @pytest.mark.parametrize(("name", "options"), CONTRACT)
 def test_contract(name, options, fast, monkeypatch):
     """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
-    monkeypatch.setattr(blocks, "_length", lambda *_: 4)
+    monkeypatch.setattr(chunks, "_length", lambda *_: 4)
     skip = {}
     if name not in PROTOCOL or options is not ROWS[name][-1]:
         skip["exported"] = "test_saving exports every layer"

@@ -9,7 +9,7 @@ import pytest
 from cases import BATCH, FEATURES, TIME, UNITS, assert_close, sequences
 
 import keras_lstm_variants as klv
-from keras_lstm_variants import registry
+from keras_lstm_variants.core import registry
 
 KINDS = ["LSTM", "GRU", "SimpleRNN"]
 SIDES = [klv, keras.layers]

@@ -31,8 +31,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine import blocks, divide, xla
-from keras_lstm_variants.engine.fast import Keep
+from keras_lstm_variants.backend import xla
+from keras_lstm_variants.engine.tensorflow import chunks, divide
+from keras_lstm_variants.engine.tensorflow.fast import Keep
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
@@ -52,7 +53,7 @@ def test_equals_keras_in_a_graph(name, options, fast):
 )
 @JIT
 def test_blocks_of_any_length_without_a_mask(name, length, jit, fast, monkeypatch):
-    monkeypatch.setattr(blocks, "_length", lambda *_: length)
+    monkeypatch.setattr(chunks, "_length", lambda *_: length)
     layer = make(name, **ALL)
     expected = gradients(plain(layer, **ALL), sequences())
     assert_relatively_close(gradients(layer, sequences(), jit=jit), expected)
@@ -357,10 +358,10 @@ def test_it_knows_when_xla_compiles(monkeypatch):
 @pytest.mark.parametrize("columns", [1, 256, 4096])
 def test_blocks_cover_all_steps_once(steps, rows, columns):
     for compiled in (False, True):
-        parts = blocks.Blocks(steps, rows, columns, compiled)
+        parts = chunks.Blocks(steps, rows, columns, compiled)
         lengths = [int(parts.length_of(j)) for j in range(parts.count)]
         assert sum(lengths) == steps
-        assert max(lengths) <= parts.length <= blocks._LONGEST
+        assert max(lengths) <= parts.length <= chunks._LONGEST
         assert min(lengths) > 0
 
 
@@ -389,11 +390,11 @@ def test_equals_keras_whatever_the_shapes_masks_and_options(name, data):
     layer.set_weights([0.5 * random.normal(size=w.shape) for w in layer.get_weights()])
     x = random.normal(size=(batch, time, features)).astype("float32")
     length = data.draw(st.integers(1, time))
-    before = blocks._length
-    blocks._length = lambda *_: length
+    before = chunks._length
+    chunks._length = lambda *_: length
     try:
         found = gradients(layer, x, mask=mask, training=data.draw(st.booleans()))
     finally:
-        blocks._length = before
+        chunks._length = before
     expected = gradients(plain(layer, **kwargs), x, mask=mask)
     assert_relatively_close(found, expected)

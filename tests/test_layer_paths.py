@@ -6,7 +6,7 @@ import pytest
 from cases import BATCH, FEATURES, TIME, sequences
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.layer_paths import recurrent_paths, state_names
+from keras_lstm_variants.layers.paths import recurrent_paths, state_names
 
 SHAPE = (BATCH, TIME, FEATURES)
 OPTIONS = {"stateful": True, "return_sequences": True}

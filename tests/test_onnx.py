@@ -8,7 +8,7 @@ import tensorflow as tf
 from cases import FEATURES, assert_close, randomize
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine import blocks, divide
+from keras_lstm_variants.engine.tensorflow import chunks, divide
 
 # Keras asks NumPy for it on behalf of tf2onnx.
 pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")
@@ -18,8 +18,8 @@ ALL = {"return_sequences": True, "return_all_states": True}
 
 @pytest.fixture(autouse=True)
 def blocks_of_eight_steps(monkeypatch):
-    monkeypatch.setattr(blocks, "_ROWS", 8 * 32)
-    monkeypatch.setattr(blocks, "_BYTES", 1)
+    monkeypatch.setattr(chunks, "_ROWS", 8 * 32)
+    monkeypatch.setattr(chunks, "_BYTES", 1)
 
 
 def inputs(time=None):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import keras_lstm_variants as klv
-from keras_lstm_variants import _names, registry
+from keras_lstm_variants.core import names, registry, startup
 
 HIDE = """
 import sys
@@ -119,11 +119,11 @@ def test_the_command_answers_without_tensorflow_until_it_computes(tmp_path):
 
 def test_names_that_are_known_without_tensorflow_are_those_of_the_classes():
     assert {n: registry.get_variant(n).cell_class.reference for n in klv.list_variants()} == (
-        _names.VARIANTS
+        names.VARIANTS
     )
     for text in ("lstm", "GRUCell", "LTSM", "AttentionLSTM", "", "xyz"):
         answers = []
-        for find in (_names.find, registry.find_variant):
+        for find in (names.find, registry.find_variant):
             try:
                 answers.append(find(text))
             except ValueError as error:
@@ -163,11 +163,9 @@ def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):
     ],
 )
 def test_our_command_is_recognised(monkeypatch, arguments, argv, ours):
-    from keras_lstm_variants import _backend
-
     monkeypatch.setattr(sys, "orig_argv", ["python", *arguments])
     monkeypatch.setattr(sys, "argv", [argv])
-    assert _backend._is_our_command() is ours
+    assert startup.is_our_command() is ours
 
 
 @pytest.mark.processes
@@ -201,7 +199,7 @@ def test_version(command):
 def test_threads_are_limited_within_operations_and_between_them(monkeypatch):
     import tensorflow as tf
 
-    from keras_lstm_variants.engine.threads import limit_threads
+    from keras_lstm_variants.backend.threads import limit_threads
 
     limits = {}
     for where in ("intra", "inter"):

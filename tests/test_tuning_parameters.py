@@ -196,7 +196,7 @@ class TestStack:
         assert isinstance(two[1][0], keras.layers.Bidirectional)
 
     def test_dropout_where_the_cell_has_it(self, monkeypatch):
-        from keras_lstm_variants import registry
+        from keras_lstm_variants.core import registry
 
         class Bare(klv.LSTM):
             __signature__ = None

@@ -55,7 +55,7 @@ def trials_of(folder):
 @pytest.fixture
 def trouble(monkeypatch):
     """The variants of `tune_trouble`, in this test only."""
-    from keras_lstm_variants import registry
+    from keras_lstm_variants.core import registry
 
     for name in ("_layers", "_registered"):
         monkeypatch.setattr(registry, name, dict(getattr(registry, name)))

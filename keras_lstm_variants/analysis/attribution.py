@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_lstm_variants import _calls, _checks
 from keras_lstm_variants.analysis.attribution_baselines import one_baseline, rows_of_baselines
 from keras_lstm_variants.analysis.attribution_methods import (
     allowed_gap,
@@ -17,6 +16,7 @@ from keras_lstm_variants.analysis.attribution_methods import (
 )
 from keras_lstm_variants.analysis.explained_output import ExplainedOutput
 from keras_lstm_variants.analysis.model_calls import as_array, check_arguments
+from keras_lstm_variants.core import call_checks, checks
 
 # The arguments of each method, beside those of all.
 _TAKES = {
@@ -132,20 +132,20 @@ def attribution(
         >>> found.values.shape, bool(abs(found.gap).max() < 1e-3)
         ((2, 5, 3), True)
     """
-    _calls.check_model(model)
-    _checks.one_of("method", method, _TAKES)
-    _checks.flag("jit_compile", jit_compile)
+    call_checks.check_model(model)
+    checks.one_of("method", method, _TAKES)
+    checks.flag("jit_compile", jit_compile)
     given = {"steps": steps, "max_steps": max_steps, "tolerance": tolerance, "seed": seed}
     for name, value in {"baseline": baseline, **given}.items():
         if value is not None and name not in _TAKES[method]:
             raise ValueError(f"`{name}` does not belong to method={method!r}.")
-    steps = 64 if steps is None else _checks.positive_integer("steps", steps)
-    most = 16 * steps if max_steps is None else _checks.positive_integer("max_steps", max_steps)
+    steps = 64 if steps is None else checks.positive_integer("steps", steps)
+    most = 16 * steps if max_steps is None else checks.positive_integer("max_steps", max_steps)
     if most < steps:
         raise ValueError(f"`max_steps` must be at least steps={steps}. Received: max_steps={most}")
-    tolerance = 0.05 if tolerance is None else _checks.positive_number("tolerance", tolerance)
-    seed = _checks.seed("seed", seed)
-    if _checks.flag("training", call_arguments.pop("training", False)):
+    tolerance = 0.05 if tolerance is None else checks.positive_number("tolerance", tolerance)
+    seed = checks.seed("seed", seed)
+    if checks.flag("training", call_arguments.pop("training", False)):
         raise ValueError(
             "An output with dropout is another one at every call, and cannot be explained. "
             "Received: training=True"

@@ -12,11 +12,11 @@ from typing import Any, Literal, overload
 
 import keras
 
-from keras_lstm_variants import _checks
 from keras_lstm_variants.analysis.describe_text import as_markdown, as_text
-from keras_lstm_variants.layer_paths import state_names
-from keras_lstm_variants.registry import get_variant
-from keras_lstm_variants.stacks import is_cell
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.registry import get_variant
+from keras_lstm_variants.layers.cell_tree import is_cell
+from keras_lstm_variants.layers.paths import state_names
 
 
 @overload
@@ -82,7 +82,7 @@ def describe(
         >>> klv.describe(layer, format="dict")["weights"]["kernel"]
         {'shape': [2, 9], 'count': 18, 'columns': ['z', 'r', 'g']}
     """
-    _checks.one_of("format", format, ("text", "markdown", "json", "dict"))
+    checks.one_of("format", format, ("text", "markdown", "json", "dict"))
     _, facts = cell_and_facts(variant, features, units, options, with_values=False)
     if format == "dict":
         return facts
@@ -172,9 +172,9 @@ def _subject(
 
 
 def _size(name: str, value: Any) -> int:
-    if _checks.positive_integer(name, value) > _checks.MOST_UNITS:
+    if checks.positive_integer(name, value) > checks.MOST_UNITS:
         raise ValueError(
-            f"`{name}` must be at most {_checks.MOST_UNITS:,}. Received: {name}={value}"
+            f"`{name}` must be at most {checks.MOST_UNITS:,}. Received: {name}={value}"
         )
     return int(value)
 

@@ -15,7 +15,7 @@ from keras_lstm_variants.analysis.model_calls import (
     replaced,
     with_masks,
 )
-from keras_lstm_variants.states import unchanged
+from keras_lstm_variants.layers.stateful import unchanged
 
 
 class ExplainedOutput:

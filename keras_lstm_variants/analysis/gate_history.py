@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks, engine
+from keras_lstm_variants import engine
 from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.analysis.model_calls import (
     as_array,
@@ -20,11 +20,12 @@ from keras_lstm_variants.analysis.model_calls import (
     replaced,
     with_masks,
 )
-from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.layer_paths import cell_paths, recurrent_paths, state_names, unused
-from keras_lstm_variants.stacks import flat_cells
-from keras_lstm_variants.states import unchanged
+from keras_lstm_variants.core import call_checks, checks
+from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.layers.cell_tree import flat_cells
+from keras_lstm_variants.layers.paths import cell_paths, recurrent_paths, state_names, unused
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
+from keras_lstm_variants.layers.stateful import unchanged
 
 
 class GateHistory(dict[str, np.ndarray]):
@@ -151,8 +152,8 @@ class Recorder:
     """
 
     def __init__(self, model: keras.layers.Layer, jit_compile: bool = False) -> None:
-        _calls.check_model(model)
-        _checks.flag("jit_compile", jit_compile)
+        call_checks.check_model(model)
+        checks.flag("jit_compile", jit_compile)
         self.model = model
         paths = recurrent_paths(model)
         self.paths = {layer: path for layer, path in paths.items() if _is_recorded(layer)}

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import engine
 from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.analysis.gate_history import Histories, Recorder
 from keras_lstm_variants.analysis.heat_image import heat_image
-from keras_lstm_variants.layer_paths import walk
-from keras_lstm_variants.state import states_of
-from keras_lstm_variants.states import unchanged
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.state import states_of
+from keras_lstm_variants.layers.paths import walk
+from keras_lstm_variants.layers.stateful import unchanged
 
 # A histogram is made of at most so many values, evenly chosen.
 _VALUES = 5_000
@@ -91,7 +92,7 @@ class GateMonitor(keras.callbacks.Callback):
         super().__init__()
         if not (isinstance(every, str) and every == "epoch"):
             try:
-                every = _checks.positive_integer("every", every)
+                every = checks.positive_integer("every", every)
             except ValueError as error:
                 raise ValueError(
                     f'`every` must be "epoch" or a positive integer. Received: every={every!r}'
@@ -104,10 +105,10 @@ class GateMonitor(keras.callbacks.Callback):
         self.x, self.y = x, y
         self.log_dir = log_dir
         self.every = every
-        self.low, self.high = _checks.limits(low, high)
-        self.images = _checks.flag("images", images)
-        self.history = _checks.flag("history", history)
-        self.logs = _checks.flag("logs", logs)
+        self.low, self.high = checks.limits(low, high)
+        self.images = checks.flag("images", images)
+        self.history = checks.flag("history", history)
+        self.logs = checks.flag("logs", logs)
         if logs and not history:
             raise ValueError(
                 "`history` must be True with `logs=True`: Keras puts what is in the logs into the "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_lstm_variants.layer_paths import state_names
+from keras_lstm_variants.layers.paths import state_names
 
 # Candidates of cells that do not declare theirs, and what attention tells beside its gates: what
 # it saw, and where it looked (shares that sum to 1, so that most are small).

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
-from keras_lstm_variants._keras import get_keras_mask, set_keras_mask
+from keras_lstm_variants import engine
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.keras_private import get_keras_mask, set_keras_mask
 
 # One thread at a time replaces methods of layers.
 _replacing = threading.RLock()
@@ -19,7 +20,7 @@ _replacing = threading.RLock()
 
 def check_arguments(model: keras.layers.Layer, call_arguments: dict[str, Any]) -> None:
     """A `ValueError` for arguments that the model's call would ignore, or fail at."""
-    _checks.flag("training", call_arguments.get("training", False))
+    checks.flag("training", call_arguments.get("training", False))
     parameters = inspect.signature(model.call).parameters.values()
     known: list[str] | None = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]
     # Functional and sequential models accept any name, and do nothing with it.

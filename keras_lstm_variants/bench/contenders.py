@@ -84,7 +84,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        from keras_lstm_variants.registry import PACKAGE, get_variant
+        from keras_lstm_variants.core.registry import PACKAGE, get_variant
 
         layer = get_variant(self.variant)
         ours = "klv." if layer.__module__.split(".")[0] == PACKAGE else ""

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lstm_variants.engine.threads import limit_threads
-from keras_lstm_variants.engine.timing import inference, product_floor, training_step
-from keras_lstm_variants.registry import get_variant
+from keras_lstm_variants.backend.threads import limit_threads
+from keras_lstm_variants.backend.timing import inference, product_floor, training_step
+from keras_lstm_variants.core.registry import get_variant
 
 _DROPOUT = {"dropout": 0.2, "recurrent_dropout": 0.2}
 

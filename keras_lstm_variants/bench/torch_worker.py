@@ -64,7 +64,7 @@ def make_layer(side: str, contender: dict[str, Any], features: int, units: int) 
 def training_step(
     layer: Any, x: Any, *, input_gradient: bool = True, last: bool = False
 ) -> Callable[[], float]:
-    """As `engine.timing.training_step`: a loss and all gradients, and nothing is updated.
+    """As `backend.timing.training_step`: a loss and all gradients, and nothing is updated.
 
     With `last`, the loss is that of the last step's output alone.
     """

@@ -1,6 +1,6 @@
 """The cells and their layers, a file for each family."""
 
-from keras_lstm_variants.cells.family import LSTMFamilyCell, PeepholeFamilyCell
+from keras_lstm_variants.core.families import LSTMFamilyCell, PeepholeFamilyCell
 
 # In this order `list_variants` and README's table show them.
 # isort: off
@@ -10,11 +10,11 @@ from keras_lstm_variants.cells.lstm import LSTM, LSTMCell
 from keras_lstm_variants.cells.peephole import PeepholeLSTM, PeepholeLSTMCell
 from keras_lstm_variants.cells.coupled import CoupledLSTM, CoupledLSTMCell
 from keras_lstm_variants.cells.gru import GRU, GRUCell
-from keras_lstm_variants.cells.odyssey import NIGLSTM, NIGLSTMCell, NFGLSTM, NFGLSTMCell
-from keras_lstm_variants.cells.odyssey import NOGLSTM, NOGLSTMCell, NIAFLSTM, NIAFLSTMCell
-from keras_lstm_variants.cells.odyssey import NOAFLSTM, NOAFLSTMCell, NPLSTM, NPLSTMCell
-from keras_lstm_variants.cells.odyssey import CIFGLSTM, CIFGLSTMCell, FGRLSTM, FGRLSTMCell
-from keras_lstm_variants.cells.mut import MUT1, MUT1Cell, MUT2, MUT2Cell, MUT3, MUT3Cell
+from keras_lstm_variants.cells.greff2015 import NIGLSTM, NIGLSTMCell, NFGLSTM, NFGLSTMCell
+from keras_lstm_variants.cells.greff2015 import NOGLSTM, NOGLSTMCell, NIAFLSTM, NIAFLSTMCell
+from keras_lstm_variants.cells.greff2015 import NOAFLSTM, NOAFLSTMCell, NPLSTM, NPLSTMCell
+from keras_lstm_variants.cells.greff2015 import CIFGLSTM, CIFGLSTMCell, FGRLSTM, FGRLSTMCell
+from keras_lstm_variants.cells.jozefowicz2015 import MUT1, MUT1Cell, MUT2, MUT2Cell, MUT3, MUT3Cell
 from keras_lstm_variants.cells.depth_gated import DepthGatedLSTM, DepthGatedLSTMCell
 from keras_lstm_variants.cells.clockwork import ClockworkRNN, ClockworkRNNCell
 from keras_lstm_variants.cells.clockwork import ClockworkLSTM, ClockworkLSTMCell

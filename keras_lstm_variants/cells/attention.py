@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks, _functions, engine
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.context import derived_as
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants import engine
+from keras_lstm_variants.core import call_checks, checks, functions
+from keras_lstm_variants.core.context import derived_as
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
 
 # The score of a place that is masked: its exponential is zero in every precision.
 _HIDDEN = -3e4
@@ -109,17 +110,17 @@ class AttentionLSTMCell(LSTMFamilyCell):
             ("attention_units", attention_units),
             ("memory_features", memory_features),
         ):
-            setattr(self, name, None if size is None else _checks.positive_integer(name, size))
-        self.scoring = _checks.one_of("scoring", scoring, ("additive", "multiplicative"))
-        self.use_beta = _checks.flag("use_beta", use_beta)
-        self.hard = _checks.flag("hard", hard)
-        self.attention_initializer = _functions.initializer(
+            setattr(self, name, None if size is None else checks.positive_integer(name, size))
+        self.scoring = checks.one_of("scoring", scoring, ("additive", "multiplicative"))
+        self.use_beta = checks.flag("use_beta", use_beta)
+        self.hard = checks.flag("hard", hard)
+        self.attention_initializer = functions.initializer(
             "attention_initializer", attention_initializer
         )
-        self.attention_regularizer = _functions.regularizer(
+        self.attention_regularizer = functions.regularizer(
             "attention_regularizer", attention_regularizer
         )
-        self.attention_constraint = _functions.constraint(
+        self.attention_constraint = functions.constraint(
             "attention_constraint", attention_constraint
         )
         self.show(())
@@ -190,7 +191,7 @@ class AttentionLSTMCell(LSTMFamilyCell):
         """
         memory = ops.cast(ops.convert_to_tensor(memory), self.compute_dtype)
         seen = ops.ones_like(memory[..., 0])
-        memory_mask = _calls.as_mask("memory_mask", memory_mask)
+        memory_mask = call_checks.as_mask("memory_mask", memory_mask)
         if memory_mask is not None:
             rule = f"`memory_mask` of {self.name} must have the shape (batch, places)"
             memory_mask = engine.fitted(rule, memory_mask, ops.shape(memory)[:2])

@@ -3,11 +3,12 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks, engine
-from keras_lstm_variants._keras import get_keras_mask
-from keras_lstm_variants.cell_layer import CellLayer
+from keras_lstm_variants import engine
 from keras_lstm_variants.cells.attention import DIGIT, EXPECTED, GREEDY, AttentionLSTMCell
-from keras_lstm_variants.registry import register
+from keras_lstm_variants.core import call_checks, checks
+from keras_lstm_variants.core.keras_private import get_keras_mask
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -73,11 +74,11 @@ class AttentionLSTM(CellLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.return_context = _checks.flag("return_context", return_context)
-        self.return_attention = _checks.flag("return_attention", return_attention)
-        self.coverage_penalty = _checks.not_negative("coverage_penalty", coverage_penalty)
-        self.expected_share = _checks.share("expected_share", expected_share)
-        self.hard_inference = _checks.one_of(
+        self.return_context = checks.flag("return_context", return_context)
+        self.return_attention = checks.flag("return_attention", return_attention)
+        self.coverage_penalty = checks.not_negative("coverage_penalty", coverage_penalty)
+        self.expected_share = checks.share("expected_share", expected_share)
+        self.hard_inference = checks.one_of(
             "hard_inference", hard_inference, ("expected", "greedy", "sample")
         )
         if not self.hard and (expected_share != 0.5 or hard_inference != "expected"):
@@ -140,7 +141,7 @@ class AttentionLSTM(CellLayer):
         memory: Any = None,
         memory_mask: Any = None,
     ) -> Any:
-        memory_mask = _calls.as_mask("memory_mask", memory_mask)
+        memory_mask = call_checks.as_mask("memory_mask", memory_mask)
         self._check_memory(sequences, memory, memory_mask)
         if memory_mask is None:
             memory_mask = get_keras_mask(memory)
@@ -262,7 +263,7 @@ class AttentionLSTM(CellLayer):
     ) -> Any:
         # Keras does not run `call` on symbolic inputs: without this, errors would wait for `fit`.
         self._check_call(sequences, initial_state, mask)
-        memory_mask = _calls.as_mask("memory_mask", memory_mask)
+        memory_mask = call_checks.as_mask("memory_mask", memory_mask)
         self._check_memory(sequences, memory, memory_mask)
         shapes = self.compute_output_shape(sequences.shape, memory_shape=memory.shape)
         if not isinstance(shapes, list):

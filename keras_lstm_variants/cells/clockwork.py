@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.affine import AffineCell
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.affine import AffineCell
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 # A phase counts in the dtype of the states, which may be bfloat16: exact up to 256. Longer
 # periods count in two digits.
@@ -54,7 +54,7 @@ class ClockworkFamilyCell(AffineCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, *args, **kwargs)
-        self.periods = _checks.positive_integers("periods", periods)
+        self.periods = checks.positive_integers("periods", periods)
         if not self.periods:
             raise ValueError(
                 "`periods` must be a tuple of positive integers, at least one. "
@@ -69,7 +69,7 @@ class ClockworkFamilyCell(AffineCell):
         count = len(self.periods)
         self.group_units = None
         if group_units is not None:
-            self.group_units = _checks.positive_integers("group_units", group_units)
+            self.group_units = checks.positive_integers("group_units", group_units)
         if self.group_units is None and count > self.units:
             raise ValueError(
                 "`units` must be at least the number of `periods`. "
@@ -84,7 +84,7 @@ class ClockworkFamilyCell(AffineCell):
                 f"`units`. Received: group_units={group_units!r}, periods={periods!r}, "
                 f"units={units!r}"
             )
-        self.offset = _checks.whole_number("offset", offset)
+        self.offset = checks.whole_number("offset", offset)
         self.sizes = sizes
         ends = list(itertools.accumulate(sizes))
         starts = [0, *ends[:-1]]

@@ -1,10 +1,10 @@
 from typing import Any
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import PeepholeFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import States
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.families import PeepholeFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -52,7 +52,7 @@ class CoupledLSTMCell(PeepholeFamilyCell):
         couple: str = "f=1-i",
         **kwargs: Any,
     ) -> None:
-        _checks.one_of("couple", couple, ("f=1-i", "i=1-f"))
+        checks.one_of("couple", couple, ("f=1-i", "i=1-f"))
         if couple == "i=1-f":
             self.gates = ("f", "g", "o")
             self.forget_gate = ("f", 1)

@@ -3,11 +3,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks, _functions
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import States
+from keras_lstm_variants.core import checks, functions
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -60,14 +60,14 @@ class DeepGateLSTMCell(LSTMFamilyCell):
         shared_trunk: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.gate_hidden_units = _checks.positive_integers("gate_hidden_units", gate_hidden_units)
-        self.deep_gates = _checks.subset("deep_gates", deep_gates, self.gates)
-        self.shared_trunk = _checks.flag("shared_trunk", shared_trunk)
+        self.gate_hidden_units = checks.positive_integers("gate_hidden_units", gate_hidden_units)
+        self.deep_gates = checks.subset("deep_gates", deep_gates, self.gates)
+        self.shared_trunk = checks.flag("shared_trunk", shared_trunk)
         deep = self.deep_gates if self.gate_hidden_units else ()
         self.shallow_gates = tuple(k for k in self.gates if k not in deep)
         self.kernel_gates = self.recurrent_gates = self.shallow_gates
         super().__init__(*args, **kwargs)
-        self.hidden_activation = _functions.activation("hidden_activation", hidden_activation)
+        self.hidden_activation = functions.activation("hidden_activation", hidden_activation)
 
     @property
     def trunks(self) -> tuple[str, ...]:

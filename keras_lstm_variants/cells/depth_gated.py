@@ -2,11 +2,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks, _functions
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants.core import checks, functions
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -76,28 +76,28 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         peephole_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.coupled = _checks.flag("coupled", coupled)
+        self.coupled = checks.flag("coupled", coupled)
         if self.coupled:
             self.gates, self.forget_gate, self.input_gate = ("i", "g", "o"), ("i", -1), None
-        self.depth = _checks.positive_integer("depth", depth)
+        self.depth = checks.positive_integer("depth", depth)
         levels = range(self.depth, 0, -1)
         self.states = tuple(State(f"{s}_{level}") for level in levels for s in ("h", "c"))
         super().__init__(units, *args, **kwargs)
-        self.bottom = _checks.one_of("bottom", bottom, ("projection", "none"))
+        self.bottom = checks.one_of("bottom", bottom, ("projection", "none"))
         allowed = tuple(k for k in self.gates if k not in self.candidates)
-        self.peepholes = _checks.subset(
+        self.peepholes = checks.subset(
             "peepholes", allowed if peepholes is None else peepholes, allowed
         )
-        self.peephole_initializer = _functions.initializer(
+        self.peephole_initializer = functions.initializer(
             "peephole_initializer", peephole_initializer
         )
-        self.peephole_regularizer = _functions.regularizer(
+        self.peephole_regularizer = functions.regularizer(
             "peephole_regularizer", peephole_regularizer
         )
-        self.peephole_constraint = _functions.constraint("peephole_constraint", peephole_constraint)
+        self.peephole_constraint = functions.constraint("peephole_constraint", peephole_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        inputs = _checks.features(type(self).__name__, input_shape)
+        inputs = checks.features(type(self).__name__, input_shape)
         self.levels = [self.build_level(level + 1, inputs) for level in range(self.depth)]
         self.projection = None
         if self.bottom == "projection":

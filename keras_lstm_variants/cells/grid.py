@@ -2,11 +2,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 class GridFamilyCell(LSTMFamilyCell):
@@ -36,11 +36,11 @@ class GridFamilyCell(LSTMFamilyCell):
         input_memory: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.depth = _checks.positive_integer("depth", depth)
+        self.depth = checks.positive_integer("depth", depth)
         super().__init__(units, *args, **kwargs)
-        self.tied = _checks.flag("tied", tied)
-        self.output_form = _checks.one_of("output_form", output_form, ("o_tanh", "tanh_o"))
-        self.input_memory = _checks.flag("input_memory", input_memory)
+        self.tied = checks.flag("tied", tied)
+        self.output_form = checks.one_of("output_form", output_form, ("o_tanh", "tanh_o"))
+        self.input_memory = checks.flag("input_memory", input_memory)
 
     def build_transforms(self, inputs: int, dimensions: tuple[str, ...]) -> None:
         """The projection of the input, and for every level a transform of each dimension."""
@@ -161,12 +161,12 @@ class GridLSTMCell(GridFamilyCell):
 
     def __init__(self, *args: Any, priority: str | None = "depth", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.priority = _checks.one_of("priority", priority, ("depth", "time", None))
+        self.priority = checks.one_of("priority", priority, ("depth", "time", None))
         levels = range(1, self.depth + 1)
         self.states = tuple(State(f"{s}_{level}") for level in levels for s in ("h", "m"))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        features = _checks.features(type(self).__name__, input_shape)
+        features = checks.features(type(self).__name__, input_shape)
         self.build_transforms(features, ("time", "depth"))
 
     def notes(self) -> list[str]:

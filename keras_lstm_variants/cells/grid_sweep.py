@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks, _config, _functions, engine
-from keras_lstm_variants._weights import CheckedWeights
+from keras_lstm_variants import engine
 from keras_lstm_variants.cells.grid import GridFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants.core import call_checks, checks, configured, functions
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.core.weight_checks import CheckedWeights
 
 
 class _DepthCell(GridFamilyCell):
@@ -81,7 +82,7 @@ def _one_row_down(values: Any) -> Any:
     return ops.concatenate([ops.zeros_like(values[:, :1]), values[:, :-1]], axis=1)
 
 
-class _GridLayer(CheckedWeights, _config.Configured, keras.layers.Layer):
+class _GridLayer(CheckedWeights, configured.Configured, keras.layers.Layer):
     """A layer around a cell of the grid family, with the cell's arguments."""
 
     def __init__(
@@ -106,9 +107,9 @@ class _GridLayer(CheckedWeights, _config.Configured, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         options = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        _functions.check_dtype(kwargs.get("dtype"))
+        functions.check_dtype(kwargs.get("dtype"))
         if "activity_regularizer" in kwargs:
-            kwargs["activity_regularizer"] = _functions.regularizer(
+            kwargs["activity_regularizer"] = functions.regularizer(
                 "activity_regularizer", kwargs["activity_regularizer"]
             )
         super().__init__(**kwargs)
@@ -119,7 +120,7 @@ class _GridLayer(CheckedWeights, _config.Configured, keras.layers.Layer):
         self.supports_masking = True
 
     def cell_options(self) -> dict[str, Any]:
-        names = _config.parameters(_GridLayer)
+        names = configured.parameters(_GridLayer)
         return {n: getattr(self, n) for n in names} | {"dtype": self.dtype_policy, "name": "cell"}
 
 
@@ -155,7 +156,7 @@ class GridLSTMBlock(_GridLayer):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        features = _checks.features(self.name, input_shape)
+        features = checks.features(self.name, input_shape)
         self.cell = _DepthCell(**self.cell_options())
         self.cell.build(input_shape)
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
@@ -223,8 +224,8 @@ class GridLSTM2D(_GridLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.priority = _checks.one_of("priority", priority, ("depth", None))
-        self.return_sequences = _checks.flag("return_sequences", return_sequences)
+        self.priority = checks.one_of("priority", priority, ("depth", None))
+        self.return_sequences = checks.flag("return_sequences", return_sequences)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -239,8 +240,8 @@ class GridLSTM2D(_GridLayer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1: rows, 3: features})
 
     def call(self, images: Any, mask: Any = None, training: bool = False) -> Any:
-        _calls.check_training(training)
-        mask = _calls.as_mask("mask", mask)
+        call_checks.check_training(training)
+        mask = call_checks.as_mask("mask", mask)
         if mask is not None:
             self.check_mask(mask, images)
         sizes = (None, self.input_spec.axes[1], None, self.input_spec.axes[3])

@@ -2,11 +2,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.gated import GatedCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.gated import GatedCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -49,7 +49,7 @@ class GRUCell(GatedCell):
 
     def __init__(self, *args: Any, reset_after: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.reset_after = _checks.flag("reset_after", reset_after)
+        self.reset_after = checks.flag("reset_after", reset_after)
         # As in Keras: input side, recurrent side.
         self.bias_rows = 2 if self.reset_after else None
 

@@ -4,11 +4,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
-from keras_lstm_variants._keras import LossFunctionWrapper, get_keras_mask, layers_of
-from keras_lstm_variants._weights import CheckedModel
+from keras_lstm_variants import engine
 from keras_lstm_variants.cells.attention_layer import AttentionLSTM
-from keras_lstm_variants.registry import register
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.keras_private import LossFunctionWrapper, get_keras_mask, layers_of
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.weight_checks import CheckedModel
 
 
 @register
@@ -67,9 +68,9 @@ class HardAttentionModel(CheckedModel, keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.reinforce_weight = _checks.positive_number("reinforce_weight", reinforce_weight)
-        self.entropy_weight = _checks.not_negative("entropy_weight", entropy_weight)
-        self.baseline_momentum = _checks.rate("baseline_momentum", baseline_momentum)
+        self.reinforce_weight = checks.positive_number("reinforce_weight", reinforce_weight)
+        self.entropy_weight = checks.not_negative("entropy_weight", entropy_weight)
+        self.baseline_momentum = checks.rate("baseline_momentum", baseline_momentum)
         if not self.hard_layers:
             raise ValueError(
                 f"{self.name} has no layer `AttentionLSTM(..., hard=True)`: use `keras.Model`."
@@ -106,7 +107,7 @@ class HardAttentionModel(CheckedModel, keras.Model):
             self._reduction = allowed[0]
         else:
             raise ValueError(f"`loss` must be one loss. Received: loss={self.loss!r}")
-        _checks.one_of("loss.reduction", self._reduction, allowed)
+        checks.one_of("loss.reduction", self._reduction, allowed)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         # Keras asks for it where `compile` is overridden.

@@ -2,11 +2,11 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import States
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -48,7 +48,7 @@ class LSTM1997Cell(LSTMFamilyCell):
 
     def __init__(self, *args: Any, squashing: str = "tanh", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.squashing = _checks.one_of("squashing", squashing, ("tanh", "original"))
+        self.squashing = checks.one_of("squashing", squashing, ("tanh", "original"))
         tanh = keras.activations.tanh
         if squashing == "original" and not self.activation is self.output_activation is tanh:
             raise ValueError(

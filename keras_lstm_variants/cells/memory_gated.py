@@ -2,11 +2,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks, _functions
-from keras_lstm_variants.cell_layer import CellLayer
-from keras_lstm_variants.cells.family import LSTMFamilyCell
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import States
+from keras_lstm_variants.core import checks, functions
+from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import States
+from keras_lstm_variants.layers.cell_layer import CellLayer
 
 
 @register
@@ -59,18 +59,18 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
         memory_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        _checks.one_of("candidate", candidate, ("hidden", "memory", "none"))
+        checks.one_of("candidate", candidate, ("hidden", "memory", "none"))
         # h is multiplied for the candidate alone, if at all.
         self.recurrent_gates = ("g",) if candidate == "hidden" else ()
         super().__init__(*args, **kwargs)
         self.candidate = candidate
-        self.output_gate_memory = _checks.one_of(
+        self.output_gate_memory = checks.one_of(
             "output_gate_memory", output_gate_memory, ("previous", "current")
         )
-        self.squash_memory = _checks.flag("squash_memory", squash_memory)
-        self.memory_initializer = _functions.initializer("memory_initializer", memory_initializer)
-        self.memory_regularizer = _functions.regularizer("memory_regularizer", memory_regularizer)
-        self.memory_constraint = _functions.constraint("memory_constraint", memory_constraint)
+        self.squash_memory = checks.flag("squash_memory", squash_memory)
+        self.memory_initializer = functions.initializer("memory_initializer", memory_initializer)
+        self.memory_regularizer = functions.regularizer("memory_regularizer", memory_regularizer)
+        self.memory_constraint = functions.constraint("memory_constraint", memory_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)

@@ -4,17 +4,18 @@ import argparse
 import math
 from typing import Any
 
-from keras_lstm_variants import _checks, tasks
+from keras_lstm_variants import tasks
 from keras_lstm_variants._cli.arguments import add_task, add_variants, task_of, whole_numbers
 from keras_lstm_variants._cli.errors import UsageError
 from keras_lstm_variants.compare.settings import Settings, defaults
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.tasks.text import shares_of
 
 DEFAULT_VARIANTS = ("LSTM", "PeepholeLSTM", "CoupledLSTM", "GRU")
 
 # The largest values that make any sense: beyond them is a slip.
 _MOST = {
-    "units": _checks.MOST_UNITS,
+    "units": checks.MOST_UNITS,
     "layers": 1_000,
     "epochs": 1_000_000,
     "seeds": 10_000,

@@ -7,8 +7,8 @@ from typing import Any
 
 from keras_lstm_variants._cli.tables import aligned, number
 from keras_lstm_variants.compare.settings import Settings
+from keras_lstm_variants.core.registry import get_variant, list_variants
 from keras_lstm_variants.plots import _style
-from keras_lstm_variants.registry import get_variant, list_variants
 from keras_lstm_variants.tasks import Task
 
 Record = dict[str, Any]

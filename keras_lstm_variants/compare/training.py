@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from keras_lstm_variants.compare.settings import Run, Settings
-from keras_lstm_variants.initializers import PerGate
-from keras_lstm_variants.registry import get_variant
+from keras_lstm_variants.core.initializers import PerGate
+from keras_lstm_variants.core.registry import get_variant
 from keras_lstm_variants.tasks import Task
 from keras_lstm_variants.tasks.task import scored_arrays
 

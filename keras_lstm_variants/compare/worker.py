@@ -11,10 +11,10 @@ from typing import Any
 
 from keras_lstm_variants import tasks
 from keras_lstm_variants._cli.work_folder import StoreFailure
+from keras_lstm_variants.backend.threads import limit_threads
 from keras_lstm_variants.compare.settings import Run, Settings
 from keras_lstm_variants.compare.store import Store
 from keras_lstm_variants.compare.training import train
-from keras_lstm_variants.engine.threads import limit_threads
 
 
 def end_with_parent() -> None:

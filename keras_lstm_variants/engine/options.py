@@ -18,7 +18,7 @@ class LoopOptions:
             step may be run twice. "xla": the same, compiled by XLA also where the function
             that it stands in is not. "plain": the plain loop.
         recompute: in training, compute again what the gradient needs instead of keeping it.
-        stop_gradient_every, clip_state_gradients: see `edges`.
+        stop_gradient_every, clip_state_gradients: see `truncation`.
     """
 
     training: bool = False

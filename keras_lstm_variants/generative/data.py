@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks, engine
+from keras_lstm_variants import engine
+from keras_lstm_variants.core import checks
 
 # Around what a look at a batch has to say.
 _MARK = "<klv>"
@@ -84,12 +85,12 @@ def arrays(model: Any, x: Any, mask: Any = None, name: str = "x") -> dict[str, n
     x = _array(name, x)
     if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
         raise ValueError(f"`{name}` must be real numbers. Received: {name} of the type {x.dtype}")
-    _checks.shape(name, x.shape, model.shape_of_x)
+    checks.shape(name, x.shape, model.shape_of_x)
     if not x.size:
         raise ValueError(f"`{name}` must not be empty. Received: {name} of shape {x.shape}")
     if mask is not None:
         mask = _array("mask", mask)
-        _checks.shape("mask", mask.shape, x.shape[:2])
+        checks.shape("mask", mask.shape, x.shape[:2])
         if mask.dtype != bool:
             raise ValueError(f"`mask` must be of the type bool. Received: {mask.dtype}")
     model.observation.check(name, x if mask is None else x[mask])
@@ -193,7 +194,7 @@ def _dataset(model: Any, dataset: Any) -> Any:
     _refuse(model, "sample_weight", sample_weight)
     x, mask = parts(model, x)
     if x.shape.rank is not None:
-        _checks.shape("x", x.shape, model.shape_of_x)
+        checks.shape("x", x.shape, model.shape_of_x)
         _build(model, x.shape)
     if mask is not None and mask.dtype != "bool":
         raise ValueError(f"`mask` must be of the type bool. Received: {mask.dtype.name}")

@@ -6,16 +6,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.cell import Cell
 from keras_lstm_variants.cells.lstm import LSTMCell
-from keras_lstm_variants.context import derived_as
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.core.context import derived_as
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import State, States
 from keras_lstm_variants.generative import data, filters
 from keras_lstm_variants.generative.model import GenerativeModel, Inference
 from keras_lstm_variants.generative.precision import at_least_float32
-from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import State, States
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 
 class DRAWCell(Cell):
@@ -216,17 +216,17 @@ class DRAW(GenerativeModel):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        steps = _checks.positive_integer("steps", steps)
-        units = _checks.positive_integer("units", units)
+        steps = checks.positive_integer("steps", steps)
+        units = checks.positive_integer("units", units)
         if not isinstance(image_shape, list | tuple) or len(image_shape) != 2:
             raise ValueError(
                 "`image_shape` must be a pair (height, width). "
                 f"Received: image_shape={image_shape!r}"
             )
-        image_shape = tuple(_checks.positive_integer("image_shape", s) for s in image_shape)
-        attention = _checks.flag("attention", attention)
-        read_size = _checks.positive_integer("read_size", read_size)
-        write_size = _checks.positive_integer("write_size", write_size)
+        image_shape = tuple(checks.positive_integer("image_shape", s) for s in image_shape)
+        attention = checks.flag("attention", attention)
+        read_size = checks.positive_integer("read_size", read_size)
+        write_size = checks.positive_integer("write_size", write_size)
         # The defaults may be longer than a small image is.
         most = max(*image_shape, 5)
         for name, size in (("read_size", read_size), ("write_size", write_size)):
@@ -254,7 +254,7 @@ class DRAW(GenerativeModel):
 
     def build(self, input_shape: Any) -> None:
         shape = input_shape["x"] if isinstance(input_shape, dict) else input_shape
-        _checks.shape("x", shape, (None, *self.image_shape))
+        checks.shape("x", shape, (None, *self.image_shape))
         self.recurrence.build((None, self.steps, self.latent_units))
 
     @property
@@ -304,14 +304,14 @@ class DRAW(GenerativeModel):
         Raises:
             ValueError: an argument is out of its range, or the model is not built.
         """
-        n = _checks.positive_integer("n", n)
-        every_step = _checks.flag("every_step", every_step)
+        n = checks.positive_integer("n", n)
+        every_step = checks.flag("every_step", every_step)
         self.check_built()
         shape = (n, self.steps, self.latent_units)
         if noise is None:
             noise = keras.random.normal(shape, seed=self.generator(seed))
         noise = ops.cast(ops.convert_to_tensor(noise), self.compute_dtype)
-        _checks.shape("noise", noise.shape, shape)
+        checks.shape("noise", noise.shape, shape)
         cell, drawn = self.recurrence.cell, []
         canvas, _, _, h_dec, c_dec = cell.get_initial_state(n)
         with self.own_precision():

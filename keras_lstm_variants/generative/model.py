@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks, _functions, engine
-from keras_lstm_variants._config import Configured
-from keras_lstm_variants._keras import AutocastScope
-from keras_lstm_variants._weights import CheckedModel
+from keras_lstm_variants import engine
+from keras_lstm_variants.core import call_checks, checks, functions
+from keras_lstm_variants.core.configured import Configured
+from keras_lstm_variants.core.keras_private import AutocastScope
+from keras_lstm_variants.core.weight_checks import CheckedModel
 from keras_lstm_variants.engine import fitted
 from keras_lstm_variants.generative import data, gaussian
 from keras_lstm_variants.generative.estimator import Untracked
@@ -82,11 +83,11 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        latent_units = _checks.positive_integer("latent_units", latent_units)
-        kl_warm_up = _checks.whole_number("kl_warm_up", kl_warm_up)
-        _checks.one_of("engine", engine, ("auto", "xla", "plain"))
-        seed = _checks.seed("seed", seed)
-        _functions.check_dtype(kwargs.get("dtype"))
+        latent_units = checks.positive_integer("latent_units", latent_units)
+        kl_warm_up = checks.whole_number("kl_warm_up", kl_warm_up)
+        checks.one_of("engine", engine, ("auto", "xla", "plain"))
+        seed = checks.seed("seed", seed)
+        functions.check_dtype(kwargs.get("dtype"))
         # The likelihood is computed of x as it is given, whatever the layers compute in.
         super().__init__(autocast=False, **kwargs)
         self.latent_units = latent_units
@@ -196,7 +197,7 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
     def fitted(self, name: str, value: Any, wanted: tuple[Any, ...]) -> Any:
         """`value`, or an error, at run time where it must be, if it has not this shape."""
         known = tuple(size if isinstance(size, int) else None for size in wanted)
-        _checks.shape(name, value.shape, known)
+        checks.shape(name, value.shape, known)
         return fitted(f"`{name}` of {self.name} must have the shape {known}", value, wanted)
 
     def compute_loss(
@@ -222,7 +223,7 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
             self._evaluating = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        _calls.check_training(kwargs.get("training"))
+        call_checks.check_training(kwargs.get("training"))
         return super().__call__(*args, **kwargs)
 
     def dense(self, name: str, size: int, **options: Any) -> keras.layers.Layer:
@@ -258,7 +259,7 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         Returns:
             Numbers like x.
         """
-        batch_size = _checks.positive_integer("batch_size", batch_size)
+        batch_size = checks.positive_integer("batch_size", batch_size)
         return self.predict(data.arrays(self, x, mask), batch_size=batch_size, verbose=0)
 
     def elbo(
@@ -326,15 +327,15 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
         self, x: Any, mask: Any, samples: int, seed: Any, noise: Any, batch_size: int
     ) -> dict[str, np.ndarray]:
         """The terms of the bound, (samples, batch) each."""
-        samples = _checks.positive_integer("samples", samples)
-        batch_size = _checks.positive_integer("batch_size", batch_size)
+        samples = checks.positive_integer("samples", samples)
+        batch_size = checks.positive_integer("batch_size", batch_size)
         self.check_built()
         given = data.arrays(self, x, mask)
         shape = self.noise_shape(given["x"])
         if noise is None:
             noise = keras.random.normal((samples, *shape), seed=self.generator(seed))
         noise = ops.convert_to_numpy(noise)
-        _checks.shape("noise", noise.shape, (None, *shape))
+        checks.shape("noise", noise.shape, (None, *shape))
         estimator, found = self._estimator.of(self), []
         # Several draws at once where there are few rows.
         at_once = max(1, _ROWS_AT_ONCE // max(1, shape[0]))
@@ -353,7 +354,7 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
 
     def generator(self, seed: int | None) -> keras.random.SeedGenerator:
         """What draws with this seed; None: as the model itself draws."""
-        seed = _checks.seed("seed", seed)
+        seed = checks.seed("seed", seed)
         return self.seed_generator if seed is None else keras.random.SeedGenerator(seed)
 
     def terms(self, x: Any, mask: Any, noise: Any) -> Terms:

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import _calls, _checks
+from keras_lstm_variants.core import call_checks, checks
+from keras_lstm_variants.core.registry import get_variant
 from keras_lstm_variants.generative import data
 from keras_lstm_variants.generative.likelihoods import LIKELIHOODS
 from keras_lstm_variants.generative.model import GenerativeModel
-from keras_lstm_variants.registry import get_variant
 
 
 @functools.cache
@@ -49,7 +49,7 @@ class SequenceModel(GenerativeModel):
     takes_mask = True
 
     def __init__(self, *args: Any, likelihood: str = "bernoulli", **kwargs: Any) -> None:
-        _checks.one_of("likelihood", likelihood, LIKELIHOODS)
+        checks.one_of("likelihood", likelihood, LIKELIHOODS)
         super().__init__(*args, **kwargs)
         self.likelihood = likelihood
         self.observation = LIKELIHOODS[likelihood]()
@@ -78,8 +78,8 @@ class SequenceModel(GenerativeModel):
 
     def build(self, input_shape: Any) -> None:
         shape = input_shape["x"] if isinstance(input_shape, dict) else input_shape
-        _checks.shape("x", shape, (None, None, None))
-        self.features = _checks.features(self.name, shape)
+        checks.shape("x", shape, (None, None, None))
+        self.features = checks.features(self.name, shape)
         self.build_for(self.features)
 
     def unpack(self, x: Any, mask: Any) -> tuple[Any, Any]:
@@ -90,7 +90,7 @@ class SequenceModel(GenerativeModel):
         x = self.fitted("x", x, self.shape_of_x)
         if mask is None:
             return x, None
-        mask = _calls.as_mask("mask", mask)
+        mask = call_checks.as_mask("mask", mask)
         mask = self.fitted("mask", mask, ops.shape(x)[:2])
         # What is masked may be anything, also no number.
         return ops.where(mask[..., None], x, ops.zeros_like(x)), mask
@@ -123,9 +123,9 @@ class SequenceModel(GenerativeModel):
         Raises:
             ValueError: an argument is out of its range, or the model is not built.
         """
-        n = _checks.positive_integer("n", n)
-        steps = _checks.positive_integer("steps", steps)
-        means = _checks.flag("means", means)
+        n = checks.positive_integer("n", n)
+        steps = checks.positive_integer("steps", steps)
+        means = checks.flag("means", means)
         generator = self.generator(seed)
         self.check_built()
         shapes = {"z": (n, steps, self.latent_units), "x": (n, steps, self.features)}
@@ -140,7 +140,7 @@ class SequenceModel(GenerativeModel):
             k: ops.cast(ops.convert_to_tensor(v), self.compute_dtype) for k, v in noise.items()
         }
         for name, shape in shapes.items():
-            _checks.shape(f"noise[{name!r}]", noise[name].shape, shape)
+            checks.shape(f"noise[{name!r}]", noise[name].shape, shape)
         found = []
         with self.own_precision():
             states = self.first_states(n)

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.generative.model import Inference
 from keras_lstm_variants.generative.sequences import SequenceModel, cell_class_of
-from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.registry import register
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 
 @register
@@ -82,10 +82,10 @@ class STORN(SequenceModel):
         cell: str = "Elman",
         **kwargs: Any,
     ) -> None:
-        units = _checks.positive_integer("units", units)
+        units = checks.positive_integer("units", units)
         if recognition_units is not None:
-            recognition_units = _checks.positive_integer("recognition_units", recognition_units)
-        bidirectional = _checks.flag("bidirectional", bidirectional)
+            recognition_units = checks.positive_integer("recognition_units", recognition_units)
+        bidirectional = checks.flag("bidirectional", bidirectional)
         cell_class_of(cell)
         super().__init__(latent_units, **kwargs)
         self.units = units

@@ -5,15 +5,15 @@ from typing import Any
 
 from keras import ops
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.affine import AffineCell
-from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.affine import AffineCell
+from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.core.registry import register
+from keras_lstm_variants.core.state import States
 from keras_lstm_variants.generative import gaussian
 from keras_lstm_variants.generative.model import Inference
 from keras_lstm_variants.generative.sequences import SequenceModel, cell_class_of
-from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.registry import register
-from keras_lstm_variants.state import States
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 
 class VRNNCell(Cell):
@@ -181,10 +181,10 @@ class VRNN(SequenceModel):
         cell: str = "LSTM",
         **kwargs: Any,
     ) -> None:
-        units = _checks.positive_integer("units", units)
+        units = checks.positive_integer("units", units)
         if hidden_units is not None:
-            hidden_units = _checks.positive_integer("hidden_units", hidden_units)
-        _checks.one_of("prior", prior, ("learned", "standard"))
+            hidden_units = checks.positive_integer("hidden_units", hidden_units)
+        checks.one_of("prior", prior, ("learned", "standard"))
         if cell_class_of(cell).project_inputs is not AffineCell.project_inputs:
             raise ValueError(
                 "`cell` must be a variant whose input enters as `x W + b`, such as "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.plots._style import shown
 
 
@@ -61,7 +61,7 @@ def labels(
     """Labels as they are drawn, or a `ValueError` unless there are `count`; None stays None."""
     if given is None:
         return None
-    listed = _checks.listed(given)
+    listed = checks.listed(given)
     if listed is None or len(listed) != count:
         received = repr(given) if listed is None else len(listed)
         raise ValueError(f"`{name}` must be {count} labels, one a place. Received: {received}")
@@ -72,19 +72,19 @@ def names(argument: str, wanted: Sequence[str] | str | None, known: Sequence[str
     """The names that are wanted, all of them for None; or a `ValueError`."""
     if wanted is None:
         return list(known)
-    wanted = [wanted] if isinstance(wanted, str) else _checks.listed(wanted) or [wanted]
+    wanted = [wanted] if isinstance(wanted, str) else checks.listed(wanted) or [wanted]
     for name in wanted:
         if not isinstance(name, str) or name not in known:
             raise ValueError(
                 f"`{argument}` must be some of {list(known)}. Received: {argument}={wanted!r}"
-                f"{_checks.nearest(name, known)}"
+                f"{checks.nearest(name, known)}"
             )
     return wanted
 
 
 def units(wanted: Sequence[int] | int, count: int) -> list[int]:
     """The units that are wanted, or a `ValueError`."""
-    listed = _checks.listed(wanted) if np.ndim(wanted) else [wanted]
+    listed = checks.listed(wanted) if np.ndim(wanted) else [wanted]
     if not listed:
         raise ValueError(f"`units` must name at least one unit. Received: units={wanted!r}")
     return [index("units", unit, count) for unit in listed]

@@ -9,7 +9,7 @@ import keras
 from keras_lstm_variants import engine
 from keras_lstm_variants.analysis.describe import cell_and_facts, weights_of
 from keras_lstm_variants.analysis.describe_text import plain
-from keras_lstm_variants.cell import Cell
+from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._layered import Layered
 

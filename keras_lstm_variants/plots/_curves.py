@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.plots import _style
 
 
@@ -46,7 +46,7 @@ def learning_curves(histories: Any, metric: str = "loss") -> Any:
             known = [key for key in curves if not key.startswith("val_")]
             raise ValueError(
                 f"`metric` must be one of {known}. Received: metric={metric!r}"
-                f"{_checks.nearest(metric, known)}"
+                f"{checks.nearest(metric, known)}"
             )
         for part, curve in present.items():
             style = _style.look(k)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_lstm_variants import _checks
 from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.analysis.gate_history import GateHistory, check_history
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.plots import _arguments, _style
 
 
@@ -116,7 +116,7 @@ def saturation(history: Mapping[str, np.ndarray], low: float = 0.1, high: float 
         ['z', 'r']
     """
     checked = check_history(history)
-    low, high = _checks.limits(low, high)
+    low, high = checks.limits(low, high)
     names = statistics.gates_of(checked)
     if not names:
         raise ValueError(
@@ -240,7 +240,7 @@ def _keeping_gate(
     if gate is not None and (not isinstance(gate, str) or not gate):
         raise ValueError(f"`gate` must be None or one of {known}. Received: gate={gate!r}")
     if sign is not None:
-        _checks.one_of("sign", sign, (1, -1))
+        checks.one_of("sign", sign, (1, -1))
     declared = getattr(history.cell, "forget_gate", None) if layer is None else _declared_by(layer)
     name = gate or (declared[0] if declared else "f")
     if not statistics.kept_shares({n: history[n] for n in known}, name):
@@ -266,7 +266,7 @@ def _keeping_gate(
 def _declared_by(layer: Any) -> tuple[str, int]:
     """The gate that keeps the memory and its sign, as a layer's cell declares it."""
     if isinstance(layer, str):
-        from keras_lstm_variants.registry import get_variant
+        from keras_lstm_variants.core.registry import get_variant
 
         try:
             layer = get_variant(layer)

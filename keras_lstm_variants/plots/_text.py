@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_lstm_variants import _checks
 from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.analysis.attribution import Attribution
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.plots import _arguments, _style
 
 
@@ -47,7 +47,7 @@ def units_over_text(
         ['t', 'o', '␣', 'b', 'e']
     """
     text = _characters(text)
-    columns = _checks.positive_integer("columns", columns)
+    columns = checks.positive_integer("columns", columns)
     panels = _by_unit(values, row, units)
     length = len(next(iter(panels.values())))
     if length != len(text):
@@ -266,7 +266,7 @@ def _draw_gap(bars: Any, steps: int, gap: float, whole: float) -> None:
 
 
 def _characters(text: Any) -> str:
-    given = _checks.listed(text) or []
+    given = checks.listed(text) or []
     if not given or any(not isinstance(c, str) or len(c) != 1 for c in given):
         raise ValueError(
             "`text` must be a text of at least one character, or a list of single characters; "
@@ -277,7 +277,7 @@ def _characters(text: Any) -> str:
 
 def _ordered(limits: Any) -> tuple[float, float]:
     try:
-        low, high = map(float, _checks.listed(limits) or ())
+        low, high = map(float, checks.listed(limits) or ())
     except (TypeError, ValueError):
         low = high = np.nan
     if not (np.isfinite(low) and np.isfinite(high) and low < high):

@@ -2,7 +2,7 @@
 
 import os
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.tasks.adding import adding_task
 from keras_lstm_variants.tasks.digits import digits_task
 from keras_lstm_variants.tasks.task import Task, TaskError
@@ -43,7 +43,7 @@ def load(
         ((8000, 10, 2), 'linear')
     """
     check(name, text_file=text_file)
-    seed = _checks.whole_number("seed", seed)
+    seed = checks.whole_number("seed", seed)
     if length is not None and name != "adding":
         raise ValueError(
             f"`length` must be None for the task {name!r}: only 'adding' has a length. "
@@ -67,7 +67,7 @@ def check(name: str, *, text_file: str | os.PathLike[str] | None = None) -> None
     Raises:
         ValueError: with one line that names the argument, its value and what is allowed.
     """
-    _checks.one_of("name", name, (*TASKS, "text"))
+    checks.one_of("name", name, (*TASKS, "text"))
     if text_file is not None and name not in ("docs_text", "text"):
         raise ValueError(
             f"`text_file` must be None for the task {name!r}: it goes with 'docs_text' or 'text'. "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.tasks.baselines import Numbers, number_baselines
 from keras_lstm_variants.tasks.task import Split, Task, digest
 
@@ -36,7 +36,7 @@ def adding_task(length: int | None = None, seed: int = 0) -> Task:
     Raises:
         ValueError: `length` is too small or too large.
     """
-    length = LENGTH if length is None else _checks.positive_integer("length", length)
+    length = LENGTH if length is None else checks.positive_integer("length", length)
     if not MIN_LENGTH <= length <= MAX_LENGTH:
         raise ValueError(
             f"`length` must be a whole number from {MIN_LENGTH} to {MAX_LENGTH:,}. "

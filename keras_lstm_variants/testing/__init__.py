@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.testing.checks import CHECKS
 from keras_lstm_variants.testing.subject import Subject
 
@@ -80,7 +80,7 @@ def check_cell(
     """
     if not isinstance(cell_class, type) or not callable(getattr(cell_class, "call", None)):
         raise ValueError(f"`cell_class` must be a class of cells. Received: {cell_class!r}")
-    features = _checks.positive_integer("features", features)
+    features = checks.positive_integer("features", features)
     if isinstance(cases, Mapping | str) or not isinstance(cases, Iterable):
         raise ValueError(f"`cases` must be a list of dicts of arguments. Received: {cases!r}")
     cases = list(cases)
@@ -90,7 +90,7 @@ def check_cell(
     for argument, given in (("skip", skip), ("expected_failures", expected)):
         for name, reason in given.items():
             if name not in CHECKS:
-                near = _checks.nearest(name, list(CHECKS))
+                near = checks.nearest(name, list(CHECKS))
                 raise ValueError(f"`{argument}` names no check {name!r}{near}")
             if not isinstance(reason, str) or not reason:
                 raise ValueError(f"`{argument}` must give a reason. Received: {name}={reason!r}")

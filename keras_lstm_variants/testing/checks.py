@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants.engine.graphs import compiled
-from keras_lstm_variants.layer import RecurrentLayer
-from keras_lstm_variants.registry import get_variant, list_variants
+from keras_lstm_variants.backend.graphs import compiled
+from keras_lstm_variants.core.registry import get_variant, list_variants
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 from keras_lstm_variants.testing.subject import (
     ALL,
     BATCH,

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants.cell import Cell
-from keras_lstm_variants.engine.graphs import with_slopes
-from keras_lstm_variants.layer import RecurrentLayer
+from keras_lstm_variants.backend.graphs import with_slopes
+from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 BATCH, TIME = 4, 6
 # Each row another pattern: left padding, gaps, no step at all, right padding.

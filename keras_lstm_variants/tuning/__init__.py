@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_lstm_variants._standardize import statistics_of
+    from keras_lstm_variants.layers.standardize import statistics_of
     from keras_lstm_variants.tuning.factory import make_tuner
     from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
     from keras_lstm_variants.tuning.parameters import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_lstm_variants import tasks
-from keras_lstm_variants._standardize import statistics_of
+from keras_lstm_variants.layers.standardize import statistics_of
 from keras_lstm_variants.tasks.task import digest, scored_arrays
 from keras_lstm_variants.tuning import baselines
 from keras_lstm_variants.tuning.arrays import DataError, read_arrays

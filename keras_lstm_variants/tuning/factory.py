@@ -9,8 +9,8 @@ from typing import Any
 
 import keras_tuner
 
-from keras_lstm_variants import _checks
 from keras_lstm_variants._cli.work_folder import path_of
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.tuning import fingerprint, oracles
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.options import ALGORITHMS, COUNTS, MOST_SEED
@@ -82,7 +82,7 @@ def make_tuner(
         ['batch_size', 'clipnorm', 'dropout']
     """
     settings = {
-        "algorithm": _checks.one_of("algorithm", algorithm, ALGORITHMS),
+        "algorithm": checks.one_of("algorithm", algorithm, ALGORITHMS),
         "epochs": epochs,
         "executions_per_trial": executions_per_trial,
         "seed": _check_numbers(algorithm, max_trials, epochs, executions_per_trial, seed),
@@ -128,9 +128,9 @@ def _check_numbers(
     counts = {"epochs": epochs, "executions_per_trial": executions_per_trial}
     counts |= {} if max_trials is None else {"max_trials": max_trials}
     for name, value in counts.items():
-        if _checks.positive_integer(name, value) > COUNTS[name]:
+        if checks.positive_integer(name, value) > COUNTS[name]:
             raise ValueError(f"`{name}` must be at most {COUNTS[name]:,}. Received: {name}={value}")
-    seed = _checks.seed("seed", seed) or 0
+    seed = checks.seed("seed", seed) or 0
     if seed > MOST_SEED:
         raise ValueError(f"`seed` must be at most {MOST_SEED:,}. Received: seed={seed}")
     return seed

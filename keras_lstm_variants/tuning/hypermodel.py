@@ -11,8 +11,8 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants._standardize import Standardize, StandardizedError, check_statistics
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.layers.standardize import Standardize, StandardizedError, check_statistics
 from keras_lstm_variants.tuning.options import BOUNDS, HEADS
 from keras_lstm_variants.tuning.parameters import (
     check_variants,
@@ -125,14 +125,14 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name)
-        self.head = _checks.one_of("head", head, HEADS)
-        self.symbols = None if symbols is None else _checks.positive_integer("symbols", symbols)
+        self.head = checks.one_of("head", head, HEADS)
+        self.symbols = None if symbols is None else checks.positive_integer("symbols", symbols)
         self.input_shape = self._check_input_shape(input_shape)
         self.outputs = self._check_outputs(outputs)
-        self.masked = _checks.flag("masked", masked)
+        self.masked = checks.flag("masked", masked)
         self._check_statistics(input_statistics, target_statistics)
         self.variants = check_variants("variants", variants)
-        self.units_per_layer = _checks.flag("units_per_layer", units_per_layer)
+        self.units_per_layer = checks.flag("units_per_layer", units_per_layer)
         self.spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
         self._check_directions(bidirectional)
         steps = self.input_shape[0]
@@ -150,7 +150,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             if batch_size is None
             else space_of("batch_size", batch_size, int, **BOUNDS["batch_size"])
         )
-        self.jit_compile = _checks.one_of("jit_compile", jit_compile, ["auto", True, False])
+        self.jit_compile = checks.one_of("jit_compile", jit_compile, ["auto", True, False])
         if "return_sequences" in kwargs:
             raise ValueError(
                 "`return_sequences` follows from `head` and cannot be given. Received: "
@@ -280,7 +280,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
             return usual
         if outputs is None and self.head in ("regression", "values"):
             return 1
-        outputs = _checks.positive_integer("outputs", outputs)
+        outputs = checks.positive_integer("outputs", outputs)
         if self.head in ("classification", "labels") and outputs < 2:
             raise ValueError(
                 f"`outputs` must be at least 2 classes with `head={self.head!r}`. "
@@ -332,7 +332,7 @@ class RecurrentHyperModel(keras_tuner.HyperModel):
         Raises:
             ValueError: the model does not report it.
         """
-        _checks.one_of("objective", name, self.objectives)
+        checks.one_of("objective", name, self.objectives)
         return keras_tuner.Objective(name, self.objectives[name])
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:

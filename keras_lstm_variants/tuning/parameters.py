@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_lstm_variants import _checks
-from keras_lstm_variants.initializers import check_max_timesteps
-from keras_lstm_variants.registry import find_variant, get_variant, list_variants
+from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.initializers import check_max_timesteps
+from keras_lstm_variants.core.registry import find_variant, get_variant, list_variants
 from keras_lstm_variants.tuning.options import BOUNDS
 from keras_lstm_variants.tuning.ranges import Space, space_of
 
@@ -144,7 +144,7 @@ def split_forget_bias(values: Any, max_timesteps: float | None) -> tuple[Space |
     words = [v for v in parts if isinstance(v, str)]
     for word in words:
         if word not in ("chrono", "default"):
-            hint = _checks.nearest(word, ["chrono", "default"])
+            hint = checks.nearest(word, ["chrono", "default"])
             raise ValueError(
                 "`forget_bias` must be of numbers, a range (low, high), 'chrono' and 'default'. "
                 f"Received: forget_bias={values!r}{hint}"
@@ -277,8 +277,8 @@ def hp_recurrent_stack(
         ((None, 1), ['dropout', 'forget_bias', 'layers', 'recurrent_dropout', 'units', 'variant'])
     """
     check_hp(hp, name, empty=True)
-    units_per_layer = _checks.flag("units_per_layer", units_per_layer)
-    return_sequences = _checks.flag("return_sequences", return_sequences)
+    units_per_layer = checks.flag("units_per_layer", units_per_layer)
+    return_sequences = checks.flag("return_sequences", return_sequences)
     spaces = stack_spaces(layers, units, bidirectional, dropout, recurrent_dropout)
     for argument in _DECIDED:
         if argument in kwargs:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_lstm_variants.core.registry import list_variants
 from keras_lstm_variants.plots import _style
-from keras_lstm_variants.registry import list_variants
 
 BIAS, RULE = "forget_bias", "forget_bias_rule"
 PANELS = 4  # in a row

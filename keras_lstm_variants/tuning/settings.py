@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_lstm_variants._cli.arguments import task_of, variants_of
 from keras_lstm_variants._cli.errors import UsageError, in_options
-from keras_lstm_variants.engine.replicas import mirrored
-from keras_lstm_variants.engine.threads import limit_threads
+from keras_lstm_variants.backend.replicas import mirrored
+from keras_lstm_variants.backend.threads import limit_threads
 from keras_lstm_variants.tuning.data import Data, from_file, from_task
 from keras_lstm_variants.tuning.factory import HYPERBAND_FACTOR, make_tuner
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants.engine.summary import write_hparams_config
+from keras_lstm_variants.backend.tensorboard import write_hparams_config
 from keras_lstm_variants.tuning.settings import Search
 
 

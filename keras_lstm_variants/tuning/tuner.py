@@ -17,7 +17,7 @@ import keras
 import keras_tuner
 from keras_tuner.src import config
 
-from keras_lstm_variants import _checks
+from keras_lstm_variants.core import checks
 from keras_lstm_variants.tuning import fingerprint, messages, oracles
 from keras_lstm_variants.tuning.hypermodel import RecurrentHyperModel
 from keras_lstm_variants.tuning.oracles import ERROR_FILE
@@ -133,7 +133,7 @@ class _Watched:
             ValueError: the objective needs validation data, or the folder holds a search on
                 other data.
         """
-        _checks.one_of("verbose", verbose, (0, 1, 2))
+        checks.one_of("verbose", verbose, (0, 1, 2))
         if self.has_oracle:
             self.check_objective(kwargs)
             self.check_data(args, kwargs)

@@ -1,0 +1,1 @@
+"""What else must know TensorFlow: graphs, devices, data sets, timing."""

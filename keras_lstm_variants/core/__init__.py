@@ -1,0 +1,1 @@
+"""What a cell is: protocol, declared data, registry and checks."""

@@ -1,0 +1,380 @@
+"""What a recurrent cell is.
+
+A cell is one time step. It declares its states, projects the input (`project_inputs`:
+everything that does not depend on a state), and makes an output and new states from old
+ones (`step`). `step` is pure: it draws no random numbers and updates no variable, so that a
+loop may run it again. Products of states with weight matrices go through `matmul`, so that a
+loop may take them over. Loops, masks and saving are handled by the layer.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_lstm_variants.core import call_checks, checks, functions
+from keras_lstm_variants.core.configured import Configured
+from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as
+from keras_lstm_variants.core.initializers import PerGate, another
+from keras_lstm_variants.core.keras_private import DropoutRNNCell
+from keras_lstm_variants.core.state import GateWeight, Size, State
+from keras_lstm_variants.core.weight_checks import CheckedWeights
+
+# QR and other decompositions do not exist for these; weights are drawn in float32.
+_HALF_TYPES = ("float16", "bfloat16")
+
+
+class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
+    """One time step of a recurrent layer: subclass it and define `step`.
+
+    `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
+    run those of many steps as one, and run a step again for its gradient. A cell works in
+    `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
+
+    Args:
+        units: positive integer, the size of every state and of the output.
+        dropout: fraction of the inputs to drop, in [0, 1), one mask for all time steps.
+        recurrent_dropout: fraction of the state to drop, in [0, 1), where `step` calls
+            `drop_state` (the cells here: where the state meets the recurrent kernel); one
+            mask for all time steps and gates (Keras's LSTM uses one for each gate).
+        seed: integer or None, the seed of the dropout masks.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Raises:
+        ValueError: an argument is out of its range.
+        TypeError: the class does not define `step`.
+
+    Example:
+        >>> import keras, keras_lstm_variants as klv
+        >>> class LeakyCell(klv.Cell):
+        ...     def step(self, x, states, training=False):
+        ...         (h,) = states
+        ...         h = 0.9 * h + 0.1 * x
+        ...         return h, (h,)
+        >>> layer = klv.RecurrentLayer(LeakyCell(3))
+        >>> layer(keras.ops.ones((2, 5, 3))).shape
+        TensorShape([2, 3])
+    """
+
+    # Accepted as in Keras, without effect: no part of the configuration.
+    not_stored = ("implementation",)
+    may_change = ("dropout", "recurrent_dropout")
+
+    states: ClassVar[tuple[State, ...]] = (State("h"),)
+    # Names in the column order of the kernels: data for tools, never equations.
+    gates: ClassVar[tuple[str, ...]] = ()
+    # Which of the names that `gates` and `sow` give are no gates: candidates, and what else
+    # has no range from 0 to 1.
+    candidates: ClassVar[tuple[str, ...]] = ("g",)
+    # Where the range of a gate is not from 0 to 1: its ends.
+    gate_ranges: ClassVar[dict[str, tuple[float, float]]] = {}
+    # The gate whose bias decides how long memory lasts, and +1 where the open gate
+    # keeps the memory or -1 where it overwrites it. None: no such gate.
+    forget_gate: ClassVar[tuple[str, int] | None] = None
+    reference: ClassVar[str] = ""
+    # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
+    # GRU and not by its SimpleRNN: the same `keras.utils.set_random_seed`, the same weights.
+    seed_drawn_last: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not callable(getattr(self, "step", None)):
+            raise TypeError(f"{type(self).__name__} must define step(inputs, states, training).")
+        units = checks.positive_integer("units", units)
+        dropout = checks.rate("dropout", dropout)
+        recurrent_dropout = checks.rate("recurrent_dropout", recurrent_dropout)
+        seed = checks.seed("seed", seed)
+        functions.check_dtype(kwargs.get("dtype"))
+        super().__init__(**kwargs)
+        self.units = units
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        if not self.seed_drawn_last:
+            self.draw_seed()
+        self.derived_weights: list[DerivedWeight] = []
+        self.gate_weights: dict[str, GateWeight] = {}
+        self._initializers_used: list[Any] = []
+
+    def draw_seed(self) -> None:
+        """Make the generator of the dropout masks, whose seed is drawn where none is given."""
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The names of the states, in their order."""
+        return tuple(state.name for state in self.states)
+
+    @property
+    def state_size(self) -> Size | list[Size]:
+        """The size of the state, or of each state where there are several, as in Keras."""
+        sizes = [state.size_in(self) for state in self.states]
+        return sizes[0] if len(sizes) == 1 else sizes
+
+    @property
+    def output_size(self) -> int:
+        return self.units
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        return [
+            ops.zeros((batch_size, *state.shape_in(self)), dtype=state.dtype_in(self))
+            for state in self.states
+        ]
+
+    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
+        """All of a step that does not depend on the states; the input itself by default.
+
+        Takes (rows, features), after dropout, and treats each row alone: a loop may pass the
+        rows of several time steps at once. May return a structure of (rows, ...) tensors.
+        """
+        return inputs
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        call_checks.check_training(training)
+        # One state may come and go without a list, as in Keras.
+        alone = not isinstance(states, list | tuple)
+        states = (states,) if alone else tuple(states)
+        if len(states) != len(self.states):
+            raise ValueError(
+                f"{type(self).__name__} has {len(self.states)} states "
+                f"{self.state_names}. Received: {len(states)}"
+            )
+        states, constants = self._for_each_row(inputs, states)
+        with derived_as(constants):
+            z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
+            output, new = self.advance(z, states, training)
+        return output, new[0] if alone else new
+
+    def _for_each_row(self, inputs: Any, states: Any) -> tuple[Any, dict[int, Any]]:
+        """States and constants, or an error: the loop of `keras.layers.RNN` checks neither."""
+        from keras_lstm_variants import engine  # which imports this module
+
+        constants = [(d, d.value) for d in self.derived_weights if d.constant]
+        known = {tuple(v.shape)[:1] for v in (inputs, *states, *(v for _, v in constants))}
+        checked = context.equal_rows
+        # Step by step it would cost time; where XLA compiles it costs none.
+        in_a_loop = engine.in_a_loop() and not engine.compiled_by_xla()
+        if checked or in_a_loop or (len(known) == 1 and (None,) not in known):
+            return states, {}
+        rows = ops.shape(inputs)[:1]
+        rule = f"Each of the states of {self.name} must have as many rows as its input"
+        # Of a state of its own a cell may have one for all rows.
+        own = keras.tree.flatten(self.get_initial_state(2))
+        states = tuple(
+            engine.fitted(rule, s, rows) if tuple(o.shape)[:1] == (2,) else s
+            for s, o in zip(states, own, strict=True)
+        )
+        return states, {
+            id(d): engine.fitted(
+                f"`{d.constant}` of {self.name} must have as many rows as its input", value, rows
+            )
+            for d, value in constants
+        }
+
+    def advance(self, z: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        """One step from a projected input: the output and the new states."""
+        returned = self.step(z, states, training=training)
+        new = returned[1] if isinstance(returned, list | tuple) and len(returned) == 2 else None
+        if not isinstance(new, list | tuple) or len(new) != len(states):
+            raise ValueError(
+                f"{type(self).__name__}.step must return the output and a tuple of "
+                f"{len(states)} new states {self.state_names}. Received: {returned!r}"
+            )
+        output, new = returned[0], list(new)
+        step = f"{type(self).__name__}.step"
+        checks.new_states(step, self.state_names, states, new)
+        size = self.output_size
+        wanted = tuple(size) if isinstance(size, list | tuple) else (size,)
+        if tuple(output.shape[1:]) != wanted:
+            raise ValueError(
+                f"{step} must return an output of the shape {(None, *wanted)}, as `output_size` "
+                f"says. Received: an output of the shape {tuple(output.shape)}"
+            )
+        return output, new
+
+    def matmul(
+        self, state: Any, kernel: Any, columns: slice | None = None, add_to: Any = None
+    ) -> Any:
+        """A state times a weight matrix, or times some of its columns; plus `add_to`.
+
+        Multiply states by weights through this method: a loop that takes the products over
+        forms the gradient of the matrix once for many steps instead of once a step. That
+        needs `kernel` to be a weight of the cell itself, or what `derived` returned.
+        """
+        handler = context.products
+        if handler is not None:
+            width = len(range(kernel.shape[-1])[columns or slice(None)])
+            if add_to is None or _is_like(add_to, (*state.shape[:-1], width)):
+                return handler(state, kernel, columns, add_to)
+            # One for all rows, as a bias: its gradient is no gradient of the product.
+            return handler(state, kernel, columns, None) + add_to
+        kernel = kernel.value if isinstance(kernel, DerivedWeight) else kernel
+        product = ops.matmul(state, kernel if columns is None else kernel[:, columns])
+        return product if add_to is None else add_to + product
+
+    def derived(self, compute: Callable[[], Any], by_row: bool = False) -> DerivedWeight:
+        """What `compute()` makes of the cell's weights, once a loop instead of once a step.
+
+        To be called before the first step, in `build` as a rule. The result goes into
+        `matmul` as `kernel`, and has a `value`. With `by_row` it is (batch, ...), made of
+        constants, and for `step` alone to use.
+        """
+        self.derived_weights.append(DerivedWeight(compute, by_row))
+        return self.derived_weights[-1]
+
+    def constant(self, name: str, example: Callable[[], Any] | None = None) -> DerivedWeight:
+        """A tensor (batch, ...) that is the same at every step, as a memory to look into.
+
+        To be called before the first step; its `value` exists while `derived_as` gives it one.
+        Not for inputs and states: a loop hands these out step by step. `example()` gives one
+        for two rows, for `klv.plots.cell_diagram`.
+        """
+
+        def missing() -> Any:
+            raise ValueError(f"{type(self).__name__} was called without `{name}`.")
+
+        constant = DerivedWeight(missing, by_row=True, constant=name, example=example)
+        self.derived_weights.append(constant)
+        return constant
+
+    def with_examples(self) -> AbstractContextManager[None]:
+        """While active, the built cell has constants for two rows, for tools that try a step."""
+        return derived_as({id(d): d.example() for d in self.derived_weights if d.example})
+
+    def drop_inputs(self, inputs: Any, training: bool) -> Any:
+        if training and self.dropout:
+            return inputs * self.get_dropout_mask(inputs)
+        return inputs
+
+    def drop_state(self, state: Any, training: bool) -> Any:
+        if training and self.recurrent_dropout:
+            return state * self.get_recurrent_dropout_mask(state)
+        return state
+
+    def notes(self) -> list[str]:
+        """What `klv.describe` should add of this built cell: sentences, none by default."""
+        return []
+
+    def sow(self, **values: Any) -> None:
+        """Name the gates of a step as it computes them; costs nothing when nobody listens."""
+        listener = context.listeners.get(id(self))
+        if listener is not None:
+            # A gate that the cell lacks is the number 1, and nothing to listen to.
+            listener({k: v for k, v in values.items() if not isinstance(v, float)})
+
+    def captured_by(
+        self, listener: Callable[[dict[str, Any]], None]
+    ) -> AbstractContextManager[None]:
+        """While active, in this thread, `listener` receives a dict of the gates of each step."""
+        return captured(self, listener)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether somebody listens to the gates of each step."""
+        return id(self) in context.listeners
+
+    def columns_of(self, weight: str) -> tuple[str, ...]:
+        """Gates in the order of a built weight's blocks; none for a weight without any."""
+        record = self.gate_weights.get(weight)
+        return () if record is None else record.gates
+
+    def add_gate_weight(
+        self,
+        name: str,
+        rows: int | None,
+        initializer: Any,
+        *,
+        gates: tuple[str, ...] | None = None,
+        kind: str | None = None,
+        block: int | None = None,
+    ) -> Any:
+        """A weight with a block of columns for each gate: (rows, gates x units).
+
+        Which columns are whose is recorded, for tools that read it. See `add_cell_weight`.
+
+        Args:
+            name: of the weight.
+            rows: None for a weight without rows, as a bias.
+            initializer: draws all columns at once.
+            gates: in the order of the columns. None: all of the cell's. With none there is
+                no weight, and None is returned.
+            kind: see `add_cell_weight`.
+            block: the number of a gate's columns where it is not `units`.
+        """
+        gates = self.gates if gates is None else tuple(gates)
+        if not gates:
+            return None
+        columns = len(gates) * (self.units if block is None else block)
+        shape = (columns,) if rows is None else (rows, columns)
+        return self.add_cell_weight(name, shape, initializer, kind, block, gates=gates)
+
+    def add_cell_weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        kind: str | None = None,
+        block: int | None = None,
+        *,
+        gates: tuple[str, ...] = (),
+        axis: int = -1,
+    ) -> Any:
+        """A weight with the regularizer and constraint of its kind.
+
+        `bias` takes `bias_regularizer` and `bias_constraint`, `recurrent_kernel` takes
+        `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on;
+        where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
+        `block` is the number of a gate's columns where it is not `units`. Where its entries
+        belong to gates, `gates` names them in the order of their blocks along `axis`.
+        """
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"`name` must be the name of the weight. Received: name={name!r}")
+        if block is not None:
+            block = checks.positive_integer("block", block)
+        initializer = functions.initializer("initializer", initializer)
+        used = sum(i is initializer for i in self._initializers_used)
+        self._initializers_used.append(initializer)
+        # Of several weights with one initializer each is drawn on its own.
+        initializer = another(initializer, used)
+        if block is not None and isinstance(initializer, PerGate):
+            initializer = initializer.with_units(block)
+        if kind is None:
+            kind = name if name == "kernel" else re.sub("_(kernel|projection)$", "", name)
+        if not hasattr(self, f"{kind}_regularizer") or not hasattr(self, f"{kind}_constraint"):
+            raise ValueError(
+                f"{type(self).__name__} has no `{kind}_regularizer` and `{kind}_constraint` for "
+                f"the weight {name!r}. Set them, or say with `kind` whose it takes: "
+                f'add_cell_weight({name!r}, ..., kind="bias"), or "kernel", or "recurrent".'
+            )
+
+        if gates:
+            self.gate_weights[name] = GateWeight(name, tuple(gates), axis, kind)
+        functions.check_values(f"{kind}_initializer", initializer, shape)
+
+        def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
+            return ops.cast(initializer(shape, dtype="float32"), dtype)
+
+        half = self.variable_dtype in _HALF_TYPES
+        return self.add_weight(
+            shape=shape,
+            name=name,
+            initializer=draw_in_float32 if half else initializer,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
+
+
+def _is_like(value: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether the value has this shape, as far as it is known, so that none is repeated."""
+    own = tuple(value.shape)
+    return len(own) == len(shape) and own[1:] == shape[1:] and (own[0] != 1 or shape[0] == 1)

@@ -1,0 +1,316 @@
+"""The fast loop, backwards. The idea is told in `fast`."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.backend.graphs import followed
+from keras_lstm_variants.engine.options import Result
+from keras_lstm_variants.engine.tensorflow.buffers import History, Layout, sizes, write
+from keras_lstm_variants.engine.tensorflow.forward import (
+    ForwardLoop,
+    Keep,
+    repeat,
+    same_shapes,
+    zeros_of,
+)
+from keras_lstm_variants.engine.tensorflow.plain import following, where
+from keras_lstm_variants.engine.tensorflow.step import Product, StepGradient
+
+
+class Past(NamedTuple):
+    """The histories of a block, and at which steps of them the block begins."""
+
+    history: dict[str, Any]
+    states_from: Any
+    values_from: Any
+
+
+class FastLoop(ForwardLoop):
+    """The loop with its gradient. See `ForwardLoop` for the arguments."""
+
+    def backward(
+        self, inputs: Any, weights: list[Any], kept: dict[str, Any], gradients: Result
+    ) -> tuple[Any, list[Any], list[Any]]:
+        """Gradients of inputs, first states and weights, from those of the results."""
+        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
+        gradients = gradients._replace(
+            outputs=None if gradients.outputs is None else self.blocks.ready(gradients.outputs),
+            state_sequences=list(map(self.blocks.ready, gradients.state_sequences or [])),
+        )
+        turned = [tf.transpose(kernel) for kernel in kernels]
+        d_held, d_states = [gradients.last_output], list(gradients.states)
+        at = self.output_state
+        if at is not None:
+            no_output = zeros_of(self.output, inputs)
+            d_held, d_last = [], self._unless_empty(gradients.last_output, no_output)
+            d_states[at] = d_states[at] + d_last
+
+        def block(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
+            j = self.blocks.count - 1 - i
+            past = self._past(j, x, kept, weights, kernels)
+            d_held, d_states, sums, collected = self._run_back(
+                j, d_held, d_states, weights, turned, sums, past, gradients
+            )
+            d_z, d_values, operands = self._collected(collected)
+            for m, (u, d) in enumerate(zip(operands, d_values, strict=True)):
+                if d is None:
+                    continue
+                state = self.plan.same_as_state[m]
+                if u is None:
+                    space = self.blocks.space_of(j)
+                    kept_states = past.history["states"][state]
+                    u = self.states[state].block(kept_states, past.states_from, space)
+                u, d = (tf.reshape(v, [-1, v.shape[-1]]) for v in (u, d))
+                d_kernel = tf.matmul(u, d, transpose_a=True)
+                d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
+            d_part, d_weights = self._projection_gradient(self.blocks.part(x, j), weights, d_z)
+            sums = list(map(_add, sums, d_weights))
+            d_x = d_x.write(j, self.blocks.filled(d_part))
+            return d_held, d_states, sums, d_kernels, d_x
+
+        sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
+        _, d_states, sums, d_kernels, d_inputs = repeat(
+            self.blocks.count,
+            block,
+            (d_held, d_states, sums, d_kernels, self.blocks.parts(inputs)),
+        )
+        sums = self._with_kernels(sums, d_kernels)
+        d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
+        return self.blocks.join(d_inputs, inputs), d_states, d_weights
+
+    def _run_back(
+        self,
+        block: Any,
+        d_held: list[Any],
+        d_states: list[Any],
+        weights: list[Any],
+        turned: list[Any],
+        sums: list[Any],
+        past: Past,
+        gradients: Result,
+    ) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
+        """Go back through a block."""
+        length, start = self.blocks.length_of(block), self.blocks.start(block)
+        no_z = [zeros_of(la, d_states[0]) for la in self.inputs]
+        mask = None if self.mask is None else self.blocks.part(self.mask, block)
+        d_sequences = [self.blocks.part(d, block) for d in gradients.state_sequences]
+        d_outputs = None
+        if gradients.outputs is not None:
+            d_outputs = self.blocks.part(gradients.outputs, block)
+
+        def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
+            k = length - 1 - i
+            t = start + k
+            d_new = list(d_states)
+            for n, sequence in enumerate(d_sequences):
+                d_new[n] = d_new[n] + sequence[k]
+            d_output = d_held[0] if d_held else None
+            if d_outputs is not None and d_held:
+                d_output = d_output + d_outputs[k]
+            elif d_outputs is not None:
+                d_new[self.output_state] = d_new[self.output_state] + d_outputs[k]
+            d_before, d_passed = [following(tf.zeros_like(d), d, i) for d in d_held], None
+            if mask is not None:
+                # A masked step hands its gradients on to the step before.
+                on = mask[k]
+                d_passed = [where(on, tf.zeros_like(d), d) for d in d_new]
+                if not self.settings.options.zero_output_for_mask:
+                    d_before = [where(on, tf.zeros_like(d_output), d_output)]
+                d_new = [where(on, d, tf.zeros_like(d)) for d in d_new]
+                d_output = where(on, d_output, tf.zeros_like(d_output))
+            found = self._step_back(past, k, no_z, weights, turned, d_output, d_new)
+            d_old = [
+                following(tf.zeros_like(d), d, i) if f is None else f
+                for f, d in zip(found.states, d_states, strict=True)
+            ]
+            if d_passed is not None:
+                d_old = [d + p for d, p in zip(d_old, d_passed, strict=True)]
+            if self.settings.edge is not None:
+                d_old = self.settings.edge(t, d_old)
+            same_shapes([*d_before, *d_old], [*d_held, *d_states])
+            sums = list(map(_add, sums, found.weights))
+            return d_before, d_old, sums, self._collect(collected, k, found)
+
+        collected = self._nothing_collected(self.blocks.space_of(block))
+        return repeat(length, one, (d_held, d_states, sums, collected))
+
+    def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
+        """The weights' gradients, with those that came through products."""
+        sums = list(sums)
+        for product, d_kernel in zip(self.plan.products, d_kernels, strict=True):
+            total = sums[product.weight]
+            if product.columns is not None:
+                first, stop, _ = product.columns.indices(total.shape[1])
+                d_kernel = tf.pad(d_kernel, [[0, 0], [first, total.shape[1] - stop]])
+            sums[product.weight] = total + d_kernel
+        return sums
+
+    def _past(
+        self, block: Any, x: Any, kept: dict[str, Any], weights: list[Any], kernels: list[Any]
+    ) -> Past:
+        """What the gradient of a block needs, computed again where it was not kept."""
+        start = self.blocks.start(block)
+        if self.settings.keep is Keep.ALL:
+            return Past(kept, start, start)
+        if self.settings.keep is Keep.STATES:
+            return Past(self._values_again(block, x, kept["states"], weights, kernels), start, 0)
+        return Past(self._all_again(block, x, kept["starts"], weights, kernels), 0, 0)
+
+    def _values_again(
+        self, block: Any, x: Any, states: list[History], weights: list[Any], kernels: list[Any]
+    ) -> dict[str, Any]:
+        """The history of a block, from its states.
+
+        The steps need not follow each other then: they run together, as rows of one.
+        """
+        space, start = self.blocks.space_of(block), self.blocks.start(block)
+        z = keras.tree.flatten(self.step.project(self.blocks.part(x, block), weights))
+        befores = [
+            _rows(la.block(h, start, space)) for la, h in zip(self.states, states, strict=True)
+        ]
+        made: list[Product] = []
+        masks = [
+            None if m is None else tf.tile(m, [space] + [1] * (m.shape.rank - 1))
+            for m in self.step.masks
+        ]
+        step = self.step.with_masks(tuple(masks))
+        step.advance(
+            keras.tree.pack_sequence_as(self.plan.structure, z),
+            befores,
+            weights,
+            step.computing(kernels, made, self._sum),
+        )
+
+        def history(layout: Layout, rows: Any) -> History:
+            return layout.filled(self.blocks.by_step(rows, block))
+
+        needed = zip(self.inputs, z, self.plan.inputs_needed, strict=True)
+        return {
+            "inputs": [history(la, leaf) if need else [] for la, leaf, need in needed],
+            "values": [history(la, p.value) for la, p in zip(self.values, made, strict=True)],
+            "states": states,
+        }
+
+    def _all_again(
+        self, block: Any, x: Any, starts: list[History], weights: list[Any], kernels: list[Any]
+    ) -> dict[str, Any]:
+        """The history of a block, from the states before it."""
+        states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
+        space = self.blocks.space_of(block)
+        held = [] if self.output_state is not None else [zeros_of(self.output, states[0])]
+        history = {
+            **self._empty(space, True),
+            "states": self._empty_states(space, states, True, False),
+            "outputs": [],
+        }
+        *_, history = self._run(block, x, held, states, weights, kernels, history, 0)
+        return self._closed(history, [[] for _ in states])
+
+    def _step_back(
+        self,
+        past: Past,
+        step: Any,
+        no_z: list[Any],
+        weights: list[Any],
+        turned: list[Any],
+        d_output: Any,
+        d_states: list[Any],
+    ) -> StepGradient:
+        def read(layouts: list[Layout], histories: list[History], time: Any) -> list[Any]:
+            return [la.read(h, time) for la, h in zip(layouts, histories, strict=True)]
+
+        history, time = past.history, past.values_from + step
+        z = [
+            la.read(h, time) if h else tf.identity(zeros)
+            for la, h, zeros in zip(self.inputs, history["inputs"], no_z, strict=True)
+        ]
+        return self.step.gradient(
+            keras.tree.pack_sequence_as(self.plan.structure, z),
+            read(self.states, history["states"], past.states_from + step),
+            read(self.values, history["values"], time),
+            weights,
+            turned,
+            d_output,
+            d_states,
+        )
+
+    # What is collected of the steps of a block; where two are the same, only one is.
+
+    def _nothing_collected(self, space: Any) -> dict[str, list[History]]:
+        plan = self.plan
+
+        def empty(layouts: list[Layout], wanted: list[bool]) -> list[History]:
+            return [la.empty(space) if w else [] for la, w in zip(layouts, wanted, strict=True)]
+
+        own = [
+            used and same is None
+            for used, same in zip(plan.inputs_used, plan.same_as_product, strict=True)
+        ]
+        return {
+            "inputs": empty(self.d_inputs, own),
+            "values": empty(self.d_values, plan.values_used),
+            # Cut out of the kept states, where these are in one piece.
+            "operands": empty(
+                self.operands,
+                [same is None or not self.settings.xla for same in plan.same_as_state],
+            ),
+        }
+
+    def _collect(self, collected: dict[str, Any], k: Any, found: StepGradient) -> dict[str, Any]:
+        operands = [p.state for p in found.products]
+        return {
+            "inputs": write(self.d_inputs, collected["inputs"], k, found.inputs),
+            "values": write(self.d_values, collected["values"], k, found.values),
+            "operands": write(self.operands, collected["operands"], k, operands),
+        }
+
+    def _collected(self, collected: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """The gradients of projected inputs and of products' values, and the operands."""
+
+        def stacked(histories: list[History]) -> list[Any]:
+            return [h[0].stack() if h else None for h in histories]
+
+        values = stacked(collected["values"])
+        inputs = [
+            own if same is None else values[same]
+            for own, same in zip(
+                stacked(collected["inputs"]), self.plan.same_as_product, strict=True
+            )
+        ]
+        return inputs, values, stacked(collected["operands"])
+
+    def _projection_gradient(
+        self, x: Any, weights: list[Any], d_z: list[Any]
+    ) -> tuple[Any, list[Any]]:
+        z, _, slopes = followed(
+            lambda sources: keras.tree.flatten(self.step.project(sources[0], sources[1:])),
+            [x, *weights],
+        )
+        used = [(leaf, _rows(d)) for leaf, d in zip(z, d_z, strict=True) if d is not None]
+        if not used:
+            return tf.zeros_like(x), [None] * len(weights)
+        targets, gradients = zip(*used, strict=True)
+        d_x, *d_weights = slopes(list(targets), list(gradients))
+        return (tf.zeros_like(x) if d_x is None else d_x), d_weights
+
+
+def _rows(values: Any) -> Any:
+    """(steps, batch, ...) as (steps x batch, ...)."""
+    return tf.reshape(values, [-1, *values.shape[2:]])
+
+
+def _zero_sum(weight: Any) -> Any:
+    half = weight.dtype in (tf.float16, tf.bfloat16)
+    zeros = tf.zeros(sizes(weight), tf.float32 if half else weight.dtype)
+    zeros.set_shape(weight.shape)
+    return zeros
+
+
+def _add(total: Any, more: Any) -> Any:
+    if more is None:
+        return total
+    added = total + tf.cast(more, total.dtype)
+    added.set_shape(total.shape)
+    return added

@@ -1,0 +1,264 @@
+"""Which loop runs a cell, and why."""
+
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.backend.xla import (
+    check_vectorized,
+    compiled_by_xla,
+    differentiated_forwards,
+    refusing_vectorized,
+    vectorized,
+)
+from keras_lstm_variants.core import keras_private
+from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.core.context import derived_as
+from keras_lstm_variants.core.state import states_of
+from keras_lstm_variants.engine.options import LoopOptions, Result
+from keras_lstm_variants.engine.tensorflow import divide, plain, recording, truncation
+from keras_lstm_variants.engine.tensorflow.step import WeightsAs
+
+_logger = logging.getLogger("keras_lstm_variants")
+_running = threading.local()
+
+
+@contextmanager
+def choices_noted() -> Iterator[list[tuple[Any, str | None]]]:
+    """While active, in this thread, lists the cells that are run: with None for the fast loop,
+    or with why it is the plain loop.
+    """
+    before = getattr(_running, "choices", None)
+    _running.choices = []
+    try:
+        yield _running.choices
+    finally:
+        _running.choices = before
+
+
+def run(
+    cell: Any,
+    sequences: Any,
+    states: Any,
+    options: LoopOptions,
+    *,
+    output_dtype: Any,
+    mask: Any = None,
+    recorder: tuple[list[Any], recording.Recorder] | None = None,
+) -> Result:
+    """Run a cell over the time steps of `sequences`.
+
+    Args:
+        cell: any cell; its dropout masks, if it needs some, have been drawn.
+        sequences: (batch, time, ...).
+        states: the cell's structure of initial states, (batch, ...) each.
+        options: how.
+        output_dtype: dtype of the output. States keep the dtypes that they start with.
+        mask: None, or bool (batch, time), False for the steps to skip.
+        recorder: see `recording`; then the plain loop runs.
+    """
+    sequences = tf.convert_to_tensor(sequences)
+    if mask is not None:
+        mask = tf.cast(mask, tf.bool)
+        if recorder is None and _treats_rows_alone(cell):
+            sequences = plain.without_masked(sequences, mask)
+    # The one place where sequences are turned: all loops go forwards.
+    sequences, mask = in_processing_order((sequences, mask), options)
+    options = options.but(go_backwards=False)
+    graph = not tf.executing_eagerly()
+    if graph and not options.unroll and _sees_forward_mode(cell, sequences, states):
+        if sequences.shape[1] is None:
+            raise ValueError(
+                "`tf.autodiff.ForwardAccumulator` goes through a recurrent layer in a graph only "
+                "where its number of time steps is known, as with `unroll=True`. Received: input "
+                f"shape {tuple(sequences.shape)}. Give it, or call the layer eagerly."
+            )
+        options = options.but(unroll=True)
+    if graph and not options.unroll:
+        check_vectorized()
+    return _run(cell, sequences, states, options, mask, output_dtype, recorder)
+
+
+def in_processing_order(values: Any, options: LoopOptions) -> Any:
+    """Sequences (batch, time, ...) in the order in which their steps are run, or back again."""
+    if not options.go_backwards:
+        return values
+    return keras.tree.map_structure(lambda v: None if v is None else tf.reverse(v, [1]), values)
+
+
+def _run(
+    cell: Any,
+    sequences: Any,
+    states: Any,
+    options: LoopOptions,
+    mask: Any,
+    output_dtype: Any,
+    recorder: tuple[list[Any], recording.Recorder] | None = None,
+) -> Result:
+    reason = _why_plain(options, recorder)
+    if reason is None and _is_plain_stack(cell):
+        return _run_stack(cell, sequences, states, options, mask, output_dtype)
+    but = tuple(k for k, state in enumerate(states_of(cell)) if state.kind == "sum")
+    edge = truncation.edge(options.stop_gradient_every, options.clip_state_gradients, but)
+    shape = _output_shape(cell)
+    reason = reason or _why_not_fast(cell, sequences, output_dtype)
+    if reason is None:
+        result = divide.run(cell, sequences, states, options, mask, shape, output_dtype, edge)
+        if isinstance(result, Result):
+            _note(cell, None)
+            return result
+        reason = result
+    _note(cell, reason)
+
+    takes_training = "training" in inspect.signature(cell.call).parameters
+    cell_options = {"training": options.training} if takes_training else {}
+    cells = [c for c in getattr(cell, "cells", [cell]) if isinstance(c, Cell)]
+    derived = {}
+    for c in cells:
+        with keras_private.AutocastScope(c.compute_dtype):
+            derived |= {id(w): w.value for w in c.derived_weights}
+    in_a_loop = not tf.executing_eagerly() and not options.unroll
+    with derived_as(derived), _weights_read_before(cell) if in_a_loop else nullcontext():
+        result = (plain if recorder is None else recording).run(
+            lambda x, s: cell(x, s, **cell_options),
+            sequences,
+            states,
+            options,
+            shape,
+            output_dtype,
+            mask=mask,
+            edge=edge,
+            **({} if recorder is None else {"recorder": recorder}),
+        )
+    if in_a_loop and compiled_by_xla():
+        flat = [v for v in keras.tree.flatten(result) if v is not None]
+        kept = iter(refusing_vectorized(flat))
+        return keras.tree.map_structure(lambda v: None if v is None else next(kept), result)
+    return result
+
+
+def _note(cell: Any, reason: str | None) -> None:
+    choices = getattr(_running, "choices", None)
+    if choices is not None:
+        choices.append((cell, reason))
+    chosen = "the fast loop" if reason is None else f"the plain loop: {reason}"
+    _logger.debug("%s runs in %s.", cell.name, chosen)
+
+
+def choices_in_graph(
+    call: Callable[..., Any], shapes: dict[str, tuple[int | None, ...]], dtype: Any
+) -> list[tuple[Any, str | None]]:
+    """`choices_noted` while `call` is traced for tensors of these shapes, by argument names."""
+    function = tf.function(lambda tensors: call(**tensors), autograph=False)
+    with choices_noted() as choices:
+        function.get_concrete_function({k: tf.TensorSpec(s, dtype) for k, s in shapes.items()})
+    return choices
+
+
+def output_size(cell: Any) -> int | tuple[int, ...]:
+    """How many features the output of a cell has; a tuple where it has several dimensions."""
+    size = getattr(cell, "output_size", None)
+    if size is None:
+        size = cell.state_size if isinstance(cell.state_size, int) else cell.state_size[0]
+    return size
+
+
+def _output_shape(cell: Any) -> tuple[int, ...]:
+    """The shape of the output of a cell, without the batch."""
+    size = output_size(cell)
+    return (size,) if isinstance(size, int) else tuple(size)
+
+
+def _run_stack(
+    stack: Any, sequences: Any, states: Any, options: LoopOptions, mask: Any, output_dtype: Any
+) -> Result:
+    """Cell after cell instead of step after step: the same, and each in a loop of its own."""
+    results: list[Result] = []
+    last = len(stack.cells) - 1
+    between = options.but(zero_output_for_mask=False, keep_outputs=True)
+    for k, (cell, own_states) in enumerate(zip(stack.cells, states, strict=True)):
+        dtype = output_dtype if k == last else getattr(cell, "compute_dtype", output_dtype)
+        own = options if k == last else between
+        results.append(_run(cell, sequences, own_states, own, mask, dtype))
+        sequences = results[-1].outputs
+    return Result(
+        results[-1].last_output,
+        results[-1].outputs,
+        [r.states for r in results],
+        [r.state_sequences for r in results] if options.keep_states else None,
+    )
+
+
+def _weights_read_before(cell: Any) -> AbstractContextManager[Any]:
+    """While active, what is vectorised reads weights outside of its loop.
+
+    TensorFlow finds no gradient of a vectorised loop that reads variables itself.
+    """
+    if not vectorized():
+        return nullcontext()
+    variables = [v for v in cell.trainable_weights if tf.as_dtype(v.dtype).is_floating]
+    return WeightsAs(variables, [tf.convert_to_tensor(v.value) for v in variables], _no_update)
+
+
+def _no_update(update: Any) -> None:
+    raise ValueError(
+        "A cell that changes variables or adds losses in a step cannot be vectorised. Take "
+        "`tf.map_fn` instead of `tf.vectorized_map`, `experimental_use_pfor=False` for Jacobians, "
+        "or a layer with `unroll=True`."
+    )
+
+
+def _sees_forward_mode(cell: Any, sequences: Any, states: Any) -> bool:
+    weights = [w.value for w in cell.weights if tf.as_dtype(w.dtype).is_floating]
+    tensors = [sequences, *keras.tree.flatten(states), *weights]
+    return differentiated_forwards(list(map(tf.convert_to_tensor, tensors)))
+
+
+def _treats_rows_alone(cell: Any) -> bool:
+    """As our cells do, and Keras's; what others make of a masked row is theirs."""
+    if _is_plain_stack(cell):
+        return all(map(_treats_rows_alone, cell.cells))
+    own = isinstance(cell, keras.layers.StackedRNNCells)
+    return isinstance(cell, Cell) or (type(cell).__module__.startswith("keras.") and not own)
+
+
+def _is_plain_stack(cell: Any) -> bool:
+    stack = keras.layers.StackedRNNCells
+    return isinstance(cell, stack) and type(cell).call is stack.call
+
+
+def _why_plain(options: LoopOptions, recorder: Any) -> str | None:
+    """Why the plain loop runs, whatever the cell; None if it need not."""
+    if options.engine == "plain":
+        return '`engine="plain"`'
+    if options.unroll:
+        return "the steps are written out (`unroll=True`)"
+    if tf.executing_eagerly():
+        return "the layer is called eagerly, not in a graph"
+    return None if recorder is None else "its gates are recorded"
+
+
+def _why_not_fast(cell: Any, sequences: Any, output_dtype: Any) -> str | None:
+    """Why the fast loop cannot run the cell, as far as this is seen without its step."""
+    name, own = type(cell).__name__, tf.as_dtype(getattr(cell, "compute_dtype", output_dtype))
+    if not isinstance(cell, Cell):
+        return f"{name} is no `klv.Cell`"
+    for method in ("call", "advance"):
+        if getattr(type(cell), method) is not getattr(Cell, method):
+            return f"{name} overrides `{method}`"
+    if cell.is_captured:
+        return "somebody listens to its gates"
+    if not (own == tf.as_dtype(output_dtype) == sequences.dtype and own.is_floating):
+        return (
+            "input, cell and output must have one real type. Received: input "
+            f"{sequences.dtype.name}, cell {own.name}, output {tf.as_dtype(output_dtype).name}"
+        )
+    if None in sequences.shape[2:]:
+        return f"the features are not known: input shape {tuple(sequences.shape)}"
+    return "the sequence has no steps" if sequences.shape[1] == 0 else None
