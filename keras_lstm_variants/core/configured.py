@@ -78,7 +78,7 @@ class Configured:
     def __setattr__(self, name: str, value: Any) -> None:
         # What is built would not follow, and the configuration that is saved would not fit it. Of
         # classes of others we do not know.
-        ours = type(self).__module__.startswith(f"{__package__}.")
+        ours = type(self).__module__.startswith(__package__.split(".")[0] + ".")
         if ours and vars(self).get("built") and name in type(self).__signature__.parameters:
             before = getattr(self, name, value)
             same = value is before or (isinstance(value, _PLAIN) and value == before)
