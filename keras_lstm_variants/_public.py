@@ -13,13 +13,14 @@ from keras_lstm_variants.cells import __all__ as _cells
 from keras_lstm_variants.core.affine import AffineCell
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.gated import GatedCell
-from keras_lstm_variants.core.registry import get_variant, list_variants, register
+from keras_lstm_variants.core.registry import get_variant, list_variants
 from keras_lstm_variants.core.state import State
 from keras_lstm_variants.generative import *  # noqa: F403
 from keras_lstm_variants.generative import __all__ as _generative
 from keras_lstm_variants.layers import standardize  # noqa: F401, Keras must know its classes
 from keras_lstm_variants.layers.cell_layer import CellLayer
 from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
+from keras_lstm_variants.layers.registration import register
 from keras_lstm_variants.layers.stateful import get_states, reset_states, set_states
 
 # isort: split

@@ -62,3 +62,15 @@ def words_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "words.txt"
     path.write_text(" ".join(random.choice(words, 7000)), "utf-8")
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_variants_left_behind():
+    """What is defined and registered within a test is not there for the next one."""
+    yield
+    from keras_lstm_variants.core import registry
+
+    local = [n for n, cls in registry._registered.items() if "<locals>" in cls.__qualname__]
+    for name in local:
+        for table in (registry._layers, registry._registered, registry._packages):
+            table.pop(name, None)

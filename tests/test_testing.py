@@ -6,7 +6,7 @@ from keras import ops
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.engine import compiled_by_xla
-from keras_lstm_variants.testing import CheckResult, check_cell, checks, list_checks
+from keras_lstm_variants.testing import CheckResult, check_cell, contract, list_checks
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
@@ -220,8 +220,8 @@ def test_a_layer_that_drops_an_argument_is_found(monkeypatch):
             return {**super().get_config(), "leak": 0.5}
 
     for layer_class, found in ((RightLayer, set()), (ForgetfulLayer, {"named_layer"})):
-        monkeypatch.setattr(checks, "list_variants", lambda: ["Right"])
-        monkeypatch.setattr(checks, "get_variant", lambda _, layer=layer_class: layer)
+        monkeypatch.setattr(contract, "list_variants", lambda: ["Right"])
+        monkeypatch.setattr(contract, "get_variant", lambda _, layer=layer_class: layer)
         assert failing(RightCell, [{"units": 4, "leak": 0.125}], {"named_layer"}) == found
 
 

@@ -65,11 +65,7 @@ class RatedLSTMCell(klv.GatedCell):
         return h, (h, c)
 
 
-@klv.register(package="mine")
-class RatedLSTM(klv.CellLayer):
-    """The rated LSTM as a layer."""
-
-    cell_class = RatedLSTMCell
+RatedLSTM = RatedLSTMCell.layer_class  # made by `register`
 
 
 # %% [markdown]

@@ -9,8 +9,8 @@ from keras_lstm_variants import engine
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.context import derived_as
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.layers.registration import register
 
 # The score of a place that is masked: its exponential is zero in every precision.
 _HIDDEN = -3e4
@@ -33,7 +33,7 @@ _FURTHER = {
 }
 
 
-@register
+@register(layer=False)
 class AttentionLSTMCell(LSTMFamilyCell):
     r"""An LSTM that looks into a memory, a set of annotations $a_1 \dots a_L$, at every step.
 

@@ -7,8 +7,8 @@ from keras_lstm_variants import engine
 from keras_lstm_variants.cells.attention import DIGIT, EXPECTED, GREEDY, AttentionLSTMCell
 from keras_lstm_variants.core import call_checks, checks
 from keras_lstm_variants.core.keras_private import get_keras_mask
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register

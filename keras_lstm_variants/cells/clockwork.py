@@ -7,9 +7,8 @@ from keras import ops
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.affine import AffineCell
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 # A phase counts in the dtype of the states, which may be bfloat16: exact up to 256. Longer
 # periods count in two digits.
@@ -277,27 +276,5 @@ class ClockworkLSTMCell(ClockworkFamilyCell, LSTMFamilyCell):
         return h, (h, c, *phases)
 
 
-@register
-class ClockworkRNN(CellLayer):
-    """The clockwork RNN as a layer. See `ClockworkRNNCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.ClockworkRNN(9, periods=(1, 2, 4))(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 9])
-    """
-
-    cell_class = ClockworkRNNCell
-
-
-@register
-class ClockworkLSTM(CellLayer):
-    """The clockwork LSTM as a layer. See `ClockworkLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.ClockworkLSTM(9, periods=(1, 2, 4))(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 9])
-    """
-
-    cell_class = ClockworkLSTMCell
+ClockworkRNN = ClockworkRNNCell.layer_class
+ClockworkLSTM = ClockworkLSTMCell.layer_class

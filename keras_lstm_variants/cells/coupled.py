@@ -2,9 +2,8 @@ from typing import Any
 
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.families import PeepholeFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -79,14 +78,4 @@ class CoupledLSTMCell(PeepholeFamilyCell):
         return h, (h, c)
 
 
-@register
-class CoupledLSTM(CellLayer):
-    """The LSTM with coupled gates as a layer. See `CoupledLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.CoupledLSTM(4, couple="i=1-f")(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = CoupledLSTMCell
+CoupledLSTM = CoupledLSTMCell.layer_class

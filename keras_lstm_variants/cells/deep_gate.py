@@ -5,9 +5,8 @@ from keras import ops
 
 from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -172,15 +171,4 @@ class DeepGateLSTMCell(LSTMFamilyCell):
         return self.bias[k * self.units : (k + 1) * self.units]
 
 
-@register
-class DeepGateLSTM(CellLayer):
-    """The LSTM whose gates are small networks as a layer. See `DeepGateLSTMCell`, `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> layer = klv.DeepGateLSTM(4, gate_hidden_units=(8, 8), shared_trunk=True)
-        >>> layer(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = DeepGateLSTMCell
+DeepGateLSTM = DeepGateLSTMCell.layer_class

@@ -4,9 +4,8 @@ from keras import ops
 
 from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -216,14 +215,4 @@ class DepthGatedLSTMCell(LSTMFamilyCell):
         return h, c, gates
 
 
-@register
-class DepthGatedLSTM(CellLayer):
-    """The depth-gated LSTM as a layer. See `DepthGatedLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.DepthGatedLSTM(4, depth=3, coupled=True)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = DepthGatedLSTMCell
+DepthGatedLSTM = DepthGatedLSTMCell.layer_class

@@ -1,9 +1,8 @@
 from typing import Any
 
 from keras_lstm_variants.core.affine import AffineCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -36,20 +35,7 @@ class ElmanCell(AffineCell):
         return h, (h,)
 
 
-@register
-class Elman(CellLayer):
-    """Elman's simple recurrent network as a layer, also named `SimpleRNN`.
-
-    See `ElmanCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.Elman(4, return_sequences=True)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 5, 4])
-    """
-
-    cell_class = ElmanCell
-
+Elman = ElmanCell.layer_class
 
 # Keras's names for them.
 SimpleRNN, SimpleRNNCell = Elman, ElmanCell

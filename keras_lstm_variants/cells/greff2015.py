@@ -8,9 +8,8 @@ from keras_lstm_variants.cells.coupled import CoupledLSTMCell
 from keras_lstm_variants.cells.lstm import LSTMCell
 from keras_lstm_variants.cells.peephole import PeepholeLSTMCell
 from keras_lstm_variants.core import functions
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 _GREFF = "Greff et al. 2015, LSTM: a search space odyssey"
 
@@ -185,8 +184,12 @@ class CIFGLSTMCell(CoupledLSTMCell):
     where $A_k = x_t W_k + h_{t-1} U_k + b_k$.
 
     Reference: Greff et al. 2015, LSTM: a search space odyssey, arXiv 1503.04069 (CIFG).
-    Arguments: see `CoupledLSTMCell`; by default `peepholes` are i and o.
     Weights: `3 n (m + n + 1) + k n` for m inputs, n units and k peepholes.
+
+    Args:
+        units, activation, recurrent_activation, ...: see `CoupledLSTMCell`.
+        peepholes: any subset of i, o. None: both.
+        **kwargs: what `CoupledLSTMCell` takes.
 
     Example:
         >>> import keras, keras_lstm_variants as klv
@@ -274,105 +277,11 @@ class FGRLSTMCell(PeepholeLSTMCell):
         return h, (h, c, i, f, o)
 
 
-@register
-class NIGLSTM(CellLayer):
-    """The LSTM without an input gate, as a layer. See `NIGLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.NIGLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = NIGLSTMCell
-
-
-@register
-class NFGLSTM(CellLayer):
-    """The LSTM without a forget gate, as a layer. See `NFGLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.NFGLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = NFGLSTMCell
-
-
-@register
-class NOGLSTM(CellLayer):
-    """The LSTM without an output gate, as a layer. See `NOGLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.NOGLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = NOGLSTMCell
-
-
-@register
-class NIAFLSTM(CellLayer):
-    """The LSTM with a linear candidate, as a layer. See `NIAFLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.NIAFLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = NIAFLSTMCell
-
-
-@register
-class NOAFLSTM(CellLayer):
-    """The LSTM that shows its memory unsquashed, as a layer. See `NOAFLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.NOAFLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = NOAFLSTMCell
-
-
-@register
-class NPLSTM(CellLayer):
-    """The LSTM without peepholes, as a layer. See `NPLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.NPLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = NPLSTMCell
-
-
-@register
-class CIFGLSTM(CellLayer):
-    """The LSTM with coupled gates and peepholes, as a layer. See `CIFGLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.CIFGLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = CIFGLSTMCell
-
-
-@register
-class FGRLSTM(CellLayer):
-    """The LSTM with full gate recurrence, as a layer. See `FGRLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.FGRLSTM(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = FGRLSTMCell
+NIGLSTM = NIGLSTMCell.layer_class
+NFGLSTM = NFGLSTMCell.layer_class
+NOGLSTM = NOGLSTMCell.layer_class
+NIAFLSTM = NIAFLSTMCell.layer_class
+NOAFLSTM = NOAFLSTMCell.layer_class
+NPLSTM = NPLSTMCell.layer_class
+CIFGLSTM = CIFGLSTMCell.layer_class
+FGRLSTM = FGRLSTMCell.layer_class

@@ -4,9 +4,8 @@ from keras import ops
 
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 class GridFamilyCell(LSTMFamilyCell):
@@ -198,15 +197,4 @@ class GridLSTMCell(GridFamilyCell):
         return h_d, tuple(new)
 
 
-@register
-class GridLSTM(CellLayer):
-    """The grid LSTM of time and depth as a layer. See `GridLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> layer = klv.GridLSTM(4, depth=2, priority=None, return_sequences=True)
-        >>> layer(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 5, 4])
-    """
-
-    cell_class = GridLSTMCell
+GridLSTM = GridLSTMCell.layer_class

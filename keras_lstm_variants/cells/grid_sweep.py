@@ -8,9 +8,9 @@ from keras import ops
 from keras_lstm_variants import engine
 from keras_lstm_variants.cells.grid import GridFamilyCell
 from keras_lstm_variants.core import call_checks, checks, configured, functions
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
 from keras_lstm_variants.core.weight_checks import CheckedWeights
+from keras_lstm_variants.layers.registration import register
 
 
 class _DepthCell(GridFamilyCell):

@@ -4,9 +4,8 @@ from keras import ops
 
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.gated import GatedCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -76,14 +75,4 @@ class GRUCell(GatedCell):
         return h, (h,)
 
 
-@register
-class GRU(CellLayer):
-    """The GRU as a layer, a drop-in for `keras.layers.GRU`. See `GRUCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.GRU(4, forget_bias=1.0)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = GRUCell
+GRU = GRUCell.layer_class

@@ -8,8 +8,8 @@ from keras_lstm_variants import engine
 from keras_lstm_variants.cells.attention_layer import AttentionLSTM
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.keras_private import LossFunctionWrapper, get_keras_mask, layers_of
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.weight_checks import CheckedModel
+from keras_lstm_variants.layers.registration import register
 
 
 @register

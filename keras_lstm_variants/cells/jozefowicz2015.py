@@ -6,9 +6,8 @@ from keras import ops
 
 from keras_lstm_variants.core import functions
 from keras_lstm_variants.core.gated import GatedCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import State, States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 _JOZEFOWICZ = "Jozefowicz et al. 2015, An empirical exploration of recurrent network architectures"
 
@@ -200,40 +199,6 @@ class MUT3Cell(MUTCell):
         return h, (h,)
 
 
-@register
-class MUT1(CellLayer):
-    """The cell whose update gate sees the input only, as a layer. See `MUT1Cell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.MUT1(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = MUT1Cell
-
-
-@register
-class MUT2(CellLayer):
-    """The cell whose reset gate sees the raw input, as a layer. See `MUT2Cell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.MUT2(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = MUT2Cell
-
-
-@register
-class MUT3(CellLayer):
-    """The cell whose update gate sees a squashed state, as a layer. See `MUT3Cell`, `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.MUT3(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = MUT3Cell
+MUT1 = MUT1Cell.layer_class
+MUT2 = MUT2Cell.layer_class
+MUT3 = MUT3Cell.layer_class

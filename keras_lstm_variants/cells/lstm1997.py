@@ -4,9 +4,8 @@ import keras
 
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -74,14 +73,4 @@ class LSTM1997Cell(LSTMFamilyCell):
         return h, (h, c)
 
 
-@register
-class LSTM1997(CellLayer):
-    """The LSTM of 1997, without a forget gate, as a layer. See `LSTM1997Cell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.LSTM1997(4)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = LSTM1997Cell
+LSTM1997 = LSTM1997Cell.layer_class

@@ -4,9 +4,8 @@ from keras import ops
 
 from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -121,14 +120,4 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
         return dict(zip(gates, ops.split(sums, len(gates), axis=-1), strict=True))
 
 
-@register
-class MemoryGatedLSTM(CellLayer):
-    """The LSTM whose gates see the memory as a layer. See `MemoryGatedLSTMCell`, `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> klv.MemoryGatedLSTM(4, squash_memory=True)(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = MemoryGatedLSTMCell
+MemoryGatedLSTM = MemoryGatedLSTMCell.layer_class

@@ -1,9 +1,8 @@
 from typing import Any
 
 from keras_lstm_variants.core.families import PeepholeFamilyCell
-from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import States
-from keras_lstm_variants.layers.cell_layer import CellLayer
+from keras_lstm_variants.layers.registration import register
 
 
 @register
@@ -46,15 +45,4 @@ class PeepholeLSTMCell(PeepholeFamilyCell):
         return h, (h, c)
 
 
-@register
-class PeepholeLSTM(CellLayer):
-    """The LSTM with peepholes as a layer. See `PeepholeLSTMCell` and `CellLayer`.
-
-    Example:
-        >>> import keras, keras_lstm_variants as klv
-        >>> layer = klv.PeepholeLSTM(4, peepholes=("f",), forget_bias=2.0)
-        >>> layer(keras.ops.ones((2, 5, 3))).shape
-        TensorShape([2, 4])
-    """
-
-    cell_class = PeepholeLSTMCell
+PeepholeLSTM = PeepholeLSTMCell.layer_class

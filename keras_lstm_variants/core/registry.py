@@ -16,35 +16,18 @@ _packages: dict[str, str] = {}
 _layers: dict[str, type] = {}
 
 
-def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
-    """Register a cell, layer or initializer, so that saved models which use it can be loaded.
-
-    A layer with a `cell_class` also becomes a variant: `list_variants`, `get_variant`
-    and `klv compare` know it by its class name; unless its calls need more than a sequence.
-
-    Args:
-        cls: the class; absent when used with arguments, `@register(package="mine")`.
-        package: name of your package. With the class name it is the key in saved
-            files, so keep both for as long as files should load.
-
-    Raises:
-        ValueError: another class of this name is registered already, or a class of yours
-            is registered without `package`.
-
-    Example:
-        >>> import keras_lstm_variants as klv
-        >>> @klv.register(package="docs_example")
-        ... class TwiceCell(klv.ElmanCell):
-        ...     def step(self, z, states, training=False):
-        ...         (h,) = super().step(z, states, training)
-        ...         return (2 * h,)
-    """
+def register(
+    cls: type | None = None, *, package: str = PACKAGE, aliases: tuple[str, ...] = ()
+) -> Any:
+    """Register a class; see `layers.registration.register`, which also makes layers of cells."""
 
     if not isinstance(package, str) or not package or ">" in package:
         raise ValueError(
             "`package` must be the name of your package, without `>`. "
             f"Received: package={package!r}"
         )
+    if isinstance(aliases, str) or not all(isinstance(name, str) and name for name in aliases):
+        raise ValueError(f"`aliases` must be a tuple of names. Received: aliases={aliases!r}")
 
     def add(cls: type) -> type:
         if not inspect.isclass(cls) or not hasattr(cls, "get_config"):
@@ -63,7 +46,9 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
             cls.__module__,
             cls.__qualname__,
         )
-        if known is not None and not again:
+        # What `register` made of a cell gives way to what is written out.
+        made = known is not None and "made_by_register" in vars(known)
+        if known is not None and not again and not (made and hasattr(cls, "cell_class")):
             raise ValueError(
                 f"A class named {cls.__name__!r} is registered already "
                 f"({known.__module__}.{known.__qualname__}): choose another name."
@@ -74,11 +59,15 @@ def register(cls: type | None = None, *, package: str = PACKAGE) -> Any:
                 f"{_packages[cls.__name__]!r}`, and saved files know it so. "
                 f"Received: package={package!r}"
             )
-        keras.saving.register_keras_serializable(package=package)(cls)
+        # The last name is the one that is saved.
+        for name in (*aliases, cls.__name__):
+            keras.saving.register_keras_serializable(package=package, name=name)(cls)
         _packages[cls.__name__] = package
         _registered[cls.__name__] = cls
         if getattr(cls, "cell_class", None) is not None and not cls.needs_memory:
             _layers[cls.__name__] = cls
+        else:
+            _layers.pop(cls.__name__, None)
         return cls
 
     return add if cls is None else add(cls)

@@ -6,13 +6,15 @@ from typing import Any, ClassVar
 
 from keras_lstm_variants.core import checks, configured
 from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.layers.layer_docs import layer_doc
 from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 
 class CellLayer(RecurrentLayer):
     """A cell and its layer in one: `CellLayer(units, ...)` with all arguments of the cell.
 
-    A named layer is a subclass that gives its `cell_class`, in three lines.
+    `klv.register` makes one of each cell. A subclass that gives its `cell_class` is one that is
+    written out; its docstring is completed with all arguments.
 
     Args:
         units: positive integer, the size of the output and of each state.
@@ -58,6 +60,9 @@ class CellLayer(RecurrentLayer):
         cls.__signature__ = _OfClass(configured.in_order({**of_cell, **of_layer, **own, **more}))
         cls.gates, cls.reference = cls.cell_class.gates, cls.cell_class.reference
         cls.state_names = tuple(state.name for state in cls.cell_class.states)
+        cls.__doc__ = layer_doc(cls, cls.__doc__ or "")
+        if cls.__name__ == cls.cell_class.__name__.removesuffix("Cell"):
+            cls.cell_class.layer_class = cls
         for name in of_cell:
             # As Keras's LSTM has them: layer.units, layer.activation, ...
             setattr(cls, name, _from_cell(name))

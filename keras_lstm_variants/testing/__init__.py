@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from keras_lstm_variants.core import checks
-from keras_lstm_variants.testing.checks import CHECKS
+from keras_lstm_variants.testing.contract import CHECKS
 from keras_lstm_variants.testing.subject import Subject
 
 __all__ = ["CheckResult", "check_cell", "list_checks"]

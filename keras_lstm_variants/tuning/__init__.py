@@ -34,7 +34,7 @@ _MODULES = {
     "RecurrentHyperModel": "tuning.hypermodel",
     "SearchError": "tuning.tuner",
     "make_tuner": "tuning.factory",
-    "statistics_of": "_standardize",
+    "statistics_of": "layers.standardize",
 }
 
 
