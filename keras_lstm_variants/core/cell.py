@@ -75,6 +75,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
+    # The layer that `register` makes of the cell.
+    layer_class: ClassVar[type]
     # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
     # GRU and not by its SimpleRNN: the same `keras.utils.set_random_seed`, the same weights.
     seed_drawn_last: ClassVar[bool] = False
