@@ -21,8 +21,8 @@ class HardAttentionModel(CheckedModel, keras.Model):
     $$\nabla\, \mathbb{E}[C] = \mathbb{E}\big[\nabla C + (C - b)\, \nabla \log p\big]$$
 
     with C the loss of a row, p the probability of all that was drawn for it, and b a running
-    mean of the losses, which takes nothing from the mean of this gradient but much from its
-    spread: $b \leftarrow 0.9\, b + 0.1\, \bar C$. The entropy of alpha is rewarded, so that
+    mean of the losses, $b \leftarrow 0.9\, b + 0.1\, \bar C$: such a baseline leaves the gradient
+    unbiased and reduces its variance. The entropy of alpha is rewarded, so that
     attention does not settle too early. Everything else is `compile` and `fit` as usual.
 
     Reference: Xu et al. 2015, Show, attend and tell, arXiv 1502.03044, section 4.1; Williams
