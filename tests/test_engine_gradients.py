@@ -90,6 +90,7 @@ def test_what_is_masked_may_be_no_number(function):
 
 
 @JIT
+@pytest.mark.usefixtures("short_blocks")  # of which the last is not full
 def test_persistent_tape(jit, fast):
     for engine in ("auto", "xla"):
         layer = make("LSTM", engine=engine)

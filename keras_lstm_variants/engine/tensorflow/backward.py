@@ -134,7 +134,7 @@ class FastLoop(ForwardLoop):
             return d_before, d_old, sums, self._collect(collected, k, found)
 
         collected = self._nothing_collected(self.blocks.space_of(block))
-        return repeat(length, one, (d_held, d_states, sums, collected))
+        return repeat(length, one, (d_held, d_states, sums, collected), self.blocks.length)
 
     def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
         """The weights' gradients, with those that came through products."""

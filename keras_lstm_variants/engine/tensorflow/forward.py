@@ -206,7 +206,8 @@ class ForwardLoop:
             }
             return [output] if held else [], new, written
 
-        return repeat(self.blocks.length_of(block), one, (held, states, history))
+        length = self.blocks.length_of(block)
+        return repeat(length, one, (held, states, history), self.blocks.length)
 
     def _steps_of(
         self, block: Any, x: Any, like: Any, weights: list[Any], kernels: list[Any]
@@ -297,8 +298,8 @@ class ForwardLoop:
         ]
 
 
-def repeat(count: Any, body: Callable, values: tuple) -> tuple:
-    """`values = body(i, *values)` for i = 0, 1, ... count - 1."""
+def repeat(count: Any, body: Callable, values: tuple, at_most: int | None = None) -> tuple:
+    """`values = body(i, *values)` for i = 0, 1, ... count - 1; `at_most` is above any count."""
     if isinstance(count, int) and count == 1:
         return tuple(body(0, *values))
     return tf.while_loop(
@@ -307,8 +308,9 @@ def repeat(count: Any, body: Callable, values: tuple) -> tuple:
         (tf.constant(0), *values),
         # Else TensorFlow prepares up to ten blocks ahead, and keeps memory for them.
         parallel_iterations=1,
-        # XLA must know it where a persistent tape follows the loop, though in vain.
-        maximum_iterations=count if compiled_by_xla() else None,
+        # XLA must know it where a persistent tape follows the loop, though in vain. The length of
+        # a block that is not full is not known, but that of a full one is.
+        maximum_iterations=(at_most or count) if compiled_by_xla() else None,
     )[1:]
 
 
