@@ -67,7 +67,8 @@ class TestOtherCells:
                 self.shift = self.add_weight((self.units,), initializer="zeros")
 
             def step(self, x, states, training=False):
-                return (0 * states[0] + x + self.shift,)
+                h = 0 * states[0] + x + self.shift
+                return h, (h,)
 
         cell = ShiftedCell(2, dtype="bfloat16")
         layer = klv.RecurrentLayer(cell, return_sequences=True, dtype="bfloat16")

@@ -42,8 +42,11 @@ def register(
         ...         return 2 * h, states
     """
 
+    # Wrong arguments are refused before a class comes.
+    register_class = registry.register(package=package, aliases=aliases)
+
     def add(cls: type) -> type:
-        registry.register(cls, package=package, aliases=aliases)
+        register_class(cls)
         is_cell = inspect.isclass(cls) and issubclass(cls, Cell)
         if layer and is_cell and cls.__name__.endswith("Cell"):
             old = tuple(name.removesuffix("Cell") for name in aliases)
