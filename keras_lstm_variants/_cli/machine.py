@@ -1,5 +1,6 @@
 """The machine and the packages that a result is from."""
 
+import contextlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -20,14 +21,17 @@ def memory() -> int:
         return 10**12
 
 
+# What is installed in a package's place where its development version is.
+_NIGHTLY = {"keras": ("keras-nightly",), "tensorflow": ("tf-nightly",)}
+
+
 def versions(*also: str) -> dict[str, str]:
     """Of Python and of the packages that decide a result; `also` names more, if installed."""
     installed = {"python": platform.python_version(), "keras_lstm_variants": __version__}
     for name in ("keras", "tensorflow", "tensorflow-cpu", *also, "numpy"):
-        try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
-            continue
+        for distribution in (name, *_NIGHTLY.get(name, ())):
+            with contextlib.suppress(PackageNotFoundError):
+                installed.setdefault(name, version(distribution))
     return installed
 
 
