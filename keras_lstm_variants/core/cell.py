@@ -67,10 +67,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     # Names in the column order of the kernels: data for tools, never equations.
     gates: ClassVar[tuple[str, ...]] = ()
     # Which of the names that `gates` and `sow` give are no gates: candidates, and what else
-    # has no range from 0 to 1.
+    # is not between 0 and 1.
     candidates: ClassVar[tuple[str, ...]] = ("g",)
-    # Where the range of a gate is not from 0 to 1: its ends.
-    gate_ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     # The gate whose bias decides how long memory lasts, and +1 where the open gate
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
