@@ -223,6 +223,17 @@ def test_unknown_batch_and_time(name, jit, recompute, fast):
     assert fast
 
 
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_vectorised_rows_keep_the_order_of_their_steps(engine):
+    layer = make("LSTM", engine=engine, return_sequences=True)
+
+    @tf.function(autograph=False)
+    def row_by_row(x):
+        return tf.vectorized_map(lambda row: layer(row[tf.newaxis])[0], x)
+
+    assert_close(row_by_row(sequences()), layer(sequences()))
+
+
 @JIT
 def test_called_twice_and_shared(jit, fast):
     layer = make("PeepholeLSTM", return_sequences=True)
