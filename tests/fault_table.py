@@ -604,7 +604,7 @@ GENERATIVE = [
         "masked_steps_count_in_the_bound",
         "values = ops.where(mask, values, ops.zeros_like(values))",
         "values = ops.where(mask, values, values)",
-        "tests/test_generative_equations.py -k masked",
+        "tests/test_generative.py -k masked_steps",
     ),
     Fault(
         "evaluation_takes_the_mean_of_the_posterior",
@@ -634,7 +634,7 @@ GENERATIVE = [
         "storn_step_before_may_be_masked",
         "number = ops.cumsum(real, axis=1) - real",
         "number = ops.cumsum(ops.ones_like(real), axis=1) - 1",
-        "tests/test_generative_equations.py -k masked",
+        "tests/test_generative.py -k masked_steps",
     ),
     Fault(
         "draw_error_of_the_logits",
