@@ -464,7 +464,7 @@ ENGINE = [
         "vectorisation_around_a_function_is_not_seen",
         'graph = getattr(graph, "outer_graph", None)',
         "graph = None",
-        "tests/test_derivatives.py::test_every_kind -k xla",
+        "tests/test_engine.py -k gradients_through_a_function",
     ),
 ]
 
@@ -679,7 +679,7 @@ TUNING = [
         "trial_died_once_has_failed",
         "        if count < 2:\n",
         "        if count < 1:\n",
-        "tests/test_tuning_workers.py -k died_twice",
+        "tests/test_tuning_searches.py -k average",
     ),
     Fault(
         "seed_zero_is_no_seed",
@@ -733,7 +733,7 @@ TUNING = [
         "best_epoch_without_those_before",
         "before + trial.best_step + 1 if done",
         "trial.best_step + 1 if done",
-        "tests/test_tuning_command.py -k hyperband",
+        "tests/test_tuning_searches.py -k best_epoch",
     ),
     Fault(
         "layers_before_the_last_return_no_sequences",
@@ -754,7 +754,7 @@ TOOLS = [
         "compare_scores_the_last_epoch",
         "    model.set_weights(epochs.best_weights)\n",
         "    model.set_weights(model.get_weights())\n",
-        "tests/test_compare.py::TestTraining",
+        "tests/test_compare.py -k validated_best",
     ),
     Fault(
         "compare_trains_on_what_it_reads",
@@ -772,13 +772,13 @@ TOOLS = [
         "failures_of_earlier_commands_are_forgotten",
         "failed = {**self.failed_before, **self.failed}",
         "failed = {**self.failed}",
-        'tests/test_compare_command.py -k "dies or meanwhile"',
+        "tests/test_compare_command.py -k earlier_commands",
     ),
     Fault(
         "verdict_after_one_standard_error",
         "statistics.fmean(gaps) > 2 * error",
         "statistics.fmean(gaps) > error",
-        "tests/test_compare.py::TestReport",
+        "tests/test_compare.py -k verdict",
     ),
     Fault(
         "bench_ratio_is_turned_round",
@@ -838,7 +838,7 @@ TOOLS = [
         "half_life_of_the_largest_share",
         'mean = rows.mean(axis=0, dtype="float64")',
         'mean = rows.max(axis=0).astype("float64")',
-        "tests/test_plots.py -k half",
+        "tests/test_gate_monitor.py -k by_hand",
     ),
     Fault(
         "measured_a_batch_late",
