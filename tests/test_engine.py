@@ -223,6 +223,33 @@ def test_unknown_batch_and_time(name, jit, recompute, fast):
     assert fast
 
 
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_vectorised_rows_keep_the_order_of_their_steps(engine):
+    layer = make("LSTM", engine=engine, return_sequences=True)
+
+    @tf.function(autograph=False)
+    def row_by_row(x):
+        return tf.vectorized_map(lambda row: layer(row[tf.newaxis])[0], x)
+
+    assert_close(row_by_row(sequences()), layer(sequences()))
+
+
+def test_vectorised_gradients_through_a_function_of_the_plain_loop():
+    layer = make("LSTM", engine="plain")
+    weights = [w.value for w in layer.trainable_weights]
+    inner = tf.function(layer, autograph=False)
+
+    def row(x):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            y = tf.reduce_sum(inner(x[tf.newaxis]))
+        return tape.gradient(y, weights)
+
+    found = tf.function(lambda x: tf.vectorized_map(row, x), autograph=False)(sequences())
+    expected = zip(*map(row, tf.constant(sequences())), strict=True)
+    assert_close(found, [np.stack(rows) for rows in expected], 1e-5)
+
+
 @JIT
 def test_called_twice_and_shared(jit, fast):
     layer = make("PeepholeLSTM", return_sequences=True)

@@ -124,6 +124,13 @@ def test_a_failed_call_leaves_no_mask_behind():
     layer(sequences()[:2], training=True)
 
 
+@pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout"])
+def test_every_call_draws_its_mask_anew(rate):
+    layer = make("LSTM", return_sequences=True, **{rate: 0.5})
+    first, second = (layer(sequences(), training=True) for _ in range(2))
+    assert not np.allclose(first, second)
+
+
 def test_exported_inference_draws_no_random_numbers(tmp_path):
     model = keras.Sequential(
         [keras.Input((None, FEATURES)), klv.LSTM(4, dropout=0.5, recurrent_dropout=0.5)]

@@ -3,12 +3,14 @@
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_saving import run_script
 
 from keras_lstm_variants.tuning import RecurrentHyperModel, make_tuner
+from keras_lstm_variants.tuning.data import Split
 from keras_lstm_variants.tuning.oracles import hyperband_plan
 from keras_lstm_variants.tuning.tuner import SearchError
 
@@ -167,6 +169,27 @@ class TestSearches:
         head, row = (tmp_path / results.TRIALS).read_text().splitlines()
         found = dict(zip(head.split(","), row.split(","), strict=True))
         assert (found["best_epoch"], found["epochs"]) == ("5", "9")
+
+    def test_what_is_trained_again_has_the_weights_of_its_best_epoch(self, tmp_path, monkeypatch):
+        from keras_lstm_variants.tuning import results
+
+        def fit(hp, model, epochs, callbacks, **_):
+            (keep,) = callbacks
+            keep.set_model(model)
+            for epoch, loss in enumerate((2.0, 1.0, 3.0)):
+                model.set_weights([np.full(w.shape, loss) for w in model.get_weights()])
+                keep.on_epoch_end(epoch, {"val_loss": loss})
+            return SimpleNamespace(epoch=range(epochs))
+
+        tuner, saved = grid(tmp_path, 1), []
+        run_through(tuner.oracle)
+        test = Split(np.ones((3, 4, 2), "float32"), np.ones((3, 1), "float32"))
+        data = SimpleNamespace(train=test, valid=test, test=test, metric="loss", score=len)
+        search = SimpleNamespace(hypermodel=SimpleNamespace(fit=fit), data=data, epochs=3)
+        monkeypatch.setattr(results, "save_model", lambda model, _: saved.extend(model.weights))
+        found = results.retrain(search, tuner, tuner.oracle.completed[0], tmp_path)
+        assert all(np.all(weight.numpy() == 1) for weight in saved) and saved
+        assert (found["epochs"], found["best_epoch"], found["val_loss"]) == (3, 2, 1.0)
 
     def test_the_plan_of_hyperband_is_keras_tuners(self, tmp_path):
         hypermodel = RecurrentHyperModel((4, 2), "regression")
