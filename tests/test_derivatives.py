@@ -69,6 +69,12 @@ def test_every_kind(name, setting):
             assert error < TOLERANCE, (kind, error, told)
 
 
+@pytest.mark.parametrize("kind", ["forward_mode", "forward_over_backward"])
+def test_forward_mode_around_a_function_called_eagerly(kind):
+    error, told = check("LSTM", "eager, traced", kind, {})
+    assert error < TOLERANCE, (error, told)
+
+
 def test_the_plain_loop_refuses_vectorisation_under_xla():
     error, told = check("LSTM", "compiled, plain", "jacobian_by_input", {})
     assert error == np.inf

@@ -22,15 +22,20 @@ def current_graph() -> Any:
 
 
 def followed(
-    function: Callable[[list[Any]], Any], sources: list[Any]
+    function: Callable[[list[Any]], Any], sources: list[Any], by_tape: bool = True
 ) -> tuple[Any, list[Any], Callable[[Any, Any], list[Any]]]:
     """What the function makes of tensors in a graph, and how to differentiate it by them.
+
+    Args:
+        function: of a list of tensors.
+        sources: the tensors.
+        by_tape: unless TensorFlow has stopped all tapes. False: by the graph in any case.
 
     Returns:
         The value; the sources as the function had them; and a function of targets and their
         gradients, whose value is the gradient by each source, None where there is none.
     """
-    if tapes_are_stopped():
+    if not by_tape or tapes_are_stopped():
         sources = list(map(tf.identity, sources))
         value = function(sources)
         return value, sources, lambda targets, d: tf.gradients(targets, sources, grad_ys=d)

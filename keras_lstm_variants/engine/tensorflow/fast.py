@@ -122,14 +122,17 @@ def _second(
 
     def first(sources: list[Any]) -> list[Any]:
         arguments, d_results = sources[:n], sources[n:]
-        results, arguments, slopes = followed(lambda given: plainly(given, masks), arguments)
+        results, arguments, slopes = followed(
+            lambda given: plainly(given, masks), arguments, by_tape=False
+        )
         found = slopes(results, d_results)
         return [
             tf.zeros_like(a) if d is None else tf.convert_to_tensor(d)
             for a, d in zip(arguments, found, strict=True)
         ]
 
-    d, sources, slopes = followed(first, sources)
+    # Where a function is called under a `ForwardAccumulator`, tapes see nothing and say nothing.
+    d, sources, slopes = followed(first, sources, by_tape=False)
     found = slopes(d, list(d_d))
     return [tf.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
 
