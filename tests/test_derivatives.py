@@ -75,6 +75,19 @@ def test_forward_mode_around_a_function_called_eagerly(kind):
     assert error < TOLERANCE, (error, told)
 
 
+def test_forward_mode_around_a_compiled_layer_is_refused():
+    layer = klv.LSTM(3, engine="xla")
+    x = tf.ones((2, 5, 4))
+    layer(x)
+    function = tf.function(lambda x: layer(x, training=True), autograph=False)
+    function(x)
+    with (
+        pytest.raises(ValueError, match='cannot differentiate forwards.*engine="auto"'),
+        tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)),
+    ):
+        function(x)
+
+
 def test_the_plain_loop_refuses_vectorisation_under_xla():
     error, told = check("LSTM", "compiled, plain", "jacobian_by_input", {})
     assert error == np.inf

@@ -98,7 +98,8 @@ def differentiable(
             d_results = _unflat(arguments_and_gradients[1 + m :], forms[-1])
             d_inputs, d_states, d_weights = loop.backward(inputs, weights, kept, d_results)
             sources, others = list(arguments_and_gradients), _here(masks)
-            second = functools.partial(_second, plainly, 1 + m, sources, others)
+            xla = loop.settings.xla
+            second = functools.partial(_second, plainly, 1 + m, sources, others, xla)
             return [d_inputs, *d_states, *d_weights], second
 
         return first(*_here(arguments_and_gradients))
@@ -116,14 +117,14 @@ def _here(tensors: Any) -> list[Any]:
 
 
 def _second(
-    plainly: Callable, n: int, sources: list[Any], masks: list[Any], *d_d: Any
+    plainly: Callable, n: int, sources: list[Any], masks: list[Any], xla: bool, *d_d: Any
 ) -> list[Any]:
     """The gradient of the gradient, from the plain loop; n sources are its arguments."""
 
     def first(sources: list[Any]) -> list[Any]:
         arguments, d_results = sources[:n], sources[n:]
         results, arguments, slopes = followed(
-            lambda given: plainly(given, masks), arguments, by_tape=False
+            lambda given: plainly(given, masks), arguments, by_tape=xla
         )
         found = slopes(results, d_results)
         return [
@@ -131,9 +132,15 @@ def _second(
             for a, d in zip(arguments, found, strict=True)
         ]
 
-    # Where a function is called under a `ForwardAccumulator`, tapes see nothing and say nothing.
-    d, sources, slopes = followed(first, sources, by_tape=False)
+    # Where a function is called under a `ForwardAccumulator`, tapes see nothing and say nothing;
+    # what the graph makes of a gradient's loop, XLA cannot compile.
+    d, sources, slopes = followed(first, sources, by_tape=xla)
     found = slopes(d, list(d_d))
+    if all(g is None for g in found[n:]):
+        raise ValueError(
+            "TensorFlow cannot differentiate forwards around a function with a layer that is "
+            'compiled by XLA. Give the layer `engine="auto"`, or leave `jit_compile` out.'
+        )
     return [tf.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
 
 
