@@ -136,7 +136,7 @@ def _second(
     # what the graph makes of a gradient's loop, XLA cannot compile.
     d, sources, slopes = followed(first, sources, by_tape=xla)
     found = slopes(d, list(d_d))
-    if all(g is None for g in found[n:]):
+    if xla and all(g is None for g in found[n:]):
         raise ValueError(
             "TensorFlow cannot differentiate forwards around a function with a layer that is "
             'compiled by XLA. Give the layer `engine="auto"`, or leave `jit_compile` out.'
