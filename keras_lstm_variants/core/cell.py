@@ -20,7 +20,7 @@ from keras_lstm_variants.core.configured import Configured
 from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as
 from keras_lstm_variants.core.initializers import PerGate, another
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
-from keras_lstm_variants.core.state import GateWeight, Size, State
+from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
@@ -64,6 +64,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     may_change = ("dropout", "recurrent_dropout")
 
     states: ClassVar[tuple[State, ...]] = (State("h"),)
+    # What it may be given at each step besides its input.
+    side_inputs: ClassVar[tuple[SideInput, ...]] = ()
     # Names in the column order of the kernels: data for tools, never equations.
     gates: ClassVar[tuple[str, ...]] = ()
     # Which of the names that `gates` and `sow` give are no gates: candidates, and what else
@@ -136,6 +138,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
         Takes (rows, features), after dropout, and treats each row alone: a loop may pass the
         rows of several time steps at once. May return a structure of (rows, ...) tensors.
+        A cell with `side_inputs` takes them here, by their names.
         """
         return inputs
 
@@ -151,9 +154,22 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             )
         states, constants = self._for_each_row(inputs, states)
         with derived_as(constants):
-            z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
+            inputs = self.drop_inputs(inputs, training)
+            z = self.project_inputs(inputs, training=training, **self._given_side_inputs())
             output, new = self.advance(z, states, training)
         return output, new[0] if alone else new
+
+    def _given_side_inputs(self) -> dict[str, Any]:
+        """The side inputs of this step: a loop of ours hands them out, Keras's has none."""
+        given = {s.name: context.side[s.name] for s in self.side_inputs if s.name in context.side}
+        for side in self.side_inputs:
+            if side.required and side.name not in given:
+                raise ValueError(
+                    f"{type(self).__name__} needs `{side.name}` at each step, which "
+                    "`keras.layers.RNN` does not hand on: use "
+                    f"`klv.RecurrentLayer(cell)(sequences, {side.name}=...)`."
+                )
+        return given
 
     def _for_each_row(self, inputs: Any, states: Any) -> tuple[Any, dict[int, Any]]:
         """States and constants, or an error: the loop of `keras.layers.RNN` checks neither."""
