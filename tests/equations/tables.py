@@ -7,13 +7,17 @@ from equations import (
     elman,
     grid,
     gru,
+    linear,
     lstm,
     memory_gated,
+    normalised,
     odyssey,
+    timed,
+    xlstm,
 )
 
-_WITH_STATES_OF_N = (elman, lstm, gru, odyssey, memory_gated, deep_gate)
-_WITH_OTHER_STATES = (depth_gated, clockwork, grid)
+_WITH_STATES_OF_N = (elman, lstm, gru, odyssey, memory_gated, deep_gate, normalised, linear)
+_WITH_OTHER_STATES = (depth_gated, clockwork, grid, timed, xlstm)
 _MODULES = _WITH_STATES_OF_N + _WITH_OTHER_STATES
 
 
@@ -36,6 +40,7 @@ PARAMETERS = _merged("PARAMETERS", _MODULES)
 # Of the cells whose states all have n columns, whatever their options.
 NUMBER_OF_STATES = _merged("NUMBER_OF_STATES", _WITH_STATES_OF_N)
 
-# The columns of each state of any cell: STATE_SIZES[name](m, n, **options).
+# The columns of each state of any cell, a tuple where a state has several axes:
+# STATE_SIZES[name](m, n, **options).
 STATE_SIZES = {name: _states_of_n(count) for name, count in NUMBER_OF_STATES.items()}
 STATE_SIZES |= _merged("STATE_SIZES", _WITH_OTHER_STATES)
