@@ -6,7 +6,7 @@ from keras_lstm_variants.core.families import LSTMFamilyCell, PeepholeFamilyCell
 # isort: off
 from keras_lstm_variants.cells.elman import Elman, ElmanCell, SimpleRNN, SimpleRNNCell
 from keras_lstm_variants.cells.lstm1997 import LSTM1997, LSTM1997Cell
-from keras_lstm_variants.cells.lstm import LSTM, LSTMCell
+from keras_lstm_variants.cells.lstm import LSTM, LSTMCell, LayerNormLSTM, LayerNormLSTMCell
 from keras_lstm_variants.cells.peephole import PeepholeLSTM, PeepholeLSTMCell
 from keras_lstm_variants.cells.coupled import CoupledLSTM, CoupledLSTMCell
 from keras_lstm_variants.cells.gru import GRU, GRUCell
@@ -22,6 +22,9 @@ from keras_lstm_variants.cells.grid import GridLSTM, GridLSTMCell
 from keras_lstm_variants.cells.grid_sweep import GridLSTM2D, GridLSTMBlock
 from keras_lstm_variants.cells.memory_gated import MemoryGatedLSTM, MemoryGatedLSTMCell
 from keras_lstm_variants.cells.deep_gate import DeepGateLSTM, DeepGateLSTMCell
+from keras_lstm_variants.cells.linear import MinGRU, MinGRUCell
+from keras_lstm_variants.cells.timed import PhasedLSTM, PhasedLSTMCell
+from keras_lstm_variants.cells.xlstm import MatrixLSTM, MatrixLSTMCell
 from keras_lstm_variants.cells.attention import AttentionLSTMCell
 from keras_lstm_variants.cells.attention_layer import AttentionLSTM
 from keras_lstm_variants.cells.hard_attention import HardAttentionModel
@@ -67,11 +70,17 @@ __all__ = [
     "LSTM1997Cell",
     "LSTMCell",
     "LSTMFamilyCell",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "MUT1Cell",
     "MUT2Cell",
     "MUT3Cell",
+    "MatrixLSTM",
+    "MatrixLSTMCell",
     "MemoryGatedLSTM",
     "MemoryGatedLSTMCell",
+    "MinGRU",
+    "MinGRUCell",
     "NFGLSTMCell",
     "NIAFLSTMCell",
     "NIGLSTMCell",
@@ -81,6 +90,8 @@ __all__ = [
     "PeepholeFamilyCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
+    "PhasedLSTM",
+    "PhasedLSTMCell",
     "SimpleRNN",
     "SimpleRNNCell",
 ]

@@ -20,7 +20,7 @@ from keras_lstm_variants.core.configured import Configured
 from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as
 from keras_lstm_variants.core.initializers import PerGate, another
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
-from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State
+from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State, fixed_dtype
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
@@ -33,6 +33,15 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
     run those of many steps as one, and run a step again for its gradient. A cell works in
     `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
+
+    Parallel forms. A cell that needs no loop may say so; the layer then takes all steps at once:
+
+    - `scan(z)`, of a cell with one state, returns a and b: `state = a * state + b` at each step.
+    - `parallel(z, states, mask)` returns the output and a list of the states after each step, all
+      (batch, time, ...). z is what `project_inputs` gives, (batch, time, ...); mask is None or bool
+      (batch, time): at a masked step states stay, the output is of no interest.
+
+    `step` stays the definition, and must give the same.
 
     Args:
         units: positive integer, the size of every state and of the output.
@@ -75,6 +84,12 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
+    # Whether rows of the batch, and steps of the sequence, see each other, as with statistics over
+    # them. `project_inputs` is then given all steps at once, outside of the loop.
+    mixes_rows: ClassVar[bool] = False
+    # Another way to compute all steps at once: see `scan` and `parallel` in "Parallel forms" below.
+    scan: ClassVar[Callable[..., Any] | None] = None
+    parallel: ClassVar[Callable[..., Any] | None] = None
     # The layer that `register` makes of the cell.
     layer_class: ClassVar[type]
     # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
@@ -344,6 +359,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         *,
         gates: tuple[str, ...] = (),
         axis: int = -1,
+        dtype: str | None = None,
     ) -> Any:
         """A weight with the regularizer and constraint of its kind.
 
@@ -351,7 +367,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on;
         where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
         `block` is the number of a gate's columns where it is not `units`. Where its entries
-        belong to gates, `gates` names them in the order of their blocks along `axis`.
+        belong to gates, `gates` names them in the order of their blocks along `axis`. With
+        `dtype="float32"` it is of this type in half precision, too.
         """
         if not isinstance(name, str) or not name:
             raise ValueError(f"`name` must be the name of the weight. Received: name={name!r}")
@@ -380,13 +397,14 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)
 
-        half = self.variable_dtype in _HALF_TYPES
+        half = dtype is None and self.variable_dtype in _HALF_TYPES
         return self.add_weight(
             shape=shape,
             name=name,
             initializer=draw_in_float32 if half else initializer,
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
+            **({} if dtype is None else {"dtype": fixed_dtype(dtype, self), "autocast": False}),
         )
 
 

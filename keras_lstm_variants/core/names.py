@@ -11,6 +11,7 @@ VARIANTS = {
     "Elman": "Elman 1990, Finding structure in time",
     "LSTM1997": "Hochreiter & Schmidhuber 1997, Long short-term memory",
     "LSTM": "Gers, Schmidhuber & Cummins 2000, Learning to forget",
+    "LayerNormLSTM": "Ba, Kiros & Hinton 2016, Layer normalization",
     "PeepholeLSTM": "Gers & Schmidhuber 2000, Recurrent nets that time and count",
     "CoupledLSTM": "Greff et al. 2015, LSTM: a search space odyssey (CIFG)",
     "GRU": "Cho et al. 2014, Learning phrase representations using RNN encoder-decoder",
@@ -35,6 +36,9 @@ VARIANTS = {
     "MemoryGatedLSTM": "no paper; compare Gers & Schmidhuber 2000, Recurrent nets "
     "that time and count",
     "DeepGateLSTM": "no paper; compare Pascanu et al. 2014, Deep recurrent neural networks",
+    "MinGRU": "Feng et al. 2024, Were RNNs all we needed?",
+    "PhasedLSTM": "Neil, Pfeiffer & Liu 2016, Phased LSTM",
+    "MatrixLSTM": "Beck et al. 2024, xLSTM: extended long short-term memory",
 }
 
 # Known by name, but no variants: they read a memory, too.

@@ -57,7 +57,7 @@ class State:
 
     def dtype_in(self, cell: Any) -> str:
         """The type in this cell; of a 64 bit cell never less."""
-        return _dtype(self.dtype, cell)
+        return fixed_dtype(self.dtype, cell)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ class SideInput:
 
     def dtype_in(self, cell: Any) -> str:
         """The type in this cell; of a 64 bit cell never less."""
-        return _dtype(self.dtype, cell)
+        return fixed_dtype(self.dtype, cell)
 
 
 _CALL_ARGUMENTS = {"sequences", "initial_state", "mask", "training", "inputs", "states"}
@@ -130,7 +130,8 @@ def _size(size: Any, cell: Any) -> tuple[int, ...]:
     return tuple(size) if isinstance(size, list | tuple) else (int(size),)
 
 
-def _dtype(dtype: str | None, cell: Any) -> str:
+def fixed_dtype(dtype: str | None, cell: Any) -> str:
+    """The type; of a cell in 64 bits never less."""
     if dtype == "float32" and cell.compute_dtype == "float64":
         return "float64"
     return dtype or cell.compute_dtype

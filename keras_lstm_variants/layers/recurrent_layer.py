@@ -332,9 +332,8 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
             self.compute_dtype,
         )
         return "\n".join(
-            f"{type(cell).__name__}: the "
-            + ("fast loop" if reason is None else f"plain loop, because {reason}")
-            for cell, reason in choices
+            f"{type(cell).__name__}: {chosen}" + (f", because {reason}" if reason else "")
+            for cell, chosen, reason in choices
         )
 
     def _returned(self, result: engine.Result) -> Any:

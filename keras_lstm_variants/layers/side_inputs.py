@@ -23,7 +23,7 @@ def check(layer: Any, given: dict[str, Any], batch_and_time: tuple[Any, Any]) ->
         if name not in declared:
             known = ["initial_state", "mask", "training", *declared]
             raise ValueError(
-                f"{layer.name} takes no `{name}`; it takes {known}.{checks.nearest(name, known)}"
+                f"{layer.name} takes no `{name}`; it takes {known}{checks.nearest(name, known)}"
             )
     for name, side in declared.items():
         value = given.get(name)

@@ -22,18 +22,17 @@ from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.context import derived_as
 from keras_lstm_variants.core.state import side_inputs_of, states_of
 from keras_lstm_variants.engine.options import LoopOptions, Result
-from keras_lstm_variants.engine.tensorflow import divide, plain, recording, truncation
+from keras_lstm_variants.engine.tensorflow import divide, plain, recording, scan, truncation
 from keras_lstm_variants.engine.tensorflow.step import WeightsAs, with_side_inputs
 
 _logger = logging.getLogger("keras_lstm_variants")
 _running = threading.local()
+_EAGERLY = "the layer is called eagerly, not in a graph"
 
 
 @contextmanager
-def choices_noted() -> Iterator[list[tuple[Any, str | None]]]:
-    """While active, in this thread, lists the cells that are run: with None for the fast loop,
-    or with why it is the plain loop.
-    """
+def choices_noted() -> Iterator[list[tuple[Any, str, str | None]]]:
+    """While active, in this thread, lists the cells that are run, in what, and why if plainly."""
     before = getattr(_running, "choices", None)
     _running.choices = []
     try:
@@ -105,9 +104,12 @@ def _run(
     side_names: tuple[str, ...],
     recorder: tuple[list[Any], recording.Recorder] | None = None,
 ) -> Result:
-    reason = _why_plain(options, recorder)
-    if reason is None and _is_plain_stack(cell):
+    if recorder is None and _is_plain_stack(cell):
         return _run_stack(cell, inputs, states, options, mask, output_dtype, side_names)
+    reason = _why_plain(options, recorder)
+    if reason in (None, _EAGERLY) and scan.why_not(cell, options) is None:
+        _note(cell, "its parallel form")
+        return _run_parallel(cell, inputs, states, options, mask, output_dtype, side_names)
     but = tuple(k for k, state in enumerate(states_of(cell)) if state.kind == "sum")
     edge = truncation.edge(options.stop_gradient_every, options.clip_state_gradients, but)
     shape = _output_shape(cell)
@@ -117,10 +119,10 @@ def _run(
             cell, inputs, states, options, mask, shape, output_dtype, side_names, edge
         )
         if isinstance(result, Result):
-            _note(cell, None)
+            _note(cell, "the fast loop")
             return result
         reason = result
-    _note(cell, reason)
+    _note(cell, "the plain loop", reason)
 
     takes_training = "training" in inspect.signature(cell.call).parameters
     cell_options = {"training": options.training} if takes_training else {}
@@ -134,6 +136,17 @@ def _run(
         x, *side = now
         with with_side_inputs(side_names, side) if side else nullcontext():
             return cell(x, states, **cell_options)
+
+    if isinstance(cell, Cell) and cell.mixes_rows:
+        with keras_private.AutocastScope(cell.compute_dtype), derived_as(derived):
+            z = scan.projected(cell, inputs, side_names, options.training)
+        inputs = keras.tree.flatten(z)
+
+        def step(now: list[Any], states: Any) -> Any:
+            with keras_private.AutocastScope(cell.compute_dtype):
+                return cell.advance(
+                    keras.tree.pack_sequence_as(z, now), tuple(states), options.training
+                )
 
     in_a_loop = not tf.executing_eagerly() and not options.unroll
     with derived_as(derived), _weights_read_before(cell) if in_a_loop else nullcontext():
@@ -155,17 +168,33 @@ def _run(
     return result
 
 
-def _note(cell: Any, reason: str | None) -> None:
+def _run_parallel(
+    cell: Cell,
+    inputs: list[Any],
+    states: Any,
+    options: LoopOptions,
+    mask: Any,
+    output_dtype: Any,
+    side_names: tuple[str, ...],
+) -> Result:
+    def call() -> Result:
+        return scan.run(cell, inputs, states, options, mask, output_dtype, side_names)
+
+    if options.engine == "xla" and not tf.executing_eagerly() and not compiled_by_xla():
+        return tf.function(call, autograph=False, jit_compile=True)()
+    return call()
+
+
+def _note(cell: Any, chosen: str, reason: str | None = None) -> None:
     choices = getattr(_running, "choices", None)
     if choices is not None:
-        choices.append((cell, reason))
-    chosen = "the fast loop" if reason is None else f"the plain loop: {reason}"
-    _logger.debug("%s runs in %s.", cell.name, chosen)
+        choices.append((cell, chosen, reason))
+    _logger.debug("%s runs in %s%s.", cell.name, chosen, f": {reason}" if reason else "")
 
 
 def choices_in_graph(
     call: Callable[..., Any], shapes: dict[str, tuple[int | None, ...]], dtype: Any
-) -> list[tuple[Any, str | None]]:
+) -> list[tuple[Any, str, str | None]]:
     """`choices_noted` while `call` is traced for tensors of these shapes, by argument names."""
     function = tf.function(lambda tensors: call(**tensors), autograph=False)
     with choices_noted() as choices:
@@ -262,7 +291,7 @@ def _why_plain(options: LoopOptions, recorder: Any) -> str | None:
     if options.unroll:
         return "the steps are written out (`unroll=True`)"
     if tf.executing_eagerly():
-        return "the layer is called eagerly, not in a graph"
+        return _EAGERLY
     return None if recorder is None else "its gates are recorded"
 
 
@@ -277,6 +306,8 @@ def _why_not_fast(cell: Any, inputs: list[Any], output_dtype: Any) -> str | None
             return f"{name} overrides `{method}`"
     if cell.is_captured:
         return "somebody listens to its gates"
+    if cell.mixes_rows:
+        return f"the rows of {name} see each other"
     if not (own == tf.as_dtype(output_dtype) == sequences.dtype and own.is_floating):
         return (
             "input, cell and output must have one real type. Received: input "
