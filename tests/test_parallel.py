@@ -125,7 +125,10 @@ def test_sizes_that_only_run_time_knows(cell, engine):
 @EACH
 @pytest.mark.parametrize("known", [True, False])
 def test_derivatives(cell, known):
-    """Jacobians, vectorised and in a graph, second derivatives, and forward mode."""
+    """Jacobians, vectorised and in a graph, second derivatives, and forward mode.
+
+    Of an unknown number of steps a loop is run.
+    """
     quick, slow = layers(cell())
     x = tf.constant(sequences())
     spec = [tf.TensorSpec((BATCH, TIME if known else None, FEATURES))]
@@ -167,11 +170,14 @@ def test_parts_of_a_sequence(cell):
 
 def test_explained():
     layer = make("MinGRU")
-    assert layer.explain_engine() == "MinGRUCell: its parallel form"
+    sizes = (None, TIME, FEATURES)
+    assert layer.explain_engine(sizes) == "MinGRUCell: its parallel form"
+    unknown = "MinGRUCell: the fast loop, because the number of steps is not known, or zero"
+    assert layer.explain_engine() == unknown
     for option, value in (("recompute", True), ("stop_gradient_every", 2), ("unroll", True)):
         other = klv.MinGRU(UNITS, **{option: value})
-        assert "its parallel form" not in other.explain_engine((None, TIME, FEATURES))
-    assert "plain loop" in klv.MinGRU(UNITS, engine="plain").explain_engine((None, None, FEATURES))
+        assert "its parallel form" not in other.explain_engine(sizes)
+    assert "plain loop" in klv.MinGRU(UNITS, engine="plain").explain_engine(sizes)
 
 
 @pytest.mark.parametrize("option", ["stop_gradient_every", "clip_state_gradients", "recompute"])

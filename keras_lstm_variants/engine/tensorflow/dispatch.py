@@ -32,7 +32,7 @@ _EAGERLY = "the layer is called eagerly, not in a graph"
 
 @contextmanager
 def choices_noted() -> Iterator[list[tuple[Any, str, str | None]]]:
-    """While active, in this thread, lists the cells that are run, in what, and why if plainly."""
+    """While active, in this thread, lists the cells that are run, in what, and why if in no better."""
     before = getattr(_running, "choices", None)
     _running.choices = []
     try:
@@ -107,9 +107,12 @@ def _run(
     if recorder is None and _is_plain_stack(cell):
         return _run_stack(cell, inputs, states, options, mask, output_dtype, side_names)
     reason = _why_plain(options, recorder)
-    if reason in (None, _EAGERLY) and scan.why_not(cell, options) is None:
-        _note(cell, "its parallel form")
-        return _run_parallel(cell, inputs, states, options, mask, output_dtype, side_names)
+    aside = None
+    if reason in (None, _EAGERLY) and scan.has_parallel_form(cell):
+        aside = scan.why_not(cell, inputs, options)
+        if aside is None:
+            _note(cell, "its parallel form")
+            return _run_parallel(cell, inputs, states, options, mask, output_dtype, side_names)
     but = tuple(k for k, state in enumerate(states_of(cell)) if state.kind == "sum")
     edge = truncation.edge(options.stop_gradient_every, options.clip_state_gradients, but)
     shape = _output_shape(cell)
@@ -119,7 +122,7 @@ def _run(
             cell, inputs, states, options, mask, shape, output_dtype, side_names, edge
         )
         if isinstance(result, Result):
-            _note(cell, "the fast loop")
+            _note(cell, "the fast loop", aside)
             return result
         reason = result
     _note(cell, "the plain loop", reason)
@@ -140,7 +143,7 @@ def _run(
     if isinstance(cell, Cell) and cell.mixes_rows:
         with keras_private.AutocastScope(cell.compute_dtype), derived_as(derived):
             z = scan.projected(cell, inputs, side_names, options.training)
-        inputs = keras.tree.flatten(z)
+        inputs = list(map(plain.batch_first, keras.tree.flatten(z)))
 
         def step(now: list[Any], states: Any) -> Any:
             with keras_private.AutocastScope(cell.compute_dtype):
@@ -180,9 +183,7 @@ def _run_parallel(
     def call() -> Result:
         return scan.run(cell, inputs, states, options, mask, output_dtype, side_names)
 
-    # Of an unknown number of steps it is a loop, whose gradient cannot be compiled apart from it.
-    known = inputs[0].shape[1] is not None
-    if options.engine == "xla" and known and not tf.executing_eagerly() and not compiled_by_xla():
+    if options.engine == "xla" and not tf.executing_eagerly() and not compiled_by_xla():
         return tf.function(call, autograph=False, jit_compile=True)()
     return call()
 

@@ -1,15 +1,13 @@
-r"""Cells that need no loop: all steps at once.
+r"""Cells that need no loop over all steps.
 
-A linear recurrence $s_t = a_t \odot s_{t-1} + b_t$ is a sum under an associative rule,
-
-$$(a, b) \circ (a', b') = (a a',\; b a' + b'),$$
-
-so that all of its prefixes come out of $\log_2 T$ rounds, in each of which a step takes in what
-another one, twice as far back as in the round before, has gathered. These are ordinary operations,
-which TensorFlow differentiates in every way it knows.
+The steps of a linear recurrence $s_t = a_t \odot s_{t-1} + b_t$ are cut into $\sqrt T$ chunks of
+$\sqrt T$ steps. All chunks go forward together, each as if it began at zero, and keep the product
+of their a; then the chunks follow each other; and what came before each is added to its steps.
+That makes $3 \sqrt T$ large operations out of T small ones. They are ordinary ones, which
+TensorFlow differentiates in every way it knows.
 """
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import keras
@@ -19,22 +17,25 @@ from keras_lstm_variants.core import keras_private
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.context import derived_as
 from keras_lstm_variants.engine.options import LoopOptions, Result
-from keras_lstm_variants.engine.tensorflow.forward import repeat
+from keras_lstm_variants.engine.tensorflow.buffers import sizes
 from keras_lstm_variants.engine.tensorflow.plain import batch_first, time_first
 from keras_lstm_variants.engine.tensorflow.step import rows_of
 
 
-def why_not(cell: Any, options: LoopOptions) -> str | None:
-    """Why no parallel form is taken; None if one is."""
-    if not isinstance(cell, Cell) or (cell.scan is None and cell.parallel is None):
-        return "it has no parallel form"
+def has_parallel_form(cell: Any) -> bool:
+    """Whether the cell says how to compute all steps at once."""
+    return isinstance(cell, Cell) and (cell.scan is not None or cell.parallel is not None)
+
+
+def why_not(cell: Cell, inputs: list[Any], options: LoopOptions) -> str | None:
+    """Why a cell's parallel form is not taken; None if it is."""
     if cell.is_captured:
         return "somebody listens to its gates"
     if options.stop_gradient_every is not None or options.clip_state_gradients is not None:
-        return "gradients are stopped or clipped between steps"
+        return "its gradients are stopped or clipped between steps"
     if options.recompute:
         return "memory is to be saved (`recompute=True`)"
-    return None
+    return None if inputs[0].shape[1] else "the number of steps is not known, or zero"
 
 
 def run(
@@ -48,128 +49,101 @@ def run(
 ) -> Result:
     """Run a cell over all steps of `inputs` (batch, time, ...) at once. See `dispatch.run`."""
     first = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
+    masks = None if mask is None else time_first(mask)
     with keras_private.AutocastScope(cell.compute_dtype):
         derived = {id(w): w.value for w in cell.derived_weights}
         with derived_as(derived):
             z = projected(cell, inputs, side_names, options.training)
             form = _by_scan if cell.parallel is None else _by_cell
-            outputs, sequences = form(cell, z, first, mask, options.training)
+            outputs, sequences = form(cell, z, first, masks, options.training)
     outputs = tf.cast(outputs, output_dtype)
     sequences = [tf.cast(s, f.dtype) for s, f in zip(sequences, first, strict=True)]
-    nothing = tf.zeros_like(outputs[:, :1])
     if mask is not None:
-        on = _like(mask, outputs)
+        on = _like(masks, outputs)
         outputs = tf.where(on, outputs, tf.zeros_like(outputs))
         if not options.zero_output_for_mask:
             # Repeated: the same recurrence, with nothing new at a masked step.
             repeats = tf.cast(~on, outputs.dtype) + tf.zeros_like(outputs)
             outputs = linear(repeats, outputs)
-    last = [
-        tf.concat([f[:, tf.newaxis], s], 1)[:, -1] for f, s in zip(first, sequences, strict=True)
-    ]
+
+    def in_batches(values: list[Any]) -> Any:
+        return keras.tree.pack_sequence_as(states, list(map(batch_first, values)))
+
     return Result(
-        tf.concat([nothing, outputs], 1)[:, -1],
-        outputs if options.keep_outputs else None,
-        keras.tree.pack_sequence_as(states, last),
-        keras.tree.pack_sequence_as(states, sequences) if options.keep_states else None,
+        outputs[-1],
+        batch_first(outputs) if options.keep_outputs else None,
+        keras.tree.pack_sequence_as(states, [s[-1] for s in sequences]),
+        in_batches(sequences) if options.keep_states else None,
     )
 
 
 def projected(cell: Cell, inputs: list[Any], side_names: tuple[str, ...], training: bool) -> Any:
-    """What the cell makes of all inputs (batch, time, ...), in that form."""
-    x, *side = inputs
-    # Time first, for the dropout mask, one for all steps.
-    x = rows_of(cell.drop_inputs(time_first(x), training))
-    values = [rows_of(time_first(v)) for v in side]
-    given = dict(zip(side_names, values, strict=True))
-    z = cell.project_inputs(x, training=training, **given)
-    batch = tf.shape(inputs[0])[0]
+    """What the cell makes of all inputs (batch, time, ...): (time, batch, ...)."""
+    x, *side = map(time_first, inputs)
+    given = dict(zip(side_names, map(rows_of, side), strict=True))
+    z = cell.project_inputs(rows_of(cell.drop_inputs(x, training)), training=training, **given)
 
     def by_step(leaf: Any) -> Any:
         rows = tf.convert_to_tensor(leaf)
-        steps = tf.reshape(rows, [-1, batch, *rows.shape[1:]])
-        steps.set_shape([inputs[0].shape[1], inputs[0].shape[0], *rows.shape[1:]])
-        return batch_first(steps)
+        steps = tf.reshape(rows, [-1, tf.shape(x)[1], *rows.shape[1:]])
+        steps.set_shape([*x.shape[:2], *rows.shape[1:]])
+        return steps
 
     return keras.tree.map_structure(lambda v: None if v is None else by_step(v), z)
 
 
 def _by_cell(
-    cell: Cell, z: Any, first: list[Any], mask: Any, training: bool
+    cell: Cell, z: Any, first: list[Any], masks: Any, training: bool
 ) -> tuple[Any, list[Any]]:
+    z = keras.tree.map_structure(lambda v: None if v is None else batch_first(v), z)
+    mask = None if masks is None else batch_first(masks)
     outputs, sequences = cell.parallel(z, tuple(first), mask)
-    return outputs, list(sequences)
+    return time_first(outputs), list(map(time_first, sequences))
 
 
 def _by_scan(
-    cell: Cell, z: Any, first: list[Any], mask: Any, training: bool
+    cell: Cell, z: Any, first: list[Any], masks: Any, training: bool
 ) -> tuple[Any, list[Any]]:
     (state,) = first
     a, b = cell.scan(z)
-    if mask is not None:
-        on = _like(mask, b)
+    if masks is not None:
+        on = _like(masks, b)
         a, b = tf.where(on, a, tf.ones_like(a)), tf.where(on, b, tf.zeros_like(b))
-    a, b = (tf.cast(v, state.dtype) for v in (a, b))
-    after = linear(a, b, state)
-    before = tf.concat([state[:, tf.newaxis], after], 1)[:, :-1]
+    after = linear(*(tf.cast(v, state.dtype) for v in (a, b)), state)
+    before = tf.concat([state[tf.newaxis], after[:-1]], 0)
     # Step by step nothing is left to wait for: the states before each step are known.
     rows = keras.tree.map_structure(lambda v: None if v is None else rows_of(v), z)
     output, (new,) = cell.advance(rows, (rows_of(before),), training)
     if output is new:
         return after, [after]
-    steps = tf.reshape(output, [*_sizes(after), *output.shape[1:]])
+    steps = tf.reshape(output, [after.shape[0], tf.shape(after)[1], *output.shape[1:]])
     return steps, [after]
 
 
 def linear(a: Any, b: Any, start: Any = None) -> Any:
-    """All $s_t = a_t \\odot s_{t-1} + b_t$ over (batch, time, ...), from `start` or zero."""
-    gathered_a, gathered_b = _prefixes(a, b)
-    if start is None:
-        return gathered_b
-    return gathered_a * start[:, tf.newaxis] + gathered_b
-
-
-def _prefixes(a: Any, b: Any) -> tuple[Any, Any]:
-    steps = a.shape[1]
-    if steps is not None:
-        distance = 1
-        while distance < steps:
-            a, b = _round(a, b, lambda v, fill, d=distance: _later(v, fill, d))
-            distance *= 2
-        return a, b
-    distances = tf.constant([2**k for k in range(30)])
-    rounds = tf.reduce_sum(tf.cast(distances < tf.shape(a)[1], tf.int32))
-
-    def body(k: Any, a: Any, b: Any) -> Any:
-        return _round(a, b, lambda v, fill: _later_by(v, fill, distances[k]))
-
-    return repeat(rounds, body, (a, b))
-
-
-def _round(a: Any, b: Any, later: Callable[[Any, float], Any]) -> tuple[Any, Any]:
-    """Each step takes in what the one `later` shifts to it has gathered."""
-    return a * later(a, 1.0), a * later(b, 0.0) + b
-
-
-def _later(values: Any, fill: float, distance: int) -> Any:
-    start = tf.fill(tf.shape(values[:, :distance]), tf.cast(fill, values.dtype))
-    return tf.concat([start, values[:, :-distance]], 1)
-
-
-def _later_by(values: Any, fill: float, distance: Any) -> Any:
-    """The same for a distance that only run time knows; XLA wants sizes that do not change."""
-    times = tf.range(tf.shape(values)[1]) - distance
-    moved = tf.gather(values, tf.maximum(times, 0), axis=1)
-    return tf.where(_like((times >= 0)[tf.newaxis], values), moved, tf.cast(fill, values.dtype))
+    r"""All $s_t = a_t \odot s_{t-1} + b_t$ over (time, batch, ...), from `start` or zero."""
+    steps = a.shape[0]
+    length = math.isqrt(steps - 1) + 1
+    chunks = -(-steps // length)
+    nothing = [[0, chunks * length - steps], *[[0, 0]] * (a.shape.rank - 1)]
+    a, b = (
+        tf.unstack(tf.reshape(v, [chunks, length, tf.shape(v)[1], *v.shape[2:]]), axis=1)
+        for v in (tf.pad(a, nothing, constant_values=1), tf.pad(b, nothing))
+    )
+    products, sums = [a[0]], [b[0]]
+    for k in range(1, length):
+        products.append(a[k] * products[-1])
+        sums.append(a[k] * sums[-1] + b[k])
+    befores = [tf.zeros_like(sums[0][0]) if start is None else start]
+    for product, total in zip(tf.unstack(products[-1]), tf.unstack(sums[-1]), strict=True):
+        befores.append(product * befores[-1] + total)
+    before = tf.stack(befores[:-1])
+    found = tf.stack([p * before + s for p, s in zip(products, sums, strict=True)], axis=1)
+    return tf.reshape(found, [chunks * length, *sizes(before)[1:]])[:steps]
 
 
 def _like(mask: Any, values: Any) -> Any:
-    """A mask (batch, time) with as many axes as the values."""
+    """A mask (time, batch) with as many axes as the values."""
     for _ in values.shape[2:]:
         mask = mask[..., tf.newaxis]
     return mask
-
-
-def _sizes(values: Any) -> list[Any]:
-    known, found = values.shape[:2].as_list(), tf.shape(values)
-    return [found[k] if size is None else size for k, size in enumerate(known)]
