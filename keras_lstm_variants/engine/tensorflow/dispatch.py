@@ -32,7 +32,7 @@ _EAGERLY = "the layer is called eagerly, not in a graph"
 
 @contextmanager
 def choices_noted() -> Iterator[list[tuple[Any, str, str | None]]]:
-    """While active, in this thread, lists the cells that are run, in what, and why if in no better."""
+    """While active, in this thread, lists the cells that are run: in what, and why in no better."""
     before = getattr(_running, "choices", None)
     _running.choices = []
     try:
