@@ -1,6 +1,6 @@
 """The cells and their layers, a file for each family."""
 
-from keras_lstm_variants.core.families import LSTMFamilyCell, PeepholeFamilyCell
+from keras_lstm_variants.core.bases import LSTMFamilyCell, PeepholeFamilyCell
 
 # In this order `list_variants` and README's table show them.
 # isort: off
