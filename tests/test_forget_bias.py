@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from cases import FEATURES, GATED, LAYERS, ROWS, UNITS, columns_of, state_names, state_sizes
+from cases import FEATURES, GATED, LAYERS, ROWS, UNITS, columns_of, state_names, state_shapes
 
 import keras_lstm_variants as klv
 
@@ -46,7 +46,7 @@ def decay(cell):
     names = enumerate(state_names(cell))
     memories = [k for k, name in names if name[0] in "cm" and name.endswith(level)]
     memory = memories[0] if memories else 0
-    states = [np.zeros((1, n), "float32") for n in state_sizes(cell)]
+    states = [np.zeros((1, *shape), "float32") for shape in state_shapes(cell)]
     states[memory] = states[memory] + state
     for _ in range(3):  # what a step adds must not change the rate of the next
         _, new = cell(np.zeros((1, FEATURES), "float32"), states)

@@ -35,10 +35,16 @@ from keras_lstm_variants import GridLSTM2D as GridLSTM2D
 from keras_lstm_variants import GridLSTMBlock as GridLSTMBlock
 from keras_lstm_variants import GridLSTMCell as GridLSTMCell
 from keras_lstm_variants import GRUCell as GRUCell
+from keras_lstm_variants import LayerNormLSTM as LayerNormLSTM
+from keras_lstm_variants import LayerNormLSTMCell as LayerNormLSTMCell
 from keras_lstm_variants import LSTM1997Cell as LSTM1997Cell
 from keras_lstm_variants import LSTMCell as LSTMCell
+from keras_lstm_variants import MatrixLSTM as MatrixLSTM
+from keras_lstm_variants import MatrixLSTMCell as MatrixLSTMCell
 from keras_lstm_variants import MemoryGatedLSTM as MemoryGatedLSTM
 from keras_lstm_variants import MemoryGatedLSTMCell as MemoryGatedLSTMCell
+from keras_lstm_variants import MinGRU as MinGRU
+from keras_lstm_variants import MinGRUCell as MinGRUCell
 from keras_lstm_variants import MUT1Cell as MUT1Cell
 from keras_lstm_variants import MUT2Cell as MUT2Cell
 from keras_lstm_variants import MUT3Cell as MUT3Cell
@@ -50,6 +56,8 @@ from keras_lstm_variants import NOGLSTMCell as NOGLSTMCell
 from keras_lstm_variants import NPLSTMCell as NPLSTMCell
 from keras_lstm_variants import PeepholeLSTM as PeepholeLSTM
 from keras_lstm_variants import PeepholeLSTMCell as PeepholeLSTMCell
+from keras_lstm_variants import PhasedLSTM as PhasedLSTM
+from keras_lstm_variants import PhasedLSTMCell as PhasedLSTMCell
 from keras_lstm_variants import SimpleRNN as SimpleRNN
 from keras_lstm_variants import SimpleRNNCell as SimpleRNNCell
 from keras_lstm_variants.cells.hard_attention import HardAttentionModel as HardAttentionModel

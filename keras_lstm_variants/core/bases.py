@@ -160,6 +160,8 @@ class GatedCell(AffineCell):
     seed_drawn_last: ClassVar[bool] = True
     # A separate gate for writing, which chrono initialisation closes.
     input_gate: ClassVar[str | None] = None
+    # The gates whose biases are in one weight with the forget bias. None: all gates.
+    bias_gates: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(
         self,
@@ -213,7 +215,7 @@ class GatedCell(AffineCell):
                 "`forget_bias` needs `use_bias=True`. "
                 f"Received: forget_bias={value!r}, use_bias=False"
             )
-        functions.check_values("forget_bias", value, (self.units,))
+        functions.check_values("forget_bias", value, (self.memory_units,))
         return value
 
     def starting_at(self, forget_bias: Any) -> Any:
@@ -226,7 +228,13 @@ class GatedCell(AffineCell):
             columns, closed = ChronoBias(self.max_timesteps), self.input_gate
         elif not isinstance(forget_bias, float):
             sign = 1  # used as it is
-        return ForgetBias(self.bias_initializer, self.gates, gate, columns, sign, closed)
+        gates = self.gates if self.bias_gates is None else self.bias_gates
+        return ForgetBias(self.bias_initializer, gates, gate, columns, sign, closed)
+
+    @property
+    def memory_units(self) -> int:
+        """The number of forget biases."""
+        return self.units
 
     def gate(self, z: Any) -> Any:
         """The gates' activation, the sigmoid by default."""

@@ -20,7 +20,7 @@ from keras_lstm_variants.core.configured import Configured
 from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as
 from keras_lstm_variants.core.initializers import PerGate, another
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
-from keras_lstm_variants.core.state import GateWeight, Size, State
+from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State, fixed_dtype
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
@@ -33,6 +33,15 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
     run those of many steps as one, and run a step again for its gradient. A cell works in
     `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
+
+    Parallel forms. A cell that needs no loop may say so; the layer then takes all steps at once:
+
+    - `scan(z)`, of a cell with one state, returns a and b: `state = a * state + b` at each step.
+    - `parallel(z, states, mask)` returns the output and a list of the states after each step, all
+      (batch, time, ...). z is what `project_inputs` gives, (batch, time, ...); mask is None or bool
+      (batch, time): at a masked step states stay, the output is of no interest.
+
+    `step` stays the definition, and must give the same.
 
     Args:
         units: positive integer, the size of every state and of the output.
@@ -64,6 +73,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     may_change = ("dropout", "recurrent_dropout")
 
     states: ClassVar[tuple[State, ...]] = (State("h"),)
+    # What it may be given at each step besides its input.
+    side_inputs: ClassVar[tuple[SideInput, ...]] = ()
     # Names in the column order of the kernels: data for tools, never equations.
     gates: ClassVar[tuple[str, ...]] = ()
     # Which of the names that `gates` and `sow` give are no gates: candidates, and what else
@@ -73,6 +84,12 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
+    # Whether rows of the batch, and steps of the sequence, see each other, as with statistics over
+    # them. `project_inputs` is then given all steps at once, outside of the loop.
+    mixes_rows: ClassVar[bool] = False
+    # Another way to compute all steps at once: see `scan` and `parallel` in "Parallel forms" below.
+    scan: ClassVar[Callable[..., Any] | None] = None
+    parallel: ClassVar[Callable[..., Any] | None] = None
     # The layer that `register` makes of the cell.
     layer_class: ClassVar[type]
     # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
@@ -136,6 +153,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
         Takes (rows, features), after dropout, and treats each row alone: a loop may pass the
         rows of several time steps at once. May return a structure of (rows, ...) tensors.
+        A cell with `side_inputs` takes them here, by their names.
         """
         return inputs
 
@@ -151,9 +169,22 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             )
         states, constants = self._for_each_row(inputs, states)
         with derived_as(constants):
-            z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
+            inputs = self.drop_inputs(inputs, training)
+            z = self.project_inputs(inputs, training=training, **self._given_side_inputs())
             output, new = self.advance(z, states, training)
         return output, new[0] if alone else new
+
+    def _given_side_inputs(self) -> dict[str, Any]:
+        """The side inputs of this step: a loop of ours hands them out, Keras's has none."""
+        given = {s.name: context.side[s.name] for s in self.side_inputs if s.name in context.side}
+        for side in self.side_inputs:
+            if side.required and side.name not in given:
+                raise ValueError(
+                    f"{type(self).__name__} needs `{side.name}` at each step, which "
+                    "`keras.layers.RNN` does not hand on: use "
+                    f"`klv.RecurrentLayer(cell)(sequences, {side.name}=...)`."
+                )
+        return given
 
     def _for_each_row(self, inputs: Any, states: Any) -> tuple[Any, dict[int, Any]]:
         """States and constants, or an error: the loop of `keras.layers.RNN` checks neither."""
@@ -328,6 +359,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         *,
         gates: tuple[str, ...] = (),
         axis: int = -1,
+        dtype: str | None = None,
     ) -> Any:
         """A weight with the regularizer and constraint of its kind.
 
@@ -335,7 +367,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on;
         where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
         `block` is the number of a gate's columns where it is not `units`. Where its entries
-        belong to gates, `gates` names them in the order of their blocks along `axis`.
+        belong to gates, `gates` names them in the order of their blocks along `axis`. With
+        `dtype="float32"` it is of this type in half precision, too.
         """
         if not isinstance(name, str) or not name:
             raise ValueError(f"`name` must be the name of the weight. Received: name={name!r}")
@@ -364,13 +397,14 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)
 
-        half = self.variable_dtype in _HALF_TYPES
+        half = dtype is None and self.variable_dtype in _HALF_TYPES
         return self.add_weight(
             shape=shape,
             name=name,
             initializer=draw_in_float32 if half else initializer,
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
+            **({} if dtype is None else {"dtype": fixed_dtype(dtype, self), "autocast": False}),
         )
 
 

@@ -20,6 +20,8 @@ class StepContext(threading.local):
     def __init__(self) -> None:
         self.listeners: dict[int, Callable[[dict[str, Any]], None]] = {}
         self.derived: dict[int, Any] = {}
+        # The side inputs of the step, by name.
+        self.side: dict[str, Any] = {}
 
 
 context = StepContext()

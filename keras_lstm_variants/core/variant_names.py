@@ -26,6 +26,10 @@ VARIANTS = {
     "MUT1": "Jozefowicz et al. 2015, An empirical exploration of recurrent network architectures (MUT1)",
     "MUT2": "Jozefowicz et al. 2015, An empirical exploration of recurrent network architectures (MUT2)",
     "MUT3": "Jozefowicz et al. 2015, An empirical exploration of recurrent network architectures (MUT3)",
+    "LayerNormLSTM": "Ba, Kiros & Hinton 2016, Layer normalization",
+    "PhasedLSTM": "Neil, Pfeiffer & Liu 2016, Phased LSTM",
+    "MinGRU": "Feng et al. 2024, Were RNNs all we needed?",
+    "MatrixLSTM": "Beck et al. 2024, xLSTM: extended long short-term memory",
 }
 
 # Known by name, but no variants: they read a memory, too.

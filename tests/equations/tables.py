@@ -29,6 +29,7 @@ PARAMETERS = _merged("PARAMETERS")
 # Of the cells whose states all have n columns, whatever their options.
 NUMBER_OF_STATES = _merged("NUMBER_OF_STATES")
 
-# The columns of each state of any cell: STATE_SIZES[name](m, n, **options).
+# The columns of each state of any cell, a tuple where a state has several axes:
+# STATE_SIZES[name](m, n, **options).
 STATE_SIZES = {name: _states_of_n(count) for name, count in NUMBER_OF_STATES.items()}
 STATE_SIZES |= _merged("STATE_SIZES")
