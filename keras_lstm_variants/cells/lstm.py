@@ -1,8 +1,6 @@
 from typing import Any
 
-from keras import ops
-
-from keras_lstm_variants.core import checks
+from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.bases import LSTMFamilyCell
 from keras_lstm_variants.core.normalization import LayerNorm
 from keras_lstm_variants.core.state import States
@@ -27,6 +25,8 @@ class LSTMCell(LSTMFamilyCell):
         units, activation, recurrent_activation, ...: see `LSTMFamilyCell`.
         layer_norm: whether to normalise, as `LayerNormLSTMCell` does.
         layer_norm_epsilon: a positive number, added to the variance.
+        norm_regularizer, norm_constraint: penalty and constraint for the factors gamma of the
+            normalisation. Its shifts beta take those of the bias.
         **kwargs: what `LSTMFamilyCell` takes.
 
     Example:
@@ -37,18 +37,21 @@ class LSTMCell(LSTMFamilyCell):
     """
 
     reference = "Gers, Schmidhuber & Cummins 2000, Learning to forget"
-    norm_regularizer = norm_constraint = None
 
     def __init__(
         self,
         *args: Any,
         layer_norm: bool = False,
         layer_norm_epsilon: float = 1e-5,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.layer_norm = checks.flag("layer_norm", layer_norm)
         self.layer_norm_epsilon = checks.positive_number("layer_norm_epsilon", layer_norm_epsilon)
+        self.norm_regularizer = functions.regularizer("norm_regularizer", norm_regularizer)
+        self.norm_constraint = functions.constraint("norm_constraint", norm_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
@@ -57,11 +60,6 @@ class LSTMCell(LSTMFamilyCell):
             self.kernel_norm = LayerNorm(self, "kernel", 4 * n, epsilon, self.gates)
             self.recurrent_norm = LayerNorm(self, "recurrent", 4 * n, epsilon, self.gates)
             self.state_norm = LayerNorm(self, "state", n, epsilon)
-
-    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        if not self.layer_norm:
-            return super().project_inputs(inputs, training)
-        return self.add_bias(self.kernel_norm(ops.matmul(inputs, self.kernel)))
 
     def affine(self, z: Any, h: Any, training: bool) -> Any:
         """All $A_k$, side by side."""

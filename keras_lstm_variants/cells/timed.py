@@ -4,7 +4,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants.core import checks
+from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.bases import PeepholeFamilyCell
 from keras_lstm_variants.core.state import SideInput, State, States
 from keras_lstm_variants.layers.registration import register
@@ -39,6 +39,7 @@ class PhasedLSTMCell(PeepholeFamilyCell):
         periods: the shortest and the longest period $\tau$ at first, in units of time. Their
             logarithms are drawn evenly; the shifts s evenly from 0 to the unit's period.
         open_ratio: the part r of a period in which a unit is open at first, in (0, 1].
+        phase_regularizer, phase_constraint: penalty and constraint for periods, shifts and ratios.
         leak: how far a closed unit is open in training, $\alpha$; outside of training it is 0.
         **kwargs: what `PeepholeFamilyCell` takes.
 
@@ -48,14 +49,13 @@ class PhasedLSTMCell(PeepholeFamilyCell):
     Example:
         >>> import keras, keras_lstm_variants as klv
         >>> layer = klv.PhasedLSTM(4)
-        >>> layer(keras.ops.ones((2, 3, 3)), times=[[0.0, 1.5, 7.0], [0.0, 0.2, 0.3]]).shape
+        >>> layer(keras.ops.ones((2, 3, 3)), times=keras.ops.ones((2, 3))).shape
         TensorShape([2, 4])
     """
 
     states = (State("h"), State("c"), State("time", size=1, dtype="float32", kind="counter"))
     side_inputs = (SideInput("times", kind="time"),)
     reference = "Neil, Pfeiffer & Liu 2016, Phased LSTM"
-    phase_regularizer = phase_constraint = None
 
     def __init__(
         self,
@@ -63,6 +63,8 @@ class PhasedLSTMCell(PeepholeFamilyCell):
         periods: tuple[float, float] = (1.0, 1000.0),
         open_ratio: float = 0.05,
         leak: float = 0.001,
+        phase_regularizer: Any = None,
+        phase_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -71,6 +73,8 @@ class PhasedLSTMCell(PeepholeFamilyCell):
             "open_ratio", checks.positive_number("open_ratio", open_ratio)
         )
         self.leak = checks.not_negative("leak", leak)
+        self.phase_regularizer = functions.regularizer("phase_regularizer", phase_regularizer)
+        self.phase_constraint = functions.constraint("phase_constraint", phase_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)

@@ -14,6 +14,7 @@ from keras import ops
 from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.initializers import ChronoBias, ForgetBias, check_max_timesteps
+from keras_lstm_variants.core.normalization import LayerNorm
 from keras_lstm_variants.core.state import State
 
 
@@ -43,6 +44,8 @@ class AffineCell(Cell):
 
     kernel_gates: ClassVar[tuple[str, ...] | None] = None
     recurrent_gates: ClassVar[tuple[str, ...] | None] = None
+    # What normalises `x W`, if anything does.
+    kernel_norm: LayerNorm | None = None
     # Rows of the bias, of which the first is added to the input's; None: it has no rows.
     bias_rows: int | None = None
 
@@ -103,7 +106,8 @@ class AffineCell(Cell):
             self.bias = self.add_gate_weight("bias", self.bias_rows, self.bias_start)
 
     def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        return self.add_bias(ops.matmul(inputs, self.kernel))
+        z = ops.matmul(inputs, self.kernel)
+        return self.add_bias(z if self.kernel_norm is None else self.kernel_norm(z))
 
     def add_bias(self, z: Any) -> Any:
         if self.bias is None:

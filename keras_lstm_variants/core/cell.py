@@ -121,6 +121,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             self.draw_seed()
         self.derived_weights: list[DerivedWeight] = []
         self.gate_weights: dict[str, GateWeight] = {}
+        # Of those that have one type in every precision.
+        self.fixed_weights: set[str] = set()
         self._initializers_used: list[Any] = []
 
     def draw_seed(self) -> None:
@@ -392,6 +394,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
         if gates:
             self.gate_weights[name] = GateWeight(name, tuple(gates), axis, kind)
+        if dtype is not None:
+            self.fixed_weights.add(name)
         functions.check_values(f"{kind}_initializer", initializer, shape)
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:

@@ -12,7 +12,7 @@ from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import SideInput, States
 from keras_lstm_variants.generative import gaussian
 from keras_lstm_variants.generative.model import Inference
-from keras_lstm_variants.generative.sequences import SequenceModel, cell_class_of
+from keras_lstm_variants.generative.sequences import SequenceModel, built, cell_class_of
 from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 
@@ -184,7 +184,9 @@ class VRNN(SequenceModel):
         if hidden_units is not None:
             hidden_units = checks.positive_integer("hidden_units", hidden_units)
         checks.one_of("prior", prior, ("learned", "standard"))
-        if cell_class_of(cell).project_inputs is not AffineCell.project_inputs:
+        kind = cell_class_of(cell)
+        affine = kind.project_inputs is AffineCell.project_inputs
+        if not affine or built(kind).kernel_norm is not None:
             raise ValueError(
                 "`cell` must be a variant whose input enters as `x W + b`, such as "
                 f"'LSTM', 'GRU' or 'Elman'. Received: cell={cell!r}"
