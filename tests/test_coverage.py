@@ -36,6 +36,14 @@ def test_every_variant_is_complete(name):
     assert f"`{name}`" in README
 
 
+def test_variants_stand_in_the_order_of_their_years():
+    years = [
+        int(re.search(r"\b(19|20)\d\d\b", klv.get_variant(name).cell_class.reference)[0])
+        for name in OURS
+    ]
+    assert years == sorted(years) and OURS == klv.list_variants()[: len(OURS)]
+
+
 def test_the_test_table_knows_no_cell_that_does_not_exist():
     assert set(ROWS) == set(EQUATIONS) == set(PARAMETERS) == set(OURS)
 
