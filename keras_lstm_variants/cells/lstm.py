@@ -101,12 +101,13 @@ class LSTM(CellLayer):
 class LayerNormLSTMCell(LSTMCell):
     r"""The LSTM with layer normalisation: `LSTMCell` with `layer_norm=True`.
 
-    $$A = LN(x_t W) + LN(h_{t-1} U) + b, \quad
-      LN(v) = \gamma \odot \frac{v - \bar v}{\sqrt{\mathrm{var}(v) + \epsilon}} + \beta$$
+    $$A = LN(x_t W) + LN(h_{t-1} U) + b \qquad
+      LN(v) = \gamma \odot \frac{v - \text{mean}(v)}{\text{std}(v)} + \beta$$
     $$c_t = \sigma(A_f) \odot c_{t-1} + \sigma(A_i) \odot \tanh(A_g) \qquad
       h_t = \sigma(A_o) \odot \tanh(LN(c_t))$$
 
-    Each LN has a $\gamma$ and a $\beta$ of its own; the first two are over all gates at once. The
+    Each LN has a $\gamma$ and a $\beta$ of its own; the first two are over all gates at once. To
+    the variance in std(v) `layer_norm_epsilon` is added. The
     memory $c_t$ is carried as it is, not normalised (TensorFlow Addons carried it normalised).
 
     Reference: Ba, Kiros & Hinton 2016, Layer normalization, arXiv 1607.06450.

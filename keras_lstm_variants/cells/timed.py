@@ -14,9 +14,8 @@ from keras_lstm_variants.layers.registration import register
 class PhasedLSTMCell(PeepholeFamilyCell):
     r"""The phased LSTM: a gate opens each unit for a part of a period of its own.
 
-    $$\varphi = \frac{(t - s) \bmod \tau}{\tau} \qquad k = \begin{cases}
-      2 \varphi / r & \varphi < r / 2 \\ 2 - 2 \varphi / r & r / 2 \le \varphi < r \\
-      \alpha \varphi & \text{otherwise} \end{cases}$$
+    $$\varphi = \text{frac}((t - s) / \tau) \qquad k = 2 \varphi / r \text{ if } \varphi < r / 2,
+      \quad 2 - 2 \varphi / r \text{ if } \varphi < r, \quad \alpha \varphi \text{ otherwise}$$
     $$i = \sigma(A_i + p_i \odot c_{t-1}) \quad f = \sigma(A_f + p_f \odot c_{t-1}) \quad
       g = \tanh(A_g)$$
     $$\tilde c = f \odot c_{t-1} + i \odot g \quad

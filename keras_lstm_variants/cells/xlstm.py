@@ -12,14 +12,14 @@ from keras_lstm_variants.layers.registration import register
 class MatrixLSTMCell(GatedCell):
     r"""The mLSTM: a matrix as memory, which stores values under keys.
 
-    $$q = x_t W_q + b_q \quad k = \tfrac{1}{\sqrt d}\, x_t W_k + b_k \quad v = x_t W_v + b_v
-      \quad o = \sigma(x_t W_o + b_o)$$
-    $$i = \exp(\tilde i - m_t) \quad f = \exp(\log \sigma(\tilde f) + m_{t-1} - m_t) \quad
-      m_t = \max(\log \sigma(\tilde f) + m_{t-1},\; \tilde i)$$
-    $$C_t = f\, C_{t-1} + i\, v k^\top \qquad n_t = f\, n_{t-1} + i\, k$$
-    $$h_t = o \odot \frac{C_t\, q}{\max(|n_t \cdot q|,\; e^{-m_t})}$$
+    $$q = x_t W_q + b_q \quad k = x_t W_k / \sqrt{d} + b_k \quad v = x_t W_v + b_v \quad
+      o = \sigma(x_t W_o + b_o)$$
+    $$m_t = \max(\log \sigma(A_f) + m_{t-1}, A_i) \quad i = \exp(A_i - m_t) \quad
+      f = \exp(\log \sigma(A_f) + m_{t-1} - m_t)$$
+    $$C_t = f C_{t-1} + i v k^\top \qquad n_t = f n_{t-1} + i k$$
+    $$h_t = o \odot C_t q / \max(|n_t \cdot q|, \exp(-m_t))$$
 
-    for each head of d units, where $\tilde i, \tilde f = x_t w + b$ are one number a head. The
+    for each head of d units, where $A_i, A_f = x_t w + b$ are one number a head. The
     stabiliser m keeps the exponentials small, and changes nothing else; m and n are float32 in
     every precision. Gates see the input alone.
 

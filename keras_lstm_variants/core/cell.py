@@ -17,7 +17,7 @@ from keras import ops
 
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.configured import Configured
-from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as
+from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as, within
 from keras_lstm_variants.core.initializers import PerGate, another
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
 from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State, fixed_dtype
@@ -159,11 +159,17 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         """
         return inputs
 
+    def __call__(self, inputs: Any, states: Any = None, *args: Any, **kwargs: Any) -> Any:
+        # Keras casts what it is given; a state that has a type of its own must not lose digits.
+        with within(exact_states=(self, states)):
+            return super().__call__(inputs, states, *args, **kwargs)
+
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         call_checks.check_training(training)
         # One state may come and go without a list, as in Keras.
         alone = not isinstance(states, list | tuple)
         states = (states,) if alone else tuple(states)
+        states = self._exact(states)
         if len(states) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__} has {len(self.states)} states "
@@ -175,6 +181,17 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             z = self.project_inputs(inputs, training=training, **self._given_side_inputs())
             output, new = self.advance(z, states, training)
         return output, new[0] if alone else new
+
+    def _exact(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The states, those with a type of their own as they were before Keras cast them."""
+        cell, given = context.exact_states
+        given = keras.tree.flatten(given)
+        if cell is not self or not len(given) == len(states) == len(self.states):
+            return states
+        return tuple(
+            cast if own.dtype is None else ops.cast(exact, own.dtype_in(self))
+            for cast, exact, own in zip(states, given, self.states, strict=True)
+        )
 
     def _given_side_inputs(self) -> dict[str, Any]:
         """The side inputs of this step: a loop of ours hands them out, Keras's has none."""

@@ -22,6 +22,8 @@ class StepContext(threading.local):
         self.derived: dict[int, Any] = {}
         # The side inputs of the step, by name.
         self.side: dict[str, Any] = {}
+        # The cell that is called, and the states that it was given.
+        self.exact_states: tuple[Any, Any] = (None, ())
 
 
 context = StepContext()

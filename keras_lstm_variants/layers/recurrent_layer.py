@@ -425,10 +425,10 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
         if not self.return_state:
             return spec
         output, *states = spec
-        dtypes = self._own_dtypes() * (2 if self.return_all_states else 1)
-        for state, dtype in zip(keras.tree.flatten(states), dtypes, strict=True):
-            state.dtype = dtype or state.dtype
-        return output, *states
+        dtypes = iter(self._own_dtypes() * 2)
+        return output, *keras.tree.map_structure(
+            lambda s: keras.KerasTensor(s.shape, next(dtypes) or s.dtype), states
+        )
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         shape = super().compute_output_shape(sequences_shape)

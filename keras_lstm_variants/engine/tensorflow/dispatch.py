@@ -180,7 +180,9 @@ def _run_parallel(
     def call() -> Result:
         return scan.run(cell, inputs, states, options, mask, output_dtype, side_names)
 
-    if options.engine == "xla" and not tf.executing_eagerly() and not compiled_by_xla():
+    # Of an unknown number of steps it is a loop, whose gradient cannot be compiled apart from it.
+    known = inputs[0].shape[1] is not None
+    if options.engine == "xla" and known and not tf.executing_eagerly() and not compiled_by_xla():
         return tf.function(call, autograph=False, jit_compile=True)()
     return call()
 
