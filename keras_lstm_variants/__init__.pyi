@@ -1,4 +1,4 @@
-"""Made by tests/make_stubs.py: the public names, with all their arguments."""
+"""Made by tests/make_generated.py: the public names, with all their arguments."""
 
 from typing import Any
 

@@ -116,7 +116,7 @@ def test_usual_bias(name):
         return
     for other, values in found.items():
         np.testing.assert_array_equal(values, sign * cell.usual_forget_bias * (other == gate))
-    assert cell.usual_forget_bias == (1 if "LSTM" in name else 0)
+    assert cell.usual_forget_bias == (1 if isinstance(cell, klv.LSTMFamilyCell) else 0)
 
 
 def test_bias_initializer_fills_the_other_columns():

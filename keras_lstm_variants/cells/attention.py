@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_lstm_variants import engine
 from keras_lstm_variants.core import call_checks, checks, functions
+from keras_lstm_variants.core.bases import LSTMFamilyCell
 from keras_lstm_variants.core.context import derived_as
-from keras_lstm_variants.core.families import LSTMFamilyCell
 from keras_lstm_variants.core.state import SideInput, State, States
 from keras_lstm_variants.layers.registration import register
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 from keras_lstm_variants.core import checks, functions
-from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.bases import LSTMFamilyCell
 from keras_lstm_variants.core.normalization import LayerNorm
 from keras_lstm_variants.core.state import States
 from keras_lstm_variants.layers.cell_layer import CellLayer

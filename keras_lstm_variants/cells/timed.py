@@ -5,7 +5,7 @@ import keras
 from keras import ops
 
 from keras_lstm_variants.core import checks, functions
-from keras_lstm_variants.core.families import PeepholeFamilyCell
+from keras_lstm_variants.core.bases import PeepholeFamilyCell
 from keras_lstm_variants.core.state import SideInput, State, States
 from keras_lstm_variants.layers.registration import register
 

@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -78,7 +78,7 @@ class Configured:
         # For help() and editors: constructors that hand on `**kwargs` hide their arguments.
         cls.__signature__ = in_order(parameters(cls))
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         for name in cls.not_taken:
             if name in kwargs:
                 raise ValueError(

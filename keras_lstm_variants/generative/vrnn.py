@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants.core import checks
-from keras_lstm_variants.core.affine import AffineCell
+from keras_lstm_variants.core.bases import AffineCell
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import SideInput, States

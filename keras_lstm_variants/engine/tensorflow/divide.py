@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.backend.xla import compiled_by_xla, cores, under_a_tape
+from keras_lstm_variants.backend.threads import cores
+from keras_lstm_variants.backend.xla import compiled_by_xla, under_a_tape
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow import plain, truncation
