@@ -17,7 +17,14 @@ from keras import ops
 
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.configured import Configured
-from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as, within
+from keras_lstm_variants.core.context import (
+    DerivedWeight,
+    captured,
+    context,
+    derived_as,
+    exact,
+    within,
+)
 from keras_lstm_variants.core.initializers import PerGate, another
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
 from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State, fixed_dtype
@@ -161,7 +168,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
     def __call__(self, inputs: Any, states: Any = None, *args: Any, **kwargs: Any) -> Any:
         # Keras casts what it is given; a state that has a type of its own must not lose digits.
-        with within(exact_states=(self, states)):
+        with within(exact=(self, {"states": states})):
             return super().__call__(inputs, states, *args, **kwargs)
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
@@ -184,13 +191,12 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
     def _exact(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """The states, those with a type of their own as they were before Keras cast them."""
-        cell, given = context.exact_states
-        given = keras.tree.flatten(given)
-        if cell is not self or not len(given) == len(states) == len(self.states):
+        given = keras.tree.flatten(exact(self, "states", states))
+        if not len(given) == len(states) == len(self.states):
             return states
         return tuple(
-            cast if own.dtype is None else ops.cast(exact, own.dtype_in(self))
-            for cast, exact, own in zip(states, given, self.states, strict=True)
+            cast if own.dtype is None else ops.cast(as_given, own.dtype_in(self))
+            for cast, as_given, own in zip(states, given, self.states, strict=True)
         )
 
     def _given_side_inputs(self) -> dict[str, Any]:

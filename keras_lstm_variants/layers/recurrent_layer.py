@@ -9,7 +9,7 @@ from keras import ops
 from keras_lstm_variants import engine
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.cell import Cell
-from keras_lstm_variants.core.context import within
+from keras_lstm_variants.core.context import exact, within
 from keras_lstm_variants.core.keras_private import DropoutRNNCell, get_keras_mask
 from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import states_of
@@ -133,8 +133,6 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
             zero_output_for_mask=zero_output_for_mask,
             **kwargs,
         )
-        # Keras would cast what has a type of its own: times, states in float32.
-        self.autocast = False
         # Keras 3.16 sets False, and the layer behind would no longer see the mask.
         self.supports_masking = True
         self.return_all_states = return_all_states
@@ -169,7 +167,10 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
                 f"{type(sequences).__name__}. Join several inputs with "
                 "`keras.layers.Concatenate()`; pass states as `initial_state=[...]`."
             )
-        return super().__call__(sequences, *args, **kwargs)
+        # Keras casts what it is given, and some of it has a type of its own: times, states.
+        given = {**kwargs, **({"initial_state": args[0]} if args else {})}
+        with within(exact=(self, given)):
+            return super().__call__(sequences, *args, **kwargs)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         self._create_states(sequences_shape)
@@ -228,6 +229,7 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
         if keras.backend.is_float_dtype(sequences.dtype):
             sequences = ops.cast(sequences, self.compute_dtype)
         mask = call_checks.as_mask("mask", mask)
+        initial_state = exact(self, "initial_state", initial_state)
         self._check_call(sequences, initial_state, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError(

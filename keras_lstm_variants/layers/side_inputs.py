@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_lstm_variants import engine
 from keras_lstm_variants.core import checks
+from keras_lstm_variants.core.context import exact
 from keras_lstm_variants.core.state import SideInput, side_inputs_of
 from keras_lstm_variants.layers.cell_tree import fits, flat_cells
 
@@ -57,7 +58,8 @@ def fitted(layer: Any, given: dict[str, Any], sequences: Any, mask: Any) -> dict
         if given.get(name) is None:
             continue
         rule = f"`{name}` of {layer.name} must have a value for each step of its input"
-        value = engine.fitted(rule, ops.convert_to_tensor(given[name]), ops.shape(sequences)[:2])
+        value = ops.convert_to_tensor(exact(layer, name, given[name]))
+        value = engine.fitted(rule, value, ops.shape(sequences)[:2])
         value = ops.cast(value, side.dtype_in(_owner(layer, name)))
         if side.kind == "time" and layer.go_backwards:
             value = _from_the_end(value, mask)
