@@ -60,7 +60,6 @@ from keras_lstm_variants import PhasedLSTM as PhasedLSTM
 from keras_lstm_variants import PhasedLSTMCell as PhasedLSTMCell
 from keras_lstm_variants import SimpleRNN as SimpleRNN
 from keras_lstm_variants import SimpleRNNCell as SimpleRNNCell
-from keras_lstm_variants.cells.hard_attention import HardAttentionModel as HardAttentionModel
 from keras_lstm_variants.core.bases import LSTMFamilyCell as LSTMFamilyCell
 from keras_lstm_variants.core.bases import PeepholeFamilyCell as PeepholeFamilyCell
 
