@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import engine
+from keras_lstm_variants.backend import graphs
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.keras_private import get_keras_mask, set_keras_mask
 
@@ -79,7 +79,7 @@ def compiled_for(
 ) -> Callable[..., Any]:
     """A function of a model as a graph; as it is where the model is to run eagerly."""
     eager = getattr(model, "run_eagerly", False) and not jit_compile
-    return function if eager else engine.compiled(function, jit_compile)
+    return function if eager else graphs.compiled(function, jit_compile)
 
 
 @contextmanager

@@ -214,12 +214,13 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     def _for_each_row(self, inputs: Any, states: Any) -> tuple[Any, dict[int, Any]]:
         """States and constants, or an error: the loop of `keras.layers.RNN` checks neither."""
         from keras_lstm_variants import engine  # which imports this module
+        from keras_lstm_variants.backend import xla
 
         constants = [(d, d.value) for d in self.derived_weights if d.constant]
         known = {tuple(v.shape)[:1] for v in (inputs, *states, *(v for _, v in constants))}
         checked = context.equal_rows
         # Step by step it would cost time; where XLA compiles it costs none.
-        in_a_loop = engine.in_a_loop() and not engine.compiled_by_xla()
+        in_a_loop = xla.in_a_loop() and not xla.compiled_by_xla()
         if checked or in_a_loop or (len(known) == 1 and (None,) not in known):
             return states, {}
         rows = ops.shape(inputs)[:1]
