@@ -34,10 +34,12 @@ def plain(layer, **kwargs):
 
 
 def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, weights=None):
-    """Results, and the gradients of weights, inputs and first states, from one graph."""
+    """Results, and the gradients of weights, inputs and first states, from one graph.
+
+    Or step by step, where `jit` is None: what is right is then there without tracing its loop.
+    """
     weights = layer.trainable_weights if weights is None else weights
 
-    @tf.function(jit_compile=jit)
     def run(x, states, mask):
         with tf.GradientTape() as tape:
             tape.watch([x, *states])
@@ -46,7 +48,13 @@ def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, wei
             loss = tf.add_n([tf.reduce_sum(tf.sin(o)) for o in outputs])
         return outputs, tape.gradient(loss, [*[w.value for w in weights], x, *states])
 
-    return run(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
+    function = run if jit is None else tf.function(run, jit_compile=jit)
+    return function(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
+
+
+def step_by_step(layer, *args, **kwargs):
+    """The same without a graph."""
+    return gradients(layer, *args, jit=None, **kwargs)
 
 
 def assert_relatively_close(actual, expected, tolerance=1e-5):
@@ -57,9 +65,8 @@ def assert_relatively_close(actual, expected, tolerance=1e-5):
 
 
 def penalty(layer, jit):
-    """A gradient penalty, as GANs use it: the gradient of a gradient's norm."""
+    """A gradient penalty, as GANs use it: the gradient of a gradient's norm; no graph if None."""
 
-    @tf.function(jit_compile=jit)
     def run(x):
         weights = [w.value for w in layer.trainable_weights]
         with tf.GradientTape() as outer:
@@ -70,4 +77,5 @@ def penalty(layer, jit):
             size = tf.reduce_sum(inner.gradient(y, x) ** 2)
         return outer.gradient(size, [x, *weights])
 
-    return run(tf.constant(sequences()))
+    function = run if jit is None else tf.function(run, jit_compile=jit)
+    return function(tf.constant(sequences()))
