@@ -45,7 +45,8 @@ def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
 
 
-# Those of one cell are of one kind, so that a quick run tries the first of each alone.
+# Those of one cell are of one kind, so that a quick run tries the first of each alone, and XLA
+# compiles the gradients of the last, and the outputs of all.
 CONTRACT = [
     pytest.param(name, options, id=case, marks=[] if options is ROWS[name][0] else pytest.mark.slow)
     for (name, options), case in zip(CASES, IDS, strict=True)
@@ -57,12 +58,33 @@ def test_contract(name, options, fast, monkeypatch):
     """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
     monkeypatch.setattr(chunks, "_length", lambda *_: 4)
     skip = {}
-    if name not in PROTOCOL or options is not ROWS[name][-1]:
+    last = options is ROWS[name][-1]
+    if name not in PROTOCOL or not last:
         skip["exported"] = "test_saving exports every layer"
+    if not last:
+        skip["compiled_by_xla"] = "the last options are compiled with gradients, all without"
+        skip["saving"] = "of what is the same for all options of a cell"
     check_cell(klv.get_variant(name).cell_class, [{"units": UNITS, **options}], skip=skip)
     # Those of an exported function keep nothing.
     in_training = {loop.settings.xla for loop in fast if loop.settings.keep is Keep.ALL}
-    assert in_training == {False, True}
+    assert in_training == ({False, True} if last else {False})
+
+
+SEVERAL = [name for name in ROWS if len(ROWS[name]) > 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEVERAL)
+def test_all_options_are_compiled_by_xla(name, fast):
+    layers = [make(name, options, return_sequences=True) for options in ROWS[name][:-1]]
+
+    @tf.function(jit_compile=True)
+    def run(x, mask):
+        return [layer(x, mask=mask) for layer in layers]
+
+    expected = [layer(sequences(), mask=MASK) for layer in layers]
+    assert_close(run(sequences(), MASK), expected, 1e-5)
+    assert len(fast) == len(layers)
 
 
 @EVERY_CASE

@@ -25,9 +25,13 @@ def test_tape_outside_the_graph(name, jit, fast):
     assert fast
 
 
-@cells(["LSTM", "PeepholeLSTM", "GRU", "MUT1", "FGRLSTM"], compiled=["PeepholeLSTM"])
+SECOND = ["LSTM", "PeepholeLSTM", "GRU", "MUT1", "FGRLSTM", "ClockworkLSTM", "GridLSTM"]
+
+
+@cells([*SECOND, "DeepGateLSTM"], compiled=["PeepholeLSTM"])
 def test_second_derivatives(name, jit, fast):
-    quick, slow = (make(name, engine=e) for e in ("auto", "plain"))
+    options = {"depth": 1, "priority": "time"} if name == "GridLSTM" else {}
+    quick, slow = (make(name, options, engine=e) for e in ("auto", "plain"))
     assert_relatively_close(penalty(quick, jit), penalty(slow, None), 1e-4)
     assert fast
 
