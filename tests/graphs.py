@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cases import CASES, IDS, MASK, PROTOCOL, ROWS, sequences
+from tiers import quick_first
 
 EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+# Those of one cell are of one kind, so that a quick run tries the first of each alone.
+FIRST_QUICK = pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(*case, id=id_, marks=[] if case[1] is ROWS[case[0]][0] else pytest.mark.slow)
+        for case, id_ in zip(CASES, IDS, strict=True)
+    ],
+)
 # The loop does not look into cells: what is not about their equations is tested with these.
 EVERY_PROTOCOL = pytest.mark.parametrize(
     ("name", "options"), [(name, ROWS[name][-1]) for name in PROTOCOL], ids=PROTOCOL
@@ -16,13 +25,10 @@ JIT = pytest.mark.parametrize("jit", [pytest.param(False, id="graph"), XLA])
 
 
 def cells(names, compiled):
-    """A case for each of the names in a graph, and for some compiled by XLA, which takes long."""
+    """A case for each of the names in a graph, and for some compiled by XLA; the first is quick."""
     graphs = [pytest.param(name, False, id=f"{name}-graph") for name in names]
-    slow = pytest.mark.slow
-    return pytest.mark.parametrize(
-        ("name", "jit"),
-        graphs + [pytest.param(name, True, id=f"{name}-xla", marks=slow) for name in compiled],
-    )
+    compiled = [pytest.param(name, True, id=f"{name}-xla") for name in compiled]
+    return quick_first(pytest.mark.parametrize(("name", "jit"), graphs + compiled))
 
 
 ALL = {"return_sequences": True, "return_state": True}

@@ -7,6 +7,7 @@ import tensorflow as tf
 from cases import MASK, assert_close, randomize
 from equations import attention as equations
 from graphs import JIT, assert_relatively_close
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 
@@ -148,7 +149,7 @@ class TestLoops:
         return tf.function(run, jit_compile=jit, input_signature=specs)(x, memory)
 
     @JIT
-    @pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
+    @quick_first(pytest.mark.parametrize("options", OPTIONS[:3], ids=str))
     @pytest.mark.usefixtures("short_blocks")
     def test_the_fast_loop(self, options, jit, fast):
         options = {**options, **ALL, "coverage_penalty": 0.5, "initial_state": "memory"}
@@ -159,6 +160,7 @@ class TestLoops:
         assert all(g is not None for g in found[1])
         assert_relatively_close(found, expected, 2e-5)
 
+    @pytest.mark.slow
     def test_compiled_by_itself_and_recomputed(self, fast):
         expected = self.gradients(make(**ALL, engine="plain"), None)
         for options in ({"engine": "xla"}, {"recompute": True}, {"unroll": True}):
@@ -210,8 +212,10 @@ class TestLoops:
         found = self.gradients(layer, masks={"memory_mask": SEEN}, memory=memory)
         assert all(np.isfinite(g).all() for g in found[1])
 
-    @pytest.mark.parametrize(
-        "options", [{"stop_gradient_every": 2}, {"clip_state_gradients": 1e-4}], ids=str
+    @quick_first(
+        pytest.mark.parametrize(
+            "options", [{"stop_gradient_every": 2}, {"clip_state_gradients": 1e-4}], ids=str
+        )
     )
     @pytest.mark.parametrize("engine", ["auto", "plain"])
     def test_truncation_leaves_the_penalty_alone(self, options, engine):
@@ -288,6 +292,7 @@ class TestLoops:
 
 
 class TestModels:
+    @pytest.mark.slow
     def test_functional_saved_and_exported(self, tmp_path):
         tokens, memory = keras.Input((None,), dtype="int32"), keras.Input((None, DEPTH))
         x = keras.layers.Embedding(9, FEATURES, mask_zero=True)(tokens)

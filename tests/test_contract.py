@@ -9,9 +9,7 @@ import pytest
 import tensorflow as tf
 from cases import (
     BATCH,
-    CASES,
     FEATURES,
-    IDS,
     MASK,
     PROTOCOL,
     ROWS,
@@ -25,7 +23,8 @@ from cases import (
     state_names,
     states_of,
 )
-from graphs import EVERY_CASE, EVERY_PROTOCOL, plain
+from graphs import EVERY_CASE, EVERY_PROTOCOL, FIRST_QUICK, plain
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.engine.tensorflow import chunks
@@ -45,17 +44,12 @@ def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
 
 
-# Those of one cell are of one kind, so that a quick run tries the first of each alone, and XLA
-# compiles the gradients of the last, and the outputs of all.
-CONTRACT = [
-    pytest.param(name, options, id=case, marks=[] if options is ROWS[name][0] else pytest.mark.slow)
-    for (name, options), case in zip(CASES, IDS, strict=True)
-]
-
-
-@pytest.mark.parametrize(("name", "options"), CONTRACT)
+@FIRST_QUICK
 def test_contract(name, options, fast, monkeypatch):
-    """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
+    """With blocks of four and two steps, in a fast loop, in a graph and compiled.
+
+    XLA compiles the gradients of a cell's last options, and below the outputs of all.
+    """
     monkeypatch.setattr(chunks, "_length", lambda *_: 4)
     skip = {}
     last = options is ROWS[name][-1]
@@ -176,7 +170,7 @@ def test_stacked_layers_pass_the_mask(name, options):
     assert_close(together[1:], model(symbols[1:, :2]))
 
 
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_bidirectional_twice_with_any_length(name, options):
     layer_class = klv.get_variant(name)
     inputs = keras.Input((None, FEATURES))
@@ -249,7 +243,7 @@ def test_xla_equals_graph_in_fit_evaluate_and_predict(name, options):
     assert_close(*results, tolerance=1e-5)
 
 
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_unknown_batch_and_time_in_one_graph(name, options):
     layer = make(name, options, return_sequences=True, return_all_states=True)
     signature = [

@@ -30,6 +30,7 @@ from graphs import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.backend import xla
@@ -62,7 +63,7 @@ def test_blocks_of_any_length_without_a_mask(name, length, jit, fast, monkeypatc
 
 
 @pytest.mark.usefixtures("short_blocks")
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_equals_keras_in_float64(name, options, fast):
     layer = make(name, options, dtype="float64", **ALL)
     x, states = sequences("float64"), [s.astype("float64") for s in states_of(layer)]
@@ -99,7 +100,7 @@ def test_computed_again_equals_kept(name, jit, fast, monkeypatch):
 
 
 @pytest.mark.usefixtures("short_blocks")
-@pytest.mark.parametrize("name", ["LSTM", "ClockworkLSTM"])
+@quick_first(pytest.mark.parametrize("name", ["LSTM", "ClockworkLSTM"]))
 def test_all_options_in_a_graph(name, fast):
     """Sequences of states, backwards, zeros for masked outputs, last output only."""
     x = sequences()
@@ -129,11 +130,13 @@ class TestCompiledAlone:
         assert_relatively_close(gradients(layer, x, states, MASK), expected)
         assert {loop.settings.xla for loop in fast} == {True}
 
+    @pytest.mark.slow
     def test_second_derivatives_and_dropout(self):
         rates = {"dropout": 0.3, "recurrent_dropout": 0.3, "seed": 2}
         quick, slow = (make("LSTM", engine=e, **rates) for e in ("xla", "plain"))
         assert_relatively_close(penalty(quick, False), penalty(slow, None), 1e-4)
 
+    @pytest.mark.slow
     def test_fit_with_a_smaller_last_batch_and_predict(self):
         results = []
         for engine in ("xla", "plain"):
@@ -160,7 +163,7 @@ class TestCompiledAlone:
         assert fast
 
 
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_dropout_equals_keras(name, options, fast):
     """The masks of the backward loop are those of the forward loop."""
     rates = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1}
@@ -174,6 +177,7 @@ def test_dropout_equals_keras(name, options, fast):
     assert fast
 
 
+@pytest.mark.slow
 def test_dropout_compiled(fast):
     """XLA draws other masks than TensorFlow, so this compares compiled with compiled."""
     rates = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1}
@@ -236,6 +240,7 @@ def test_vectorised_rows_keep_the_order_of_their_steps(engine):
     assert_close(row_by_row(sequences()), layer(sequences()))
 
 
+@pytest.mark.slow
 def test_vectorised_gradients_through_a_function_of_the_plain_loop():
     layer = make("LSTM", engine="plain")
     weights = [w.value for w in layer.trainable_weights]
@@ -305,6 +310,7 @@ def test_learned_first_states_get_gradients(jit, fast):
     assert fast
 
 
+@pytest.mark.slow
 @JIT
 def test_stacked_cells_each_in_a_fast_loop(jit, fast):
     cells = [klv.LSTMCell(UNITS), klv.GRUCell(4), klv.PeepholeLSTMCell(UNITS)]
@@ -394,7 +400,7 @@ def test_blocks_cover_all_steps_once(steps, rows, columns):
         assert min(lengths) > 0
 
 
-@pytest.mark.parametrize("name", PROTOCOL)
+@quick_first(pytest.mark.parametrize("name", PROTOCOL))
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_equals_keras_whatever_the_shapes_masks_and_options(name, data):

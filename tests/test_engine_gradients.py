@@ -36,6 +36,7 @@ def test_second_derivatives(name, jit, fast):
     assert fast
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_blocks")
 def test_second_derivatives_of_rows_side_by_side(fast):
     quick, slow = (make("LSTM", engine=e) for e in ("auto", "plain"))
@@ -43,6 +44,7 @@ def test_second_derivatives_of_rows_side_by_side(fast):
     assert fast
 
 
+@pytest.mark.slow
 def test_second_derivatives_outside_the_graph(fast):
     results = []
     for engine in ("auto", "plain"):
@@ -74,8 +76,11 @@ def _masked_gradients(layer, inputs, mask, function):
 
 @pytest.mark.parametrize(
     "function",
-    [tf.function, tf.function(jit_compile=True), lambda f: f],
-    ids=["graph", "xla", "eager"],
+    [
+        pytest.param(tf.function, id="graph"),
+        pytest.param(tf.function(jit_compile=True), id="xla", marks=pytest.mark.slow),
+        pytest.param(lambda f: f, id="eager"),
+    ],
 )
 def test_what_is_masked_may_be_no_number(function):
     """NaN there leaves no trace in any gradient."""
@@ -94,6 +99,7 @@ def test_what_is_masked_may_be_no_number(function):
         assert_relatively_close(found, expected, 1e-6)
 
 
+@pytest.mark.slow
 @JIT
 @pytest.mark.usefixtures("short_blocks")  # of which the last is not full
 def test_persistent_tape(jit, fast):
