@@ -6,6 +6,8 @@ import pytest
 
 # Before TensorFlow starts: its notes on the machine are no part of a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What XLA makes of a graph is tested, not how fast the machine's code is: that takes longest.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 def forgetting():

@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cases import CASES, IDS, MASK, PROTOCOL, ROWS, sequences
+from tiers import quick_first
 
 EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+# Those of one cell are of one kind, so that a quick run tries the first of each alone.
+FIRST_QUICK = pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(*case, id=id_, marks=[] if case[1] is ROWS[case[0]][0] else pytest.mark.slow)
+        for case, id_ in zip(CASES, IDS, strict=True)
+    ],
+)
 # The loop does not look into cells: what is not about their equations is tested with these.
 EVERY_PROTOCOL = pytest.mark.parametrize(
     ("name", "options"), [(name, ROWS[name][-1]) for name in PROTOCOL], ids=PROTOCOL
@@ -16,13 +25,10 @@ JIT = pytest.mark.parametrize("jit", [pytest.param(False, id="graph"), XLA])
 
 
 def cells(names, compiled):
-    """A case for each of the names in a graph, and for some compiled by XLA, which takes long."""
+    """A case for each of the names in a graph, and for some compiled by XLA; the first is quick."""
     graphs = [pytest.param(name, False, id=f"{name}-graph") for name in names]
-    slow = pytest.mark.slow
-    return pytest.mark.parametrize(
-        ("name", "jit"),
-        graphs + [pytest.param(name, True, id=f"{name}-xla", marks=slow) for name in compiled],
-    )
+    compiled = [pytest.param(name, True, id=f"{name}-xla") for name in compiled]
+    return quick_first(pytest.mark.parametrize(("name", "jit"), graphs + compiled))
 
 
 ALL = {"return_sequences": True, "return_state": True}
@@ -34,10 +40,12 @@ def plain(layer, **kwargs):
 
 
 def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, weights=None):
-    """Results, and the gradients of weights, inputs and first states, from one graph."""
+    """Results, and the gradients of weights, inputs and first states, from one graph.
+
+    Or step by step, where `jit` is None: what is right is then there without tracing its loop.
+    """
     weights = layer.trainable_weights if weights is None else weights
 
-    @tf.function(jit_compile=jit)
     def run(x, states, mask):
         with tf.GradientTape() as tape:
             tape.watch([x, *states])
@@ -46,7 +54,13 @@ def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, wei
             loss = tf.add_n([tf.reduce_sum(tf.sin(o)) for o in outputs])
         return outputs, tape.gradient(loss, [*[w.value for w in weights], x, *states])
 
-    return run(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
+    function = run if jit is None else tf.function(run, jit_compile=jit)
+    return function(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
+
+
+def step_by_step(layer, *args, **kwargs):
+    """The same without a graph."""
+    return gradients(layer, *args, jit=None, **kwargs)
 
 
 def assert_relatively_close(actual, expected, tolerance=1e-5):
@@ -57,9 +71,8 @@ def assert_relatively_close(actual, expected, tolerance=1e-5):
 
 
 def penalty(layer, jit):
-    """A gradient penalty, as GANs use it: the gradient of a gradient's norm."""
+    """A gradient penalty, as GANs use it: the gradient of a gradient's norm; no graph if None."""
 
-    @tf.function(jit_compile=jit)
     def run(x):
         weights = [w.value for w in layer.trainable_weights]
         with tf.GradientTape() as outer:
@@ -70,4 +83,5 @@ def penalty(layer, jit):
             size = tf.reduce_sum(inner.gradient(y, x) ** 2)
         return outer.gradient(size, [x, *weights])
 
-    return run(tf.constant(sequences()))
+    function = run if jit is None else tf.function(run, jit_compile=jit)
+    return function(tf.constant(sequences()))

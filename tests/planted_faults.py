@@ -1,4 +1,4 @@
-"""Plants the faults of `fault_table.py` in copies of the package: the tests must catch each.
+"""Plants the faults of `fault_table` in copies of the package: the tests must catch each.
 
     python tests/planted_faults.py               # every fault, its likely tests
     python tests/planted_faults.py --check       # only whether every fault still has its place

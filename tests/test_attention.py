@@ -7,6 +7,7 @@ import tensorflow as tf
 from cases import MASK, assert_close, randomize
 from equations import attention as equations
 from graphs import JIT, assert_relatively_close
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 
@@ -130,9 +131,10 @@ class TestLoops:
     """The fast loop, and what a recurrent layer of Keras can do."""
 
     def gradients(self, layer, jit=False, masks=None, known=True, memory=None):
+        """Of a graph, compiled or not; or step by step, where `jit` is None."""
         x, memory = (data()[0], data()[1] if memory is None else memory)
 
-        def graph(x, memory):
+        def run(x, memory):
             with tf.GradientTape() as tape:
                 tape.watch([x, memory])
                 y = layer(x, memory=memory, training=True, **(masks or {}))
@@ -140,24 +142,27 @@ class TestLoops:
                 loss = tf.add_n([tf.reduce_sum(tf.sin(v)) for v in y] + layer.losses)
             return y, tape.gradient(loss, [x, memory, *(w.value for w in layer.trainable_weights)])
 
+        if jit is None:
+            return run(tf.constant(x), tf.constant(memory))
         shapes = [x.shape, memory.shape] if known else [(None, None, FEATURES), (None, None, DEPTH)]
         specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-        return tf.function(graph, jit_compile=jit, input_signature=specs)(x, memory)
+        return tf.function(run, jit_compile=jit, input_signature=specs)(x, memory)
 
     @JIT
-    @pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
+    @quick_first(pytest.mark.parametrize("options", OPTIONS[:3], ids=str))
     @pytest.mark.usefixtures("short_blocks")
     def test_the_fast_loop(self, options, jit, fast):
         options = {**options, **ALL, "coverage_penalty": 0.5, "initial_state": "memory"}
         masks = {"mask": MASK, "memory_mask": SEEN}
         found = self.gradients(make(**options), jit, masks, known=jit)
         assert fast
-        expected = self.gradients(make(**options, engine="plain"), False, masks)
+        expected = self.gradients(make(**options, engine="plain"), None, masks)
         assert all(g is not None for g in found[1])
         assert_relatively_close(found, expected, 2e-5)
 
+    @pytest.mark.slow
     def test_compiled_by_itself_and_recomputed(self, fast):
-        expected = self.gradients(make(**ALL, engine="plain"))
+        expected = self.gradients(make(**ALL, engine="plain"), None)
         for options in ({"engine": "xla"}, {"recompute": True}, {"unroll": True}):
             found = self.gradients(make(**ALL, **options))
             assert_relatively_close(found, expected, 2e-5)
@@ -207,8 +212,10 @@ class TestLoops:
         found = self.gradients(layer, masks={"memory_mask": SEEN}, memory=memory)
         assert all(np.isfinite(g).all() for g in found[1])
 
-    @pytest.mark.parametrize(
-        "options", [{"stop_gradient_every": 2}, {"clip_state_gradients": 1e-4}], ids=str
+    @quick_first(
+        pytest.mark.parametrize(
+            "options", [{"stop_gradient_every": 2}, {"clip_state_gradients": 1e-4}], ids=str
+        )
     )
     @pytest.mark.parametrize("engine", ["auto", "plain"])
     def test_truncation_leaves_the_penalty_alone(self, options, engine):
@@ -285,6 +292,7 @@ class TestLoops:
 
 
 class TestModels:
+    @pytest.mark.slow
     def test_functional_saved_and_exported(self, tmp_path):
         tokens, memory = keras.Input((None,), dtype="int32"), keras.Input((None, DEPTH))
         x = keras.layers.Embedding(9, FEATURES, mask_zero=True)(tokens)

@@ -30,8 +30,8 @@ from keras_lstm_variants.core.registry import list_variants
 TINY = ["--task", "digits", "--units", "4", "--epochs", "2", "--no-jit", "--jobs", "1"]
 
 
-def klv(*arguments, **kwargs):
-    # The installed command itself, as a user calls it.
+def klv(*arguments):
+    """The installed command itself, as a user calls it."""
     command = Path(sys.executable).parent / "klv"
     return subprocess.run(
         [str(command), *map(str, arguments)],
@@ -39,13 +39,32 @@ def klv(*arguments, **kwargs):
         text=True,
         timeout=300,
         check=False,
-        **kwargs,
     )
+
+
+@pytest.fixture
+def compare(capsys):
+    """The command without a process of its own: its code, its output and its errors."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main(["compare", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def wait_for(path, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
 
 
 @pytest.mark.processes
 class TestCommand:
-    def test_run_grow_and_read_the_results(self, tmp_path):
+    @pytest.mark.slow
+    def test_run_grow_and_read_the_results(self, tmp_path, compare):
         output = tmp_path / "out"
         first = klv("compare", *TINY, "--variants", "GRU,Elman", "--output", output)
         assert first.returncode == 0, first.stderr
@@ -58,11 +77,10 @@ class TestCommand:
         assert {"results.csv", "results.json", "curves.png", "runs"} <= names
         stamp = (output / "runs" / "GRU-seed0.json").stat().st_mtime_ns
 
-        grown = klv(
-            "compare", *TINY, "--variants", "GRU,Elman", "--seeds", 2, "--output", output
-        )  # fmt: skip
-        assert grown.returncode == 0, grown.stderr
-        assert "2 of 4 runs are finished" in grown.stdout
+        both = [*TINY, "--variants", "GRU,Elman", "--seeds", 2, "--output", output]
+        code, grown, err = compare(*both)
+        assert code == 0, err
+        assert "2 of 4 runs are finished" in grown
         assert (output / "runs" / "GRU-seed0.json").stat().st_mtime_ns == stamp
         results = json.loads((output / "results.json").read_text())
         found = [(r["variant"], r["seed"]) for r in results["runs"]]
@@ -80,94 +98,84 @@ class TestCommand:
         (gru,) = [r for r in rows if (r["variant"], r["seed"]) == ("GRU", "0")]
         assert float(gru["test"]) == pytest.approx(100 * wrong)
 
-        again = klv("compare", *TINY, "--variants", "GRU,Elman", "--seeds", 2, "--output", output)
-        assert again.stdout.split("\n\n")[1] == grown.stdout.split("\n\n")[1]
-        part = klv("compare", *TINY, "--variants", "Elman", "--output", output)
-        assert "1 of 1 runs are finished" in part.stdout and "and 3 more" in part.stdout
-        assert part.stdout.split("\n\n")[1] == grown.stdout.split("\n\n")[1]
+        _, again, _ = compare(*both)
+        assert again.split("\n\n")[1] == grown.split("\n\n")[1]
+        _, part, _ = compare(*TINY, "--variants", "Elman", "--output", output)
+        assert "1 of 1 runs are finished" in part and "and 3 more" in part
+        assert part.split("\n\n")[1] == grown.split("\n\n")[1]
         assert len(json.loads((output / "results.json").read_text())["runs"]) == 4
-        other = klv("compare", *TINY, "--layers", 2, "--output", output)
-        assert other.returncode == 2
-        assert other.stderr.count("\n") == 1 and "layers 1 there, 2 here" in other.stderr
+        code, _, err = compare(*TINY, "--layers", 2, "--output", output)
+        assert code == 2
+        assert err.count("\n") == 1 and "layers 1 there, 2 here" in err
 
-    def test_own_text(self, tmp_path, words_file):
-        done = klv(
-            "compare", "--text", words_file, "--units", 8, "--epochs", 1, "--no-jit",
+    @pytest.mark.slow
+    def test_own_text(self, tmp_path, words_file, compare):
+        code, out, err = compare(
+            "--text", words_file, "--units", 8, "--epochs", 1, "--no-jit",
             "--variants", "CoupledLSTM", "--forget-bias", "chrono", "--output", tmp_path / "out",
             "--split", "70/20/10", "--batch-size", 16, "--steps", 25, "--dropout", 0.25,
             "--learning-rate", 0.02,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "cut into 70/20/10 % in order" in done.stdout and "dropout 0.25" in done.stdout
-        assert "batches of 16 sequences of 25 steps, Adam with a peak learning rate of 0.02" in (
-            done.stdout
-        )
-        assert "No curves.png: one epoch" in done.stdout
+        assert code == 0, err
+        assert "cut into 70/20/10 % in order" in out and "dropout 0.25" in out
+        assert "batches of 16 sequences of 25 steps, Adam with a peak learning rate of 0.02" in out
+        assert "No curves.png: one epoch" in out
         assert not (tmp_path / "out" / "curves.png").exists()
-        assert "CoupledLSTM-seed0, given" in done.stdout and "  | " in done.stdout
-        assert "chrono" in done.stdout
+        assert "CoupledLSTM-seed0, given" in out and "  | " in out
+        assert "chrono" in out
 
-    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-    def test_a_stopped_comparison_continues(self, tmp_path, how):
+    @pytest.mark.slow
+    def test_a_stopped_comparison_continues(self, tmp_path, compare):
+        """Killed after its first run, then stopped by Ctrl-C after its second."""
         output = tmp_path / "out"
-        command = ["compare", "--task", "digits", "--units", "4", "--no-jit", "--jobs", "1"]
-        command += ["--variants", "Elman,GRU", "--epochs", "8", "--output", str(output)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "keras_lstm_variants", *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        finished = output / "runs" / "Elman-seed0.json"
-        end = time.monotonic() + 120
-        while not finished.exists():
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.05)
-        if how == signal.SIGKILL:
-            # The parent alone. Its workers hold its standard output for as long as they live.
-            process.kill()
-        else:
-            os.killpg(process.pid, how)
-        _, err = process.communicate(timeout=60)
-        if how == signal.SIGINT:
-            assert process.returncode == 130, err
-            assert "kept" in err and "Traceback" not in err
-        assert not (output / "runs" / "GRU-seed0.json").exists()
-        before = finished.read_bytes()
-        (output / "results.json").write_text('{"identity": ')  # cut by hand
-        done = klv(*command)
-        assert done.returncode == 0, done.stderr
-        assert "1 of 2 runs are finished" in done.stdout
-        assert finished.read_bytes() == before
+        command = ["--task", "digits", "--units", "4", "--no-jit", "--jobs", "1"]
+        command += ["--variants", "Elman,GRU,MUT1", "--epochs", "4", "--output", str(output)]
+        runs = [output / "runs" / f"{name}-seed0.json" for name in ("Elman", "GRU", "MUT1")]
+        kept = {}
+        for how, run, following in (
+            (signal.SIGKILL, *runs[:2]),
+            (signal.SIGINT, *runs[1:]),
+        ):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "keras_lstm_variants", "compare", *command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            wait_for(run, process)
+            if how == signal.SIGKILL:
+                # The parent alone. Its workers hold its standard output for as long as they live.
+                process.kill()
+            else:
+                os.killpg(process.pid, how)
+            out, err = process.communicate(timeout=60)
+            assert not following.exists()
+            assert all(path.read_bytes() == content for path, content in kept.items())
+            kept[run] = run.read_bytes()
+            (output / "results.json").write_text('{"identity": ')  # cut by hand
+        assert process.returncode == 130, err
+        assert "1 of 3 runs are finished" in out
+        assert "kept" in err and "Traceback" not in err
+        code, out, err = compare(*command)
+        assert code == 0, err
+        assert "2 of 3 runs are finished" in out
+        assert all(path.read_bytes() == content for path, content in kept.items())
 
-    def test_a_run_that_dies_does_not_stop_the_others(self, tmp_path):
+    @pytest.mark.slow
+    def test_a_run_that_dies_does_not_stop_the_others(self, tmp_path, compare, monkeypatch):
         """A process killed from outside, as the system does when memory is short."""
         output = tmp_path / "out"
-        command = ["compare", "--task", "digits", "--units", "4", "--no-jit", "--jobs", "1"]
-        command += ["--variants", "Elman,GRU", "--epochs", "10", "--output", str(output)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "keras_lstm_variants", *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        end = time.monotonic() + 120
-        children = []
-        while not children:
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.05)
-            listed = subprocess.run(
-                ["pgrep", "-P", str(process.pid), "-f", "spawn_main"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            children = listed.stdout.split()
-        time.sleep(1)
-        os.kill(int(children[0]), signal.SIGKILL)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 1, err
+        give = pool._Worker.give
+
+        def give_and_kill(worker, run):
+            give(worker, run)
+            if run and run.variant == "Elman":
+                os.kill(worker.process.pid, signal.SIGKILL)
+
+        monkeypatch.setattr(pool._Worker, "give", give_and_kill)
+        code, out, err = compare(*TINY, "--variants", "Elman,GRU", "--output", output)
+        assert code == 1, err
         assert "Elman seed 0: FAILED: its process died (exit code -9)" in err
         assert "GRU" in out and "1 run(s) failed" in out
         results = json.loads((output / "results.json").read_text())

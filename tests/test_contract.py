@@ -9,9 +9,7 @@ import pytest
 import tensorflow as tf
 from cases import (
     BATCH,
-    CASES,
     FEATURES,
-    IDS,
     MASK,
     PROTOCOL,
     ROWS,
@@ -25,7 +23,8 @@ from cases import (
     state_names,
     states_of,
 )
-from graphs import EVERY_CASE, EVERY_PROTOCOL, plain
+from graphs import EVERY_CASE, EVERY_PROTOCOL, FIRST_QUICK, plain
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.engine.tensorflow import chunks
@@ -45,27 +44,44 @@ def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
 
 
-# Those of one cell are of one kind, so that a quick run tries the first of each alone.
-CONTRACT = [
-    pytest.param(name, options, id=case, marks=[] if options is ROWS[name][0] else pytest.mark.slow)
-    for (name, options), case in zip(CASES, IDS, strict=True)
-]
-
-
-@pytest.mark.parametrize(("name", "options"), CONTRACT)
+@FIRST_QUICK
 def test_contract(name, options, fast, monkeypatch):
-    """With blocks of four and two steps, in a fast loop, in a graph and compiled."""
+    """With blocks of four and two steps, in a fast loop, in a graph and compiled.
+
+    XLA compiles the gradients of a cell's last options, and below the outputs of all.
+    """
     monkeypatch.setattr(chunks, "_length", lambda *_: 4)
     skip = {}
-    if name not in PROTOCOL or options is not ROWS[name][-1]:
+    last = options is ROWS[name][-1]
+    if name not in PROTOCOL or not last:
         skip["exported"] = "test_saving exports every layer"
+    if not last:
+        skip["compiled_by_xla"] = "the last options are compiled with gradients, all without"
+        skip["saving"] = "of what is the same for all options of a cell"
     check_cell(klv.get_variant(name).cell_class, [{"units": UNITS, **options}], skip=skip)
     if klv.get_variant(name).cell_class.scan is not None:
         assert not fast  # there is no loop
         return
     # Those of an exported function keep nothing.
     in_training = {loop.settings.xla for loop in fast if loop.settings.keep is Keep.ALL}
-    assert in_training == {False, True}
+    assert in_training == ({False, True} if last else {False})
+
+
+SEVERAL = [name for name in ROWS if len(ROWS[name]) > 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEVERAL)
+def test_all_options_are_compiled_by_xla(name, fast):
+    layers = [make(name, options, return_sequences=True) for options in ROWS[name][:-1]]
+
+    @tf.function(jit_compile=True)
+    def run(x, mask):
+        return [layer(x, mask=mask) for layer in layers]
+
+    expected = [layer(sequences(), mask=MASK) for layer in layers]
+    assert_close(run(sequences(), MASK), expected, 1e-5)
+    assert len(fast) == len(layers)
 
 
 @EVERY_CASE
@@ -161,7 +177,7 @@ def test_stacked_layers_pass_the_mask(name, options):
     assert_close(together[1:], model(symbols[1:, :2]))
 
 
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_bidirectional_twice_with_any_length(name, options):
     layer_class = klv.get_variant(name)
     inputs = keras.Input((None, FEATURES))
@@ -234,7 +250,7 @@ def test_xla_equals_graph_in_fit_evaluate_and_predict(name, options):
     assert_close(*results, tolerance=1e-5)
 
 
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_unknown_batch_and_time_in_one_graph(name, options):
     layer = make(name, options, return_sequences=True, return_all_states=True)
     signature = [

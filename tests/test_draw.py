@@ -10,6 +10,7 @@ from cases import arrays, assert_close, randomize
 from generative import assert_gradients_are_finite_differences, loss_and_gradients
 from graphs import assert_relatively_close
 from test_saving import run_script
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.generative import filters
@@ -67,7 +68,7 @@ def test_filters_of_an_image_read_and_write_its_pixels():
     assert not np.any(filters.read(image, filters.filterbank(far, 5, 5, 3)[0]))
 
 
-@EVERY
+@quick_first(EVERY, quick=2)
 def test_without_weights(name):
     """The canvas stays empty: fair coins; and the posterior is the prior."""
     model = make(name)
@@ -82,7 +83,7 @@ def test_without_weights(name):
     assert_close(model.sample(2), np.full((2, HEIGHT, WIDTH), 0.5, "float32"))
 
 
-@EVERY
+@quick_first(EVERY, quick=2)
 def test_gradients_are_finite_differences(name, fast):
     model = make(name, dtype="float64")
     x, noise = tf.constant(images("float64")), tf.constant(noise_of("float64"))
@@ -99,10 +100,12 @@ def test_gradients_are_finite_differences(name, fast):
 
 
 @pytest.mark.parametrize("name", ["attention", "plain"])
-@pytest.mark.parametrize(
-    ("engine", "jit"),
-    [("auto", False), ("auto", True), ("xla", False)],
-    ids=["graph", "jit", "xla"],
+@quick_first(
+    pytest.mark.parametrize(
+        ("engine", "jit"),
+        [("auto", False), ("auto", True), ("xla", False)],
+        ids=["graph", "jit", "xla"],
+    )
 )
 def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     expected = loss_and_gradients(make(name, engine="plain"), images(), noise_of())
@@ -112,7 +115,7 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     assert_relatively_close(found, expected)
 
 
-@EVERY
+@quick_first(EVERY, quick=2)
 def test_training(name):
     model = make(name, seed=0, kl_warm_up=4)
     before = arrays(model.trainable_weights)
@@ -142,8 +145,11 @@ def test_drawing_and_inference_are_one_model(name):
     assert np.any(model.sample(2, seed=1) != model.sample(2, seed=2))
 
 
-@pytest.mark.parametrize(
-    ("name", "policy"), [("attention", "mixed_float16"), ("plain", "mixed_bfloat16")]
+@quick_first(
+    pytest.mark.parametrize(
+        ("name", "policy"), [("attention", "mixed_float16"), ("plain", "mixed_bfloat16")]
+    ),
+    quick=1,
 )
 def test_other_precisions(name, policy):
     exact = arrays(make(name).terms(images(), None, noise_of()))
@@ -173,6 +179,7 @@ for name in ("attention", "plain"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_files_in_another_process(tmp_path):
     np.save(tmp_path / "x.npy", images())

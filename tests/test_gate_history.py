@@ -9,9 +9,7 @@ import pytest
 import tensorflow as tf
 from cases import (
     BATCH,
-    CASES,
     FEATURES,
-    IDS,
     MASK,
     TIME,
     UNITS,
@@ -23,7 +21,7 @@ from cases import (
     states_of,
 )
 from equations import EQUATIONS
-from graphs import JIT
+from graphs import FIRST_QUICK, JIT
 from keras import ops
 
 import keras_lstm_variants as klv
@@ -54,7 +52,7 @@ def stepped(name, layer, x, start, mask=None, backwards=False, **options):
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+@FIRST_QUICK
 def test_every_cell_against_its_equations(name, options, backwards):
     layer = make(name, options, dtype="float64", go_backwards=backwards)
     x, start = sequences("float64"), states_of(layer, dtype="float64")

@@ -22,13 +22,14 @@ from generative import (
     noise_of,
 )
 from graphs import assert_relatively_close
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 
 LOG_2 = np.log(2)
 
 
-@EVERY
+@quick_first(EVERY)
 def test_gradients_are_finite_differences(name, fast):
     model = make(name, dtype="float64")
     x, noise = tf.constant(data(name, "float64")), tf.constant(noise_of("float64"))
@@ -43,16 +44,18 @@ def test_gradients_are_finite_differences(name, fast):
     assert_gradients_are_finite_differences(model, loss, gradients)
 
 
-@pytest.mark.parametrize(
-    ("name", "engine", "jit"),
-    [
-        ("VRNN", "auto", False),
-        ("VRNN-I", "auto", True),
-        ("VRNN-I", "xla", False),
-        ("STORN", "auto", True),
-        ("STORN", "xla", False),
-        ("STORN-both", "auto", False),
-    ],
+@quick_first(
+    pytest.mark.parametrize(
+        ("name", "engine", "jit"),
+        [
+            ("VRNN", "auto", False),
+            ("VRNN-I", "auto", True),
+            ("VRNN-I", "xla", False),
+            ("STORN", "auto", True),
+            ("STORN", "xla", False),
+            ("STORN-both", "auto", False),
+        ],
+    )
 )
 def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     expected = loss_and_gradients(make(name, engine="plain"), data(name), noise_of(), MASK)
@@ -63,7 +66,7 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     assert_relatively_close(found, expected)
 
 
-@EVERY
+@quick_first(EVERY)
 def test_masked_steps_count_in_nothing(name):
     """Right padding and holes are the same as if these steps were not there."""
     model = make(name, dtype="float64")
@@ -112,7 +115,7 @@ def test_metrics_are_sums_of_nats(kind):
     assert np.mean(model.elbo(**x)) == pytest.approx(-expected["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", TWO)
+@quick_first(pytest.mark.parametrize("name", TWO))
 def test_warm_up_weighs_kl_in_training_alone(name):
     model = make(name, kl_warm_up=4)
     model.compile(keras.optimizers.SGD(0.0))
@@ -132,9 +135,11 @@ def test_warm_up_weighs_kl_in_training_alone(name):
     assert int(fresh.training_steps.value) == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "jit"),
-    [("VRNN", False), ("VRNN-I", True), ("STORN", True), ("STORN-both", False)],
+@quick_first(
+    pytest.mark.parametrize(
+        ("name", "jit"),
+        [("VRNN", False), ("VRNN-I", True), ("STORN", True), ("STORN-both", False)],
+    )
 )
 def test_every_weight_moves_and_the_bound_rises(name, jit):
     model = make(name, seed=0)
@@ -148,7 +153,7 @@ def test_every_weight_moves_and_the_bound_rises(name, jit):
         assert np.all(np.any(arrays(weight)[0] != old)), weight.path
 
 
-@pytest.mark.parametrize("name", TWO)
+@quick_first(pytest.mark.parametrize("name", TWO))
 def test_sequences_of_any_length_from_a_dataset(name):
     def sequences():
         for time in (2, 5, 3, 4):
@@ -205,7 +210,7 @@ def test_sampling(name):
         assert np.all(model.sample(3, 4, noise=noise) == 1)
 
 
-@pytest.mark.parametrize("name", TWO)
+@quick_first(pytest.mark.parametrize("name", TWO))
 def test_estimates(name):
     model = make(name)
     x, noise = data(name), noise_of()
@@ -279,8 +284,10 @@ def test_without_use_of_z_the_bounds_are_the_likelihood(name):
     assert_close(model.importance_weighted(x, samples=3, seed=0), exact, 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "policy"), [("VRNN", "mixed_float16"), ("STORN-both", "mixed_bfloat16")]
+@quick_first(
+    pytest.mark.parametrize(
+        ("name", "policy"), [("VRNN", "mixed_float16"), ("STORN-both", "mixed_bfloat16")]
+    )
 )
 def test_other_precisions(name, policy):
     x, noise = data(name), noise_of()
@@ -295,7 +302,7 @@ def test_other_precisions(name, policy):
     assert model.sample(2, 3).shape == (2, 3, FEATURES)
 
 
-@pytest.mark.parametrize("name", TWO)
+@quick_first(pytest.mark.parametrize("name", TWO))
 def test_evaluation_draws_and_prediction_does_not(name):
     found = []
     for _ in range(2):
@@ -311,9 +318,11 @@ def test_evaluation_draws_and_prediction_does_not(name):
     assert len(model.losses) == 1
 
 
-@pytest.mark.parametrize(
-    ("kind", "cell"),
-    [(klv.VRNN, "LSTM1997"), (klv.VRNN, "PeepholeLSTM"), (klv.STORN, "ClockworkRNN")],
+@quick_first(
+    pytest.mark.parametrize(
+        ("kind", "cell"),
+        [(klv.VRNN, "LSTM1997"), (klv.VRNN, "PeepholeLSTM"), (klv.STORN, "ClockworkRNN")],
+    )
 )
 def test_other_recurrent_cells(kind, cell, fast):
     model = kind(8, LATENT, cell=cell, engine="plain")

@@ -9,6 +9,7 @@ from cases import BATCH, FEATURES, MASK, UNITS, arrays, assert_close, make, rand
 import keras_lstm_variants as klv
 
 
+@pytest.mark.slow
 def test_encoder_decoder_saved_cloned_and_exported(tmp_path):
     source = keras.Input((None, FEATURES), name="source")
     target = keras.Input((None, FEATURES), name="target")

@@ -122,6 +122,7 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(data, trouble, capsys
     assert not (Path.cwd() / "none/best.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_stopped_search_continues(data, trouble, tmp_path, capsys):
     """Killed in mid-trial, then stopped by Ctrl-C in the same trial, which has died once."""
@@ -248,6 +249,7 @@ def test_a_folder_that_fails_is_no_trials_fault(data, capsys, monkeypatch):
         path.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_an_end_by_the_clock(data, capsys, monkeypatch):
     """In the second trial the time is up: the first one is the best, and the next call goes on."""
     from keras_lstm_variants.tuning.oracles import Accounting

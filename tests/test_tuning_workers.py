@@ -38,6 +38,7 @@ def accounted(folder, count):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_chief_and_two_workers_one_of_which_is_killed(data, trouble, capsys):
     """The killed one never comes back: its trial is taken from it and run by the other."""
@@ -77,6 +78,7 @@ def test_a_chief_and_two_workers_one_of_which_is_killed(data, trouble, capsys):
     assert "KERASTUNER_ORACLE_IP" not in os.environ
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_watched_group_outlives_a_trial_that_kills_its_worker(data, trouble, capsys):
     """That trial dies twice and has failed; so has one that raises, for a reason we hear of."""

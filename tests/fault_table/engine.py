@@ -1,0 +1,241 @@
+"""Faults of the time loop and its gradients."""
+
+from fault_table.fault import GRAPH, Fault
+
+ENGINE = [
+    Fault(
+        "gradient_of_a_product_in_other_columns",
+        "tf.pad(d_kernel, [[0, 0], [first, total.shape[1] - stop]])",
+        "tf.pad(d_kernel, [[0, 0], [total.shape[1] - stop, first]])",
+        GRAPH + "GRU",
+    ),
+    Fault(
+        "gradient_of_peepholes_left_out",
+        "sums = list(map(_add, sums, found.weights))",
+        "sums = [_add(s, None) for s, _ in zip(sums, found.weights, strict=True)]",
+        GRAPH + "PeepholeLSTM",
+    ),
+    Fault(
+        "masked_steps_lose_the_gradient_of_the_states",
+        "d_old = [d + p for d, p in zip(d_old, d_passed, strict=True)]",
+        "d_old = list(d_old)",
+        GRAPH + "LSTM",
+    ),
+    Fault(
+        "masked_steps_lose_the_gradient_of_the_output",
+        "d_before = [where(on, tf.zeros_like(d_output), d_output)]",
+        "d_before = [tf.zeros_like(d_output)]",
+        GRAPH + "LSTM",
+    ),
+    Fault(
+        "recomputed_rows_with_the_mask_of_other_rows",
+        "tf.tile(m, [space] + [1] * (m.shape.rank - 1))",
+        "tf.repeat(m, space, axis=0)",
+        "tests/test_engine.py::test_computed_again_equals_kept",
+    ),
+    Fault(
+        "gradient_sums_in_half_precision",
+        "tf.zeros(sizes(weight), tf.float32 if half else weight.dtype)",
+        "tf.zeros(sizes(weight), weight.dtype)",
+        "tests/test_engine_cells.py -k summed_in_float32",
+        missed_by_old_suite=True,
+    ),
+    Fault(
+        "filled_up_steps_come_first",
+        "return joined if self.even else joined[:, : self.steps]",
+        "return joined if self.even else joined[:, -self.steps :]",
+        "tests/test_engine.py::test_blocks_of_any_length_without_a_mask",
+    ),
+    Fault(
+        "numbers_of_a_batch_are_not_required",
+        "with tf.control_dependencies([tf.debugging.Assert(condition, [text])]):",
+        "with tf.control_dependencies([text]):",
+        "tests/test_generative_data.py -k before_it",
+        missed_by_old_suite=True,
+    ),
+    Fault(
+        "masked_nan_reaches_gradients",
+        "values = tf.where(keep, sequences, tf.zeros_like(sequences))",
+        "values = tf.where(keep, sequences, sequences)",
+        "tests/test_engine_gradients.py::test_what_is_masked_may_be_no_number",
+    ),
+    Fault(
+        "backwards_mask_is_not_turned_round",
+        "sequences, mask = in_processing_order((sequences, mask), options)",
+        "sequences, _ = in_processing_order((sequences, mask), options)",
+        "tests/test_parity.py::test_outputs_and_states -k LSTM",
+    ),
+    Fault(
+        "backwards_stack_masks_other_steps",
+        "    sequences, mask = in_processing_order((sequences, mask), options)\n",
+        "    given = mask\n"
+        "    sequences, mask = in_processing_order((sequences, mask), options)\n"
+        "    mask = given if _is_plain_stack(cell) else mask\n",
+        "tests/test_engine.py::test_stacked_cells_each_in_a_fast_loop",
+    ),
+    Fault(
+        "rows_side_by_side_come_back_in_another_order",
+        "else tf.concat(values, 0), *parts",
+        "else tf.concat(values, 0), *parts[::-1]",
+        "tests/test_engine.py::test_all_options_in_a_graph",
+    ),
+    Fault(
+        "rows_side_by_side_of_another_size",
+        "ends = [batch * k // loops for k in range(loops + 1)]",
+        "ends = [batch // loops * k for k in range(loops + 1)]",
+        "tests/test_engine.py -k smaller_last_batch",
+    ),
+    Fault(
+        "gradient_stopped_one_step_late",
+        "(tf.convert_to_tensor(time) % stop_gradient_every == 0)",
+        "(tf.convert_to_tensor(time) % stop_gradient_every == 1)",
+        "tests/test_engine_gradients.py::TestBetweenSteps::test_gradients",
+    ),
+    Fault(
+        "gradient_of_the_first_states_is_clipped",
+        "tf.where(between, c, g) for c, g in",
+        "c for c, g in",
+        "tests/test_engine_gradients.py::TestBetweenSteps::test_gradients",
+    ),
+    Fault(
+        "gradient_of_sums_is_clipped",
+        "return [g if k in but else changed for",
+        "return [changed for",
+        "tests/test_attention.py -k truncation",
+    ),
+    Fault(
+        "vectorised_edges_are_lost",
+        "own = arguments if loop.settings.edge is None else guarded(arguments)",
+        "own = arguments",
+        "tests/test_derivatives.py::test_edges_are_never_lost",
+    ),
+    Fault(
+        "second_derivatives_without_the_mask",
+        "_flat(plain(*_apart(arguments, n), mask, tuple(dropout_masks)))",
+        "_flat(plain(*_apart(arguments, n), None, tuple(dropout_masks)))",
+        "tests/test_engine_gradients.py::test_second_derivatives",
+    ),
+    Fault(
+        "second_derivatives_without_the_dropout",
+        "again = step.with_masks(dropout_masks)",
+        "again = step.with_masks((None, None))",
+        "tests/test_engine.py -k second_derivatives_and_dropout",
+    ),
+    Fault(
+        "fast_loop_repeats_outputs_instead_of_zeros",
+        "masked_output = no_output if self.settings.options.zero_output_for_mask else held[0]",
+        "masked_output = held[0]",
+        "tests/test_engine.py::test_all_options_in_a_graph",
+    ),
+    Fault(
+        "fast_loop_gives_the_states_before_each_step",
+        "batch_first(layout.whole(history)[1:][: self.blocks.steps])",
+        "batch_first(layout.whole(history)[: self.blocks.steps])",
+        "tests/test_engine.py::test_all_options_in_a_graph",
+    ),
+    Fault(
+        "phase_advances_on_padding",
+        "new = [where(on, n, s) for n, s in zip(new, states, strict=True)]",
+        "new = [n if own.kind == 'counter' else where(on, n, s) for n, s, own in "
+        "zip(new, states, self.step.cell.states, strict=True)]",
+        GRAPH + "Clockwork",
+    ),
+    Fault(
+        "forward_mode_forgets_what_it_is_multiplied_with",
+        "tf.gradients(targets, sources, grad_ys=d)",
+        "tf.gradients(targets, sources)",
+        "tests/test_derivatives.py::test_every_kind",
+    ),
+    Fault(
+        "operands_of_the_first_block_for_all",
+        "part.write(k, array.read(start + k))",
+        "part.write(k, array.read(k))",
+        "tests/test_engine.py::test_computed_again_equals_kept -k LSTM-graph",
+    ),
+    Fault(
+        "vectorised_loop_hands_out_its_steps_in_reverse",
+        "where(places == time, tf.repeat(v",
+        "where(places == steps - 1 - time, tf.repeat(v",
+        "tests/test_engine.py -k vectorised_rows",
+    ),
+    Fault(
+        "plain_loop_repeats_outputs_instead_of_zeros",
+        "held = zero_output if options.zero_output_for_mask else output",
+        "held = output",
+        "tests/test_parity.py::test_zeros_for_masked_steps",
+    ),
+    Fault(
+        "unrolled_loop_ignores_edges",
+        "        if edge is not None:\n            flat = with_edge",
+        "        if edge is not None and not unroll:\n            flat = with_edge",
+        "tests/test_engine_gradients.py -k hand_gradients_on_unrolled",
+    ),
+    Fault(
+        "recording_is_seen_by_other_threads",
+        "_running = threading.local()",
+        '_running = type("Shared", (), {})()',
+        "tests/test_gate_history.py -k another_thread",
+        file="recording.py",
+    ),
+    Fault(
+        "random_steps_run_in_the_fast_loop",
+        "if step.side_effects or stateful:",
+        "if step.side_effects:",
+        "tests/test_engine_cells.py -k random_numbers",
+    ),
+    Fault(
+        "tensors_of_others_lose_their_gradient",
+        "    if foreign:\n",
+        "    if foreign and not plans:\n",
+        'tests/test_engine_cells.py -k "not_its_own or from_outside"',
+    ),
+    Fault(
+        "one_device_less_than_asked_for",
+        'MirroredStrategy([f"CPU:{k}" for k in range(count)])',
+        'MirroredStrategy([f"CPU:{k}" for k in range(count - 1)])',
+        "tests/test_tuning_searches.py::test_a_trial_on_two_devices",
+    ),
+    Fault(
+        "longer_sizes_are_cut_at_run_time",
+        "wrong = tf.not_equal(found, right)",
+        "wrong = tf.less(found, right)",
+        "tests/test_sizes.py",
+    ),
+    Fault(
+        "products_taken_first_to_last",
+        "for i in reversed(range(len(made))):",
+        "for i in range(len(made)):",
+        GRAPH + "GRU",
+    ),
+    Fault(
+        "tensorboard_steps_are_all_zero",
+        "with self.writer.as_default(step):",
+        "with self.writer.as_default(0 * step):",
+        "tests/test_gate_monitor_training.py::TestTensorBoard",
+    ),
+    Fault(
+        "threads_between_operations_without_limit",
+        "tf.config.threading.set_inter_op_parallelism_threads(count)",
+        "tf.config.threading.set_inter_op_parallelism_threads(0)",
+        "tests/test_package.py -k threads_are_limited",
+        missed_by_old_suite=True,
+    ),
+    Fault(
+        "timed_step_leaves_out_the_mask",
+        "loss = tf.nn.l2_loss(layer(x, training=True, **options))",
+        "loss = tf.nn.l2_loss(layer(x, training=True))",
+        "tests/test_bench.py::TestTiming",
+    ),
+    Fault(
+        "diagram_links_weights_of_other_gates",
+        "stop_gradients=[t for t in tensors if t is not tensor],",
+        "stop_gradients=[],",
+        "tests/test_cell_diagram.py",
+    ),
+    Fault(
+        "vectorisation_around_a_function_is_not_seen",
+        'graph = getattr(graph, "outer_graph", None)',
+        "graph = None",
+        "tests/test_engine.py -k gradients_through_a_function",
+    ),
+]
