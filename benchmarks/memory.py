@@ -238,10 +238,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # isort: split
     from keras_lstm_variants._cli.errors import UsageError
-    from keras_lstm_variants._cli.machine import cores
     from keras_lstm_variants.bench import contenders, report, torch_worker
     from keras_lstm_variants.bench.command import JITS, check_repeats, open_folder, shapes_of
     from keras_lstm_variants.bench.environment import environment
+    from keras_lstm_variants.core.machine import cores
 
     try:
         (shape,) = shapes_of([arguments.shape])

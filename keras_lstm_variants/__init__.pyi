@@ -1,4 +1,4 @@
-"""Made by tests/make_stubs.py: the public names, with all their arguments."""
+"""Made by tests/make_generated.py: the public names, with all their arguments."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ from keras_lstm_variants._public import HardAttentionModel as HardAttentionModel
 from keras_lstm_variants._public import LSTMFamilyCell as LSTMFamilyCell
 from keras_lstm_variants._public import PeepholeFamilyCell as PeepholeFamilyCell
 from keras_lstm_variants._public import RecurrentLayer as RecurrentLayer
+from keras_lstm_variants._public import SideInput as SideInput
 from keras_lstm_variants._public import State as State
 from keras_lstm_variants._public import __version__ as __version__
 from keras_lstm_variants._public import attribution as attribution
@@ -473,6 +474,31 @@ class Elman(CellLayer):
         trainable: bool = True,
     ) -> None: ...
 
+class ElmanCell(AffineCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
 class FGRLSTM(CellLayer):
     cell_class: type[FGRLSTMCell]
     def __init__(
@@ -631,6 +657,10 @@ class LSTM(CellLayer):
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         *,
+        layer_norm: bool = False,
+        layer_norm_epsilon: float = 1e-05,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
         output_activation: Any = None,
         unit_forget_bias: bool | None = None,
         forget_bias: Any = None,
@@ -677,6 +707,55 @@ class LSTM1997(CellLayer):
         bias_initializer: Any = "zeros",
         *,
         squashing: str = "tanh",
+        output_activation: Any = None,
+        unit_forget_bias: bool | None = None,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        return_all_states: bool = False,
+        initial_state: str = "zeros",
+        engine: str = "auto",
+        recompute: bool = False,
+        stop_gradient_every: int | None = None,
+        clip_state_gradients: float | None = None,
+        activity_regularizer: Any = None,
+        use_cudnn: str | bool = "auto",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class LayerNormLSTM(CellLayer):
+    cell_class: type[LayerNormLSTMCell]
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        layer_norm: bool = True,
+        layer_norm_epsilon: float = 1e-05,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
         output_activation: Any = None,
         unit_forget_bias: bool | None = None,
         forget_bias: Any = None,
@@ -845,6 +924,46 @@ class MUT3(CellLayer):
         trainable: bool = True,
     ) -> None: ...
 
+class MatrixLSTM(CellLayer):
+    cell_class: type[MatrixLSTMCell]
+    def __init__(
+        self,
+        units: int,
+        heads: int = 1,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        gate_initializer: Any = "zeros",
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        return_all_states: bool = False,
+        initial_state: str = "zeros",
+        engine: str = "auto",
+        recompute: bool = False,
+        stop_gradient_every: int | None = None,
+        clip_state_gradients: float | None = None,
+        activity_regularizer: Any = None,
+        use_cudnn: str | bool = "auto",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
 class MemoryGatedLSTM(CellLayer):
     cell_class: type[MemoryGatedLSTMCell]
     def __init__(
@@ -876,6 +995,45 @@ class MemoryGatedLSTM(CellLayer):
         implementation: int = 2,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        return_all_states: bool = False,
+        initial_state: str = "zeros",
+        engine: str = "auto",
+        recompute: bool = False,
+        stop_gradient_every: int | None = None,
+        clip_state_gradients: float | None = None,
+        activity_regularizer: Any = None,
+        use_cudnn: str | bool = "auto",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class MinGRU(CellLayer):
+    cell_class: type[MinGRUCell]
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
         seed: int | None = None,
         return_sequences: bool = False,
         return_state: bool = False,
@@ -1153,6 +1311,10 @@ class NPLSTM(CellLayer):
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         *,
+        layer_norm: bool = False,
+        layer_norm_epsilon: float = 1e-05,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
         output_activation: Any = None,
         unit_forget_bias: bool | None = None,
         forget_bias: Any = None,
@@ -1235,18 +1397,31 @@ class PeepholeLSTM(CellLayer):
         trainable: bool = True,
     ) -> None: ...
 
-SimpleRNN = Elman
-
-class ElmanCell(AffineCell):
+class PhasedLSTM(CellLayer):
+    cell_class: type[PhasedLSTMCell]
     def __init__(
         self,
         units: int,
         activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         *,
+        periods: tuple[float, float] = (1.0, 1000.0),
+        open_ratio: float = 0.05,
+        leak: float = 0.001,
+        phase_regularizer: Any = None,
+        phase_constraint: Any = None,
+        peepholes: tuple[str, ...] | None = None,
+        peephole_initializer: Any = "zeros",
+        peephole_regularizer: Any = None,
+        peephole_constraint: Any = None,
+        output_activation: Any = None,
+        unit_forget_bias: bool | None = None,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
         kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None,
         bias_regularizer: Any = None,
@@ -1257,10 +1432,26 @@ class ElmanCell(AffineCell):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        return_all_states: bool = False,
+        initial_state: str = "zeros",
+        engine: str = "auto",
+        recompute: bool = False,
+        stop_gradient_every: int | None = None,
+        clip_state_gradients: float | None = None,
+        activity_regularizer: Any = None,
+        use_cudnn: str | bool = "auto",
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
     ) -> None: ...
+
+SimpleRNN = Elman
 
 SimpleRNNCell = ElmanCell
 
@@ -1315,6 +1506,55 @@ class GRUCell(GatedCell):
         implementation: int = 2,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class MatrixLSTMCell(GatedCell):
+    def __init__(
+        self,
+        units: int,
+        heads: int = 1,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        gate_initializer: Any = "zeros",
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class MinGRUCell(GatedCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
         seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -1489,6 +1729,10 @@ class LSTMCell(LSTMFamilyCell):
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         *,
+        layer_norm: bool = False,
+        layer_norm_epsilon: float = 1e-05,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
         output_activation: Any = None,
         unit_forget_bias: bool | None = None,
         forget_bias: Any = None,
@@ -1675,6 +1919,40 @@ class GridLSTMCell(LSTMFamilyCell):
         trainable: bool = True,
     ) -> None: ...
 
+class LayerNormLSTMCell(LSTMCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        layer_norm: bool = True,
+        layer_norm_epsilon: float = 1e-05,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
+        output_activation: Any = None,
+        unit_forget_bias: bool | None = None,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
 class MUT1Cell(GatedCell):
     def __init__(
         self,
@@ -1748,6 +2026,10 @@ class NPLSTMCell(LSTMCell):
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         *,
+        layer_norm: bool = False,
+        layer_norm_epsilon: float = 1e-05,
+        norm_regularizer: Any = None,
+        norm_constraint: Any = None,
         output_activation: Any = None,
         unit_forget_bias: bool | None = None,
         forget_bias: Any = None,
@@ -1778,6 +2060,45 @@ class PeepholeLSTMCell(PeepholeFamilyCell):
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         *,
+        peepholes: tuple[str, ...] | None = None,
+        peephole_initializer: Any = "zeros",
+        peephole_regularizer: Any = None,
+        peephole_constraint: Any = None,
+        output_activation: Any = None,
+        unit_forget_bias: bool | None = None,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class PhasedLSTMCell(PeepholeFamilyCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        periods: tuple[float, float] = (1.0, 1000.0),
+        open_ratio: float = 0.05,
+        leak: float = 0.001,
+        phase_regularizer: Any = None,
+        phase_constraint: Any = None,
         peepholes: tuple[str, ...] | None = None,
         peephole_initializer: Any = "zeros",
         peephole_regularizer: Any = None,

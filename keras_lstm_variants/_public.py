@@ -10,11 +10,10 @@ from keras_lstm_variants.analysis.describe import describe
 from keras_lstm_variants.analysis.gate_history import GateHistory, gate_history
 from keras_lstm_variants.cells import *  # noqa: F403
 from keras_lstm_variants.cells import __all__ as _cells
-from keras_lstm_variants.core.affine import AffineCell
+from keras_lstm_variants.core.bases import AffineCell, GatedCell
 from keras_lstm_variants.core.cell import Cell
-from keras_lstm_variants.core.gated import GatedCell
 from keras_lstm_variants.core.registry import get_variant, list_variants
-from keras_lstm_variants.core.state import State
+from keras_lstm_variants.core.state import SideInput, State
 from keras_lstm_variants.generative import *  # noqa: F403
 from keras_lstm_variants.generative import __all__ as _generative
 from keras_lstm_variants.layers import standardize  # noqa: F401, Keras must know its classes
@@ -34,6 +33,7 @@ __all__ = [  # noqa: PLE0604
     "GateHistory",
     "GatedCell",
     "RecurrentLayer",
+    "SideInput",
     "State",
     "__version__",
     "attribution",

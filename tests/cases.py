@@ -14,6 +14,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "Elman": [{}, {"activation": "sigmoid"}],
     "LSTM1997": [{}, {"squashing": "original"}],
     "LSTM": [{}],
+    "LayerNormLSTM": [{}, {"layer_norm_epsilon": 0.1}],
     "PeepholeLSTM": [{}, {"peepholes": ()}, {"peepholes": ("o", "f")}],
     "CoupledLSTM": [
         {},
@@ -68,6 +69,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "shared_trunk": True,
         },
     ],
+    "MinGRU": [{}, {"activation": "tanh"}],
+    "PhasedLSTM": [{}, {"peepholes": ("o",), "leak": 0.1}],
+    "MatrixLSTM": [{}, {"heads": 5}],
 }
 
 # Cells that together use every feature of the protocol and of the loop: what is about loops and
@@ -111,7 +115,10 @@ def make(name: str, options: dict[str, Any] | None = None, **kwargs: Any) -> ker
 def randomize(layer: keras.layers.Layer, seed: int = 1) -> keras.layers.Layer:
     random = np.random.default_rng(seed)
     for weight in layer.trainable_weights:
-        weight.assign(random.normal(size=weight.shape) * 0.5)
+        value = random.normal(size=weight.shape) * 0.5
+        # A phase passes its kinks at these, and close to zero every step does.
+        away = {"period": 3.0, "open_ratio": 0.6}.get(weight.name)
+        weight.assign(value if away is None else away + 0.2 * value)
     return layer
 
 
@@ -122,8 +129,9 @@ def state_names(cell: Any) -> tuple[str, ...]:
     return tuple(cell.state_names)
 
 
-def state_sizes(cell: Any) -> list[int]:
-    return keras.tree.flatten(cell.state_size)
+def state_shapes(cell: Any) -> list[tuple[int, ...]]:
+    """Of each state, without the batch."""
+    return [state.shape_in(cell) for state in cell.states]
 
 
 def are_counters(cell: Any) -> list[bool]:
@@ -151,12 +159,14 @@ def states_of(layer: keras.layers.Layer, seed: int = 2, dtype: str = "float32") 
 
     cell = layer.cell
 
-    def draw(size: int, counts: bool) -> np.ndarray:
+    def draw(shape: tuple[int, ...], counts: bool) -> np.ndarray:
         if counts:
-            return random.integers(cell.periods, size=(BATCH, size))
-        return random.normal(size=(BATCH, size))
+            # A phase for each period, or one time.
+            below = cell.periods if shape == (len(cell.periods),) else 9
+            return random.integers(below, size=(BATCH, *shape))
+        return random.normal(size=(BATCH, *shape))
 
-    states = zip(state_sizes(cell), are_counters(cell), strict=True)
+    states = zip(state_shapes(cell), are_counters(cell), strict=True)
     return [draw(*state).astype(dtype) for state in states]
 
 

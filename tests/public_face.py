@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 import keras_lstm_variants as klv
+from keras_lstm_variants.cells import GRU, LSTMCell, LSTMFamilyCell, SimpleRNN
 
 layer: klv.CellLayer = klv.PeepholeLSTM(8, peepholes=("i",), return_sequences=True, name="p")
 model = keras.Sequential([keras.Input((None, 3)), layer, klv.GRU(4, engine="xla")])
@@ -17,6 +18,7 @@ text: str = layer.explain_engine((None, None, 3))
 klv.LSTM(4, unts=3)  # pyright: ignore[reportCallIssue]
 klv.LSTM("4")  # pyright: ignore[reportArgumentType]
 klv.GRUCell(4, peepholes=())  # pyright: ignore[reportCallIssue]
+GRU(4, unts=3)  # pyright: ignore[reportCallIssue]
 klv.NoSuchLSTM(4)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -32,6 +34,9 @@ class LeakyCell(klv.AffineCell):
 
 
 leaky = LeakyCell.layer_class(4, return_sequences=True)
+family: list[type[LSTMFamilyCell]] = [LSTMCell]
+elman: klv.Elman = SimpleRNN(4)
+reader: type[keras.Model] = klv.HardAttentionModel
 names: list[str] = klv.list_variants()
 history = klv.gate_history(model, np.zeros((2, 5, 3), "float32"))
 klv.plots.gates(history["p"])

@@ -8,7 +8,8 @@ import pytest
 from cases import LAYERS, make
 
 import keras_lstm_variants as klv
-from keras_lstm_variants import engine, plots
+from keras_lstm_variants import plots
+from keras_lstm_variants.backend import cell_graph
 from keras_lstm_variants.plots import _layered
 
 BATCH, TIME, UNITS = 2, 6, 4
@@ -25,7 +26,7 @@ class TestCell:
     def parts(self, name, **options):
         cell = klv.get_variant(name).cell_class(4, **options)
         cell.build((None, 3))
-        found = engine.wiring(cell, 3, [w.name for w in cell.trainable_weights])
+        found = cell_graph.wiring(cell, 3, [w.name for w in cell.trainable_weights])
         return {(part.kind, part.name): part for part in found}
 
     def test_what_a_step_is_made_of(self):
@@ -46,15 +47,15 @@ class TestCell:
         }
 
     def test_sums_and_products(self):
-        product = lambda *of: engine.Operation("×", of)  # noqa: E731
+        product = lambda *of: cell_graph.Operation("×", of)  # noqa: E731
         f, i, g, o, z = (("gate", name) for name in "figoz")
         parts = self.parts("LSTM")
-        assert parts["new", "c"].made == engine.Operation(
+        assert parts["new", "c"].made == cell_graph.Operation(
             "+", (product(f, ("old", "c")), product(i, g))
         )
-        h = product(o, engine.Operation("tanh", (("new", "c"),)))
+        h = product(o, cell_graph.Operation("tanh", (("new", "c"),)))
         assert parts["new", "h"].made == h and parts["gate", "i"].made is None
-        rest = product(engine.Operation("1 -", (z,)), g)
+        rest = product(cell_graph.Operation("1 -", (z,)), g)
         assert rest in self.parts("GRU")["new", "h"].made.of
         assert len(self.parts("DepthGatedLSTM")["new", "c_2"].made.of) == 3
         # What weights are in, or what is chosen, is no sum to be drawn.

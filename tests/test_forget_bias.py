@@ -6,12 +6,14 @@ import re
 import keras
 import numpy as np
 import pytest
-from cases import FEATURES, GATED, LAYERS, ROWS, UNITS, columns_of, state_names, state_sizes
+from cases import FEATURES, GATED, LAYERS, ROWS, UNITS, columns_of, state_names, state_shapes
 
 import keras_lstm_variants as klv
 
 # A clockwork keeps all where it does not run.
-EVERY_STEP = {"ClockworkLSTM": {"periods": (1,)}}
+EVERY_STEP = {"ClockworkLSTM": {"periods": (1,)}, "PhasedLSTM": {"periods": (1, 1)}}
+# A forget bias for each head.
+HEADS = {"MatrixLSTM": {"heads": 6}}
 
 
 def sigmoid(b):
@@ -20,20 +22,20 @@ def sigmoid(b):
 
 def columns(name, **kwargs):
     """Initial bias by gate: {"i": (units,), ...}; for two rows the input side."""
-    layer = klv.get_variant(name)(6, **kwargs)
+    layer = klv.get_variant(name)(6, **HEADS.get(name, {}), **kwargs)
     layer.build((None, None, FEATURES))
     bias = bias_of(layer.cell).numpy()
     if bias.ndim == 2:
         assert not np.any(bias[1])
         bias = bias[0]
-    return dict(zip(layer.gates, np.split(bias, len(layer.gates)), strict=True)), layer.cell
+    gates = layer.cell.bias_gates or layer.gates
+    return dict(zip(gates, np.split(bias, len(gates)), strict=True)), layer.cell
 
 
 def bias_of(cell):
     """The first one with a column for each gate."""
-    return next(
-        w for w in cell.weights if "bias" in w.name and columns_of(cell, w.name) == cell.gates
-    )
+    gates = cell.bias_gates or cell.gates
+    return next(w for w in cell.weights if "bias" in w.name and columns_of(cell, w.name) == gates)
 
 
 def decay(cell):
@@ -42,17 +44,27 @@ def decay(cell):
     for weight in cell.weights:
         if "kernel" in weight.name:
             weight.assign(np.zeros(weight.shape))
+        if weight.name == "shift":  # wide open at whole numbers
+            weight.assign(-cell.ratio / 2)
     level = "".join(re.findall(r"_\d+$", bias_of(cell).name))
     names = enumerate(state_names(cell))
-    memories = [k for k, name in names if name[0] in "cm" and name.endswith(level)]
+    memories = [k for k, name in names if name[0] in "cmC" and name.endswith(level)]
     memory = memories[0] if memories else 0
-    states = [np.zeros((1, n), "float32") for n in state_sizes(cell)]
+    states = [np.zeros((1, *shape), "float32") for shape in state_shapes(cell)]
     states[memory] = states[memory] + state
     for _ in range(3):  # what a step adds must not change the rate of the next
         _, new = cell(np.zeros((1, FEATURES), "float32"), states)
-        kept = new[memory].numpy()[0] / np.asarray(states[memory])[0]
+        kept = np.ravel(_size(cell, new, memory)[0] / _size(cell, states, memory)[0])
         states = new
     return kept
+
+
+def _size(cell, states, memory):
+    """Of a stabilised memory, what it stands for."""
+    values = np.asarray(states[memory])
+    if "m" not in state_names(cell):
+        return values
+    return values * np.exp(states[state_names(cell).index("m")])[..., None, None]
 
 
 @pytest.mark.parametrize("name", GATED)
@@ -98,9 +110,13 @@ def test_initializer_is_used_as_it_is(name):
 def test_usual_bias(name):
     found, cell = columns(name)
     gate, sign = cell.forget_gate
+    if name == "MatrixLSTM":
+        np.testing.assert_allclose(found["f"], np.linspace(3, 6, 6), rtol=1e-6)
+        assert not np.any(found["i"])
+        return
     for other, values in found.items():
         np.testing.assert_array_equal(values, sign * cell.usual_forget_bias * (other == gate))
-    assert cell.usual_forget_bias == (1 if "LSTM" in name else 0)
+    assert cell.usual_forget_bias == (1 if isinstance(cell, klv.LSTMFamilyCell) else 0)
 
 
 def test_bias_initializer_fills_the_other_columns():
@@ -178,9 +194,9 @@ def test_no_two_weights_start_as_copies(name):
     for options, seed, per_gate in itertools.product(ROWS[name], (None, 7), (False, True)):
         kernel = keras.initializers.RandomNormal(seed=seed)
         kernel = klv.initializers.PerGate(kernel, UNITS) if per_gate else kernel
-        layer = klv.get_variant(name)(
-            UNITS, **options, kernel_initializer=kernel, recurrent_initializer=kernel
-        )
+        refused = klv.get_variant(name).cell_class.not_taken
+        recurrent = {} if "recurrent_initializer" in refused else {"recurrent_initializer": kernel}
+        layer = klv.get_variant(name)(UNITS, **options, kernel_initializer=kernel, **recurrent)
         layer.build((None, None, UNITS))
         first = [w.numpy().ravel()[0] for w in layer.weights if np.any(w.numpy() % 1)]
         assert len(set(first)) == len(first)

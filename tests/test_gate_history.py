@@ -39,7 +39,10 @@ def stepped(name, layer, x, start, mask=None, backwards=False, **options):
         on = mask[:, t, None]
         new, gates = EQUATIONS[name](x[:, t], states, weights, **options)
         new = new[-len(states) :]
-        states = tuple(np.where(on, n, s) for n, s in zip(new, states, strict=True))
+        states = tuple(
+            np.where(on.reshape(-1, *[1] * (s.ndim - 1)), n, s)
+            for n, s in zip(new, states, strict=True)
+        )
         values = {gate: np.where(on, value, np.nan) for gate, value in gates.items()}
         values |= dict(zip(names, states, strict=True))
         for key, value in values.items():

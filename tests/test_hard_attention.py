@@ -13,26 +13,24 @@ import keras_lstm_variants as klv
 
 
 class TestHard:
-    def digits(self, places, attention):
+    def draws(self, places, attention):
         """Numbers that draw these places (time) from this attention (batch, time, places)."""
         middle = np.cumsum(attention, -1) - attention / 2
-        u = np.take_along_axis(middle, places[None, :, None], -1)[..., 0]
-        high = np.floor(u * 256)
-        return np.stack([high, np.floor((u * 256 - high) * 256)], -1)
+        return np.take_along_axis(middle, places[None, :, None], -1)
 
     @pytest.mark.parametrize("instead", ["expected", "greedy", "sample"])
     def test_against_numpy(self, instead):
         x, memory = data("float64")
         layer = make(hard=True, hard_inference=instead, **ALL, dtype="float64")
         kept = []
-        digits_of = layer._digits
-        layer._digits = lambda *args: kept.append(digits_of(*args)) or kept[-1]
+        draws_of = layer._draws
+        layer._draws = lambda *args: kept.append(draws_of(*args)) or kept[-1]
         layer.draws = []
         found = layer(x, memory=memory, mask=MASK, memory_mask=SEEN)
-        digits = np.asarray(kept[0])
-        assert ((digits >= 0) & (digits < 256)).all() == (instead == "sample")
+        draw = np.asarray(kept[0])
+        assert ((draw >= 0) & (draw < 1)).all() == (instead == "sample")
         expected = equations.attention_lstm(
-            weights_of(layer), x, memory, mask=MASK, memory_mask=SEEN, digits=digits
+            weights_of(layer), x, memory, mask=MASK, memory_mask=SEEN, draw=draw
         )
         names = ("output", "context", "attention", "h", "c")
         assert_close(found, [expected[name] for name in names], 1e-6)
@@ -54,12 +52,12 @@ class TestHard:
 
     def test_the_part_of_the_rows_that_takes_the_expectation(self):
         layer = make(hard=True, expected_share=0.25)
-        digits = np.asarray(layer._digits(4000, 3, True))
-        expected = digits[..., 0] == -1
+        draws = np.asarray(layer._draws(4000, 3, True))
+        expected = draws[..., 0] == -1
         assert (expected == expected[:, :1]).all()
         assert abs(expected[:, 0].mean() - 0.25) < 0.03
-        assert digits[~expected].min() >= 0
-        assert digits[~expected].max() == 255
+        assert 0 <= draws[~expected].min() < 0.01
+        assert 0.99 < draws[~expected].max() < 1
 
     def test_the_gradient_is_that_of_the_expected_loss(self):
         """All draws of two steps over three places, each with its probability."""
@@ -78,21 +76,21 @@ class TestHard:
                     with cell.attending(memory):
                         start = [*cell.get_initial_state(1), *cell.nothing_shown(1)]
 
-                        def loss_of(digits, start=start):
-                            steps = tf.concat([x, digits], -1)
-                            result = layer._loop(steps, start, None, False, True)
+                        def loss_of(draws, start=start):
+                            side = {"draw": draws}
+                            result = layer._loop(x, start, None, False, True, side)
                             attention, log_p = result.state_sequences[2], result.states[3]
                             return tf.reduce_sum(result.last_output**2), attention, log_p[0, 0]
 
                         # The attention of the second step depends on the first draw.
                         attention = np.full((1, 2, 3), 1 / 3)
                         for _ in range(2):
-                            digits = self.digits(places, attention)
-                            attention = loss_of(digits)[1].numpy()
-                        digits = self.digits(places, attention)
+                            draws = self.draws(places, attention)
+                            attention = loss_of(draws)[1].numpy()
+                        draws = self.draws(places, attention)
                         with tf.GradientTape() as tape:
                             tape.watch(weights)
-                            loss, attention, log_p = loss_of(digits)
+                            loss, attention, log_p = loss_of(draws)
                             surrogate = loss + tf.stop_gradient(loss) * log_p
                         gradient = tape.gradient(surrogate, weights)
                     chosen = attention.numpy()[0, [0, 1], places]
@@ -146,8 +144,8 @@ class TestHard:
         y = np.ones((BATCH, TIME, 2), "float32")
         model = self.model(entropy_weight=0.1, reinforce_weight=2.0)
         reader = model.get_layer("reader")
-        digits = reader._digits(BATCH, TIME, True)
-        reader._digits = lambda *_: digits
+        draws = reader._draws(BATCH, TIME, True)
+        reader._draws = lambda *_: draws
         model.baseline.assign(0.7)
         model.rounds.assign(1)
         weights = [w.value for w in model.trainable_weights]

@@ -120,10 +120,7 @@ def test_the_command_answers_without_tensorflow_until_it_computes(tmp_path):
     assert done.stdout.split() == klv.__all__
 
 
-def test_names_that_are_known_without_tensorflow_are_those_of_the_classes():
-    assert {n: registry.get_variant(n).cell_class.reference for n in klv.list_variants()} == (
-        names.VARIANTS
-    )
+def test_names_mean_the_same_without_tensorflow():
     for text in ("lstm", "GRUCell", "LTSM", "AttentionLSTM", "", "xyz"):
         answers = []
         for find in (names.find, registry.find_variant):

@@ -83,15 +83,22 @@ def arguments_of(name):
     return options
 
 
+# What cells with a recurrent kernel take.
+RECURRENT = {
+    "recurrent_dropout": 0.1,
+    "recurrent_initializer": klv.initializers.PerGate("orthogonal", UNITS),
+}
+
+
 def layer_of(variant, **more):
+    refused = klv.get_variant(variant).cell_class.not_taken
     return klv.get_variant(variant)(
         UNITS,
         **arguments_of(variant),
+        **{k: v for k, v in RECURRENT.items() if k not in refused},
         dropout=0.1,
-        recurrent_dropout=0.1,
         seed=1,
         kernel_regularizer=keras.regularizers.L2(0.01),
-        recurrent_initializer=klv.initializers.PerGate("orthogonal", UNITS),
         return_sequences=True,
         **more,
     )

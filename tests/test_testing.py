@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine import compiled_by_xla
+from keras_lstm_variants.backend.xla import compiled_by_xla
 from keras_lstm_variants.testing import CheckResult, check_cell, contract, list_checks
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")

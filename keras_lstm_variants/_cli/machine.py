@@ -1,25 +1,10 @@
 """The machine and the packages that a result is from."""
 
 import contextlib
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from keras_lstm_variants._version import __version__
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> int:
-    """The bytes of memory of this machine; 1 TB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 10**12
-
 
 # What is installed in a package's place where its development version is.
 _NIGHTLY = {"keras": ("keras-nightly",), "tensorflow": ("tf-nightly",)}

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lstm_variants import engine
 from keras_lstm_variants.analysis.attribution_target import chooser
 from keras_lstm_variants.analysis.model_calls import (
     as_tensors,
@@ -15,6 +14,7 @@ from keras_lstm_variants.analysis.model_calls import (
     replaced,
     with_masks,
 )
+from keras_lstm_variants.backend import graphs
 from keras_lstm_variants.layers.stateful import unchanged
 
 
@@ -52,7 +52,7 @@ class ExplainedOutput:
             self.x = self.embedded({})
         self._value = compiled_for(model, self._explained, jit_compile)
         self._gradient = compiled_for(
-            model, lambda x: engine.gradient(self._explained, x), jit_compile
+            model, lambda x: graphs.gradient(self._explained, x), jit_compile
         )
 
     def value(self, x: Any) -> Any:

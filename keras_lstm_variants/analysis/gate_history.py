@@ -20,6 +20,7 @@ from keras_lstm_variants.analysis.model_calls import (
     replaced,
     with_masks,
 )
+from keras_lstm_variants.backend import graphs
 from keras_lstm_variants.core import call_checks, checks
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.layers.cell_tree import flat_cells
@@ -194,7 +195,7 @@ class _Call:
 
     def __init__(self, paths: dict[Any, str], taken: set[str]) -> None:
         self.paths = paths
-        self.graph = engine.current_graph()
+        self.graph = graphs.current_graph()
         self.taken = set(taken)
         self.called: set[Any] = set()
         self.cells: dict[str, Any] = {}
@@ -205,7 +206,7 @@ class _Call:
         if layer not in self.paths:
             return None
         path = self.paths[layer]
-        if engine.current_graph() is not self.graph:
+        if graphs.current_graph() is not self.graph:
             raise ValueError(
                 f"{path} is called inside a loop or a compiled function of the model, where its "
                 "gates cannot be recorded. Give `gate_history` the layer itself, with its input."

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import engine
 from keras_lstm_variants.analysis import gate_statistics as statistics
 from keras_lstm_variants.analysis.gate_history import Histories, Recorder
 from keras_lstm_variants.analysis.heat_image import heat_image
+from keras_lstm_variants.backend import graphs, tensorboard
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.state import states_of
 from keras_lstm_variants.layers.paths import walk
@@ -123,7 +123,7 @@ class GateMonitor(keras.callbacks.Callback):
         # The gates of each layer, as found at first, so that no list of the History begins later
         # than the others.
         self._gates: dict[str, list[str]] = {}
-        self._writer: engine.Writer | None = None
+        self._writer: tensorboard.Writer | None = None
         self._latest: dict[str, float] = {}
         self._measured = -1
         self._waiting: dict[str, float] = {}  # for the History
@@ -137,7 +137,7 @@ class GateMonitor(keras.callbacks.Callback):
             self._recorder = Recorder(self.model)
             self._gradients = self._traced_gradients
             if not self.model.run_eagerly:
-                self._gradients = engine.compiled(self._traced_gradients)
+                self._gradients = graphs.compiled(self._traced_gradients)
             self._compiled, self._gates = (self.model, self.model.train_function), {}
         # Builds the graphs, too.
         shape = getattr(self.model, "input_shape", None)
@@ -148,7 +148,7 @@ class GateMonitor(keras.callbacks.Callback):
         done = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
         self.batches = max(self.batches, int(done))
         if self.log_dir is not None and self._writer is None:
-            self._writer = engine.Writer(os.fspath(self.log_dir))
+            self._writer = tensorboard.Writer(os.fspath(self.log_dir))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._before = self.batches
@@ -286,7 +286,7 @@ class GateMonitor(keras.callbacks.Callback):
             return self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
         weights = [w for layer in layers.values() for w in layer.trainable_weights]
-        slopes = iter(engine.weight_gradients(loss, weights))
+        slopes = iter(graphs.weight_gradients(loss, weights))
         return {
             f"{path}/gradient_norm": _norm([next(slopes) for _ in layer.trainable_weights])
             for path, layer in layers.items()

@@ -10,9 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import engine
+from keras_lstm_variants.backend import graphs
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.keras_private import get_keras_mask, set_keras_mask
+from keras_lstm_variants.core.state import side_inputs_of
+from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 # One thread at a time replaces methods of layers.
 _replacing = threading.RLock()
@@ -23,8 +25,11 @@ def check_arguments(model: keras.layers.Layer, call_arguments: dict[str, Any]) -
     checks.flag("training", call_arguments.get("training", False))
     parameters = inspect.signature(model.call).parameters.values()
     known: list[str] | None = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]
+    others = len(known) + 1 < len(parameters)
+    if isinstance(model, RecurrentLayer):
+        known += side_inputs_of(model.cell)
     # Functional and sequential models accept any name, and do nothing with it.
-    if len(known) + 1 < len(parameters) and type(model).call.__module__.split(".")[0] != "keras":
+    elif others and type(model).call.__module__.split(".")[0] != "keras":
         known = None
     for name in call_arguments:
         if known is not None and name not in (*known, "training"):
@@ -79,7 +84,7 @@ def compiled_for(
 ) -> Callable[..., Any]:
     """A function of a model as a graph; as it is where the model is to run eagerly."""
     eager = getattr(model, "run_eagerly", False) and not jit_compile
-    return function if eager else engine.compiled(function, jit_compile)
+    return function if eager else graphs.compiled(function, jit_compile)
 
 
 @contextmanager

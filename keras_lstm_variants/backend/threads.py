@@ -1,6 +1,8 @@
-"""How many threads TensorFlow uses in this process."""
+"""How many threads TensorFlow uses in this process, and on how many cores."""
 
 import tensorflow as tf
+
+from keras_lstm_variants.core import machine
 
 
 def limit_threads(count: int) -> None:
@@ -11,3 +13,15 @@ def limit_threads(count: int) -> None:
     """
     tf.config.threading.set_intra_op_parallelism_threads(count)
     tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
+def cores() -> int:
+    """How many processor cores a loop may use; 1 where it runs on an accelerator."""
+    if len(tf.config.list_logical_devices()) > len(tf.config.list_logical_devices("CPU")):
+        return 1
+    limits = [
+        tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
+        machine.cores(),
+    ]
+    return min(limit for limit in limits if limit)

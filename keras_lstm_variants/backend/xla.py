@@ -1,6 +1,5 @@
 """Where a loop will run."""
 
-import os
 from typing import Any
 
 import tensorflow as tf
@@ -78,15 +77,3 @@ def in_a_loop() -> bool:
 def replica_count() -> int:
     """Among how many devices the strategy divides a batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def cores() -> int:
-    """How many processor cores a loop may use; 1 where it runs on an accelerator."""
-    if len(tf.config.list_logical_devices()) > len(tf.config.list_logical_devices("CPU")):
-        return 1
-    limits = [
-        tf.config.threading.get_intra_op_parallelism_threads(),
-        tf.config.threading.get_inter_op_parallelism_threads(),
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    ]
-    return min(limit for limit in limits if limit)

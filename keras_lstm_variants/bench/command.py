@@ -16,7 +16,6 @@ from keras_lstm_variants._cli.arguments import (
     whole_number,
 )
 from keras_lstm_variants._cli.errors import UsageError, fail
-from keras_lstm_variants._cli.machine import memory
 from keras_lstm_variants._cli.work_folder import StoreError, path_of
 from keras_lstm_variants.bench import environment, report
 from keras_lstm_variants.bench.contenders import (
@@ -28,6 +27,7 @@ from keras_lstm_variants.bench.contenders import (
     parse_shape,
 )
 from keras_lstm_variants.bench.driver import Bench, BenchError, Row
+from keras_lstm_variants.core.machine import memory
 
 DEFAULT_VARIANTS = ("LSTM", "GRU")
 DEFAULT_SHAPE = "16x100x32x64"

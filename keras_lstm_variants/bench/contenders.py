@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from keras_lstm_variants._cli.machine import cores
+from keras_lstm_variants.core.machine import cores
 
 KINDS = ("step", "inference")
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_lstm_variants._cli.machine import cores
 from keras_lstm_variants.bench.contenders import Contender
+from keras_lstm_variants.core.machine import cores
 
 # Of a row, and of the CSV files.
 COLUMNS = (

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keras_lstm_variants._cli.machine import cores, versions
+from keras_lstm_variants._cli.machine import versions
+from keras_lstm_variants.core.machine import cores
 
 
 def environment() -> dict[str, Any]:

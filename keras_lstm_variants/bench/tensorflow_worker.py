@@ -51,6 +51,8 @@ def make_layer(contender: dict[str, Any]) -> keras.layers.Layer:
     """The layer of a contender; it returns sequences."""
     options = dict(_DROPOUT) if contender["option"] == "dropout" else {}
     variant, units = get_variant(contender["variant"]), contender["shape"][-1]
+    if contender["side"] in ("klv", "klv_xla", "rnn"):
+        options = {k: v for k, v in options.items() if k not in variant.cell_class.not_taken}
     like = contender["yardstick"]
     if contender["side"] == "klv":
         return variant(units, return_sequences=True, **options)
@@ -84,7 +86,11 @@ def columns_of(variant: type, features: int, units: int) -> tuple[int, int]:
     of_input = of_state = 0
     for weight in layer.trainable_weights:
         name = re.sub(r"_\d+$", "", weight.name)
-        if name in _OF_INPUT and weight.shape[0] == features:
+        record = layer.cell.gate_weights.get(weight.name)
+        sees_input = name in _OF_INPUT or (record is not None and record.kind == "kernel")
+        if len(weight.shape) != 2:
+            continue
+        if sees_input and weight.shape[0] == features:
             of_input += weight.shape[1]
         elif "kernel" in name and "peephole" not in name:
             of_state += weight.shape[0] * weight.shape[1] // units

@@ -7,17 +7,16 @@ from keras import ops
 
 from keras_lstm_variants import engine
 from keras_lstm_variants.core import call_checks, checks, functions
+from keras_lstm_variants.core.bases import LSTMFamilyCell
 from keras_lstm_variants.core.context import derived_as
-from keras_lstm_variants.core.families import LSTMFamilyCell
-from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.core.state import SideInput, State, States
 from keras_lstm_variants.layers.registration import register
 
 # The score of a place that is masked: its exponential is zero in every precision.
 _HIDDEN = -3e4
-# A uniform number in two digits of this base, each exact in bfloat16. Instead of the first
-# digit may stand what else a step of hard attention is to do.
-DIGIT = 256
-EXPECTED, GREEDY = -1, DIGIT
+# What a step of hard attention does instead of drawing, where these stand in place of a uniform
+# number in [0, 1).
+EXPECTED, GREEDY = -1.0, 2.0
 
 
 # States beside h and c, which no step reads but to add up.
@@ -114,6 +113,8 @@ class AttentionLSTMCell(LSTMFamilyCell):
         self.scoring = checks.one_of("scoring", scoring, ("additive", "multiplicative"))
         self.use_beta = checks.flag("use_beta", use_beta)
         self.hard = checks.flag("hard", hard)
+        if self.hard:
+            self.side_inputs = (SideInput("draw"),)
         self.attention_initializer = functions.initializer(
             "attention_initializer", attention_initializer
         )
@@ -246,30 +247,14 @@ class AttentionLSTMCell(LSTMFamilyCell):
             for state in self.further
         ]
 
-    def get_dropout_mask(self, step_input: Any) -> Any:
-        return super().get_dropout_mask(self.apart(step_input)[0])
-
-    def drop_inputs(self, inputs: Any, training: bool) -> Any:
-        x, digits = self.apart(inputs)
-        x = super().drop_inputs(x, training)
-        return x if digits is None else ops.concatenate([x, digits], axis=-1)
-
-    def apart(self, inputs: Any) -> tuple[Any, Any]:
-        """The input itself, and the two digits that may follow it in hard attention."""
-        features = self.kernel.shape[0]
-        if not self.hard or inputs.shape[-1] == features:
-            return inputs, None
-        return inputs[..., :features], inputs[..., features:]
-
-    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        x, digits = self.apart(inputs)
-        z = {"a": super().project_inputs(x, training)}
-        return z if digits is None else {**z, "digits": digits}
+    def project_inputs(self, inputs: Any, training: bool = False, draw: Any = None) -> Any:
+        z = {"a": super().project_inputs(inputs, training)}
+        return z if draw is None else {**z, "draw": draw}
 
     def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h, c, *shown = states
         log_alpha, alpha = self.attend(h)
-        chosen = self.choose(alpha, z["digits"]) if "digits" in z else alpha
+        chosen = self.choose(alpha, z["draw"]) if "draw" in z else alpha
         beta = self.beta(h)
         context = ops.cast(chosen, self.compute_dtype)[..., None] * self.memory.value
         context = beta * ops.sum(context, axis=1)
@@ -287,7 +272,7 @@ class AttentionLSTMCell(LSTMFamilyCell):
             # Where Keras hands out the states, in its plain loop, it casts them.
             new["coverage"] = old["coverage"] + ops.cast(alpha, old["coverage"].dtype)
         if "entropy" in old:
-            new |= self.of_the_draw(old, log_alpha, alpha, chosen, z["digits"])
+            new |= self.of_the_draw(old, log_alpha, alpha, chosen, z["draw"])
         return h, (h, c, *(new[name] for name in self.shown))
 
     def attend(self, h: Any) -> tuple[Any, Any]:
@@ -308,23 +293,23 @@ class AttentionLSTMCell(LSTMFamilyCell):
         add_to = None if self.beta_bias is None else ops.convert_to_tensor(self.beta_bias)
         return self.gate(self.matmul(h, self.beta_kernel, add_to=add_to))
 
-    def choose(self, alpha: Any, digits: Any) -> Any:
-        """One place, with the probabilities alpha; or what else the first digit says."""
-        first, second = ops.split(ops.cast(digits, self.wide_dtype), 2, axis=-1)
+    def choose(self, alpha: Any, draw: Any) -> Any:
+        """One place, with the probabilities alpha; or what else `draw` says."""
+        draw = ops.cast(draw, self.wide_dtype)
         share = ops.stop_gradient(alpha)
         up_to = ops.cumsum(share, axis=-1)
         # Of the whole sum, which is 1 but for rounding.
-        drawn = (first + second / DIGIT) / DIGIT * up_to[:, -1:]
+        drawn = draw * up_to[:, -1:]
         best = share == ops.max(share, axis=-1, keepdims=True)
         likeliest = ops.logical_and(best, share > 0)
-        one = _first(ops.where(first == GREEDY, likeliest, up_to > drawn))
-        return ops.where(first == EXPECTED, alpha, ops.cast(one, alpha.dtype))
+        one = _first(ops.where(draw == GREEDY, likeliest, up_to > drawn))
+        return ops.where(draw == EXPECTED, alpha, ops.cast(one, alpha.dtype))
 
     def of_the_draw(
-        self, old: dict[str, Any], log_alpha: Any, alpha: Any, chosen: Any, digits: Any
+        self, old: dict[str, Any], log_alpha: Any, alpha: Any, chosen: Any, draw: Any
     ) -> dict[str, Any]:
         """Sums over the steps so far: log probability of what was drawn, entropy of alpha."""
-        drawn = ops.logical_and(digits[:, :1] >= 0, digits[:, :1] < DIGIT)
+        drawn = ops.logical_and(draw >= 0, draw < 1)
         log_p = ops.sum(ops.stop_gradient(chosen) * log_alpha, axis=-1, keepdims=True)
         entropy = -ops.sum(alpha * log_alpha, axis=-1, keepdims=True)
         new = {"log_probability": ops.where(drawn, log_p, 0.0), "entropy": entropy}

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_lstm_variants import engine
-from keras_lstm_variants.cells.attention import DIGIT, EXPECTED, GREEDY, AttentionLSTMCell
+from keras_lstm_variants.cells.attention import EXPECTED, GREEDY, AttentionLSTMCell
 from keras_lstm_variants.core import call_checks, checks
 from keras_lstm_variants.core.keras_private import get_keras_mask
 from keras_lstm_variants.layers.cell_layer import CellLayer
@@ -154,13 +154,11 @@ class AttentionLSTM(CellLayer):
             sequences, mask, states = self._start(sequences, initial_state, mask)
             batch, steps = ops.shape(sequences)[:2]
             states = [*states, *self.cell.nothing_shown(batch)]
-            if self.hard:
-                digits = self._digits(batch, steps, training)
-                sequences = ops.concatenate([sequences, digits], axis=-1)
+            side = {"draw": self._draws(batch, steps, training)} if self.hard else None
             every = self.return_all_states or (
                 self.return_sequences and (self.return_context or self.return_attention)
             )
-            result = self._loop(sequences, states, mask, training, every)
+            result = self._loop(sequences, states, mask, training, every, side)
             sums = dict(zip(self.cell.shown, result.states[2:], strict=True))
             if self.coverage_penalty:
                 self.add_loss(self._penalty(sums["coverage"], mask))
@@ -215,19 +213,17 @@ class AttentionLSTM(CellLayer):
         mean = ops.sum(memory * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1)
         return ops.cast(mean, self.compute_dtype)
 
-    def _digits(self, batch: Any, steps: Any, training: bool) -> Any:
-        """What each step is to draw with: the digits of a uniform number, or what else to do."""
+    def _draws(self, batch: Any, steps: Any, training: bool) -> Any:
+        """What each step is to draw with: a uniform number, or what else to do."""
         instead = {"expected": EXPECTED, "greedy": GREEDY}.get(self.hard_inference)
         if not training and instead is not None:
-            return ops.full((batch, steps, 2), instead, dtype=self.compute_dtype)
+            return ops.full((batch, steps, 1), instead, dtype=self.cell.wide_dtype)
         seed = self.cell.seed_generator
-        digits = ops.floor(keras.random.uniform((batch, steps, 2), 0, DIGIT, "float32", seed=seed))
-        # The upper end is excluded, but for rounding.
-        digits = ops.minimum(digits, DIGIT - 1)
+        draws = keras.random.uniform((batch, steps, 1), 0, 1, "float32", seed=seed)
         if training and self.expected_share:
             row = keras.random.uniform((batch, 1, 1), 0, 1, "float32", seed=seed)
-            digits = ops.where(row < self.expected_share, float(EXPECTED), digits)
-        return ops.cast(digits, self.compute_dtype)
+            draws = ops.where(row < self.expected_share, EXPECTED, draws)
+        return ops.cast(draws, self.cell.wide_dtype)
 
     def _penalty(self, coverage: Any, mask: Any) -> Any:
         seen = ops.cast(self.cell.seen.value, coverage.dtype)

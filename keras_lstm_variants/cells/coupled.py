@@ -1,7 +1,7 @@
 from typing import Any
 
 from keras_lstm_variants.core import checks
-from keras_lstm_variants.core.families import PeepholeFamilyCell
+from keras_lstm_variants.core.bases import PeepholeFamilyCell
 from keras_lstm_variants.core.state import States
 from keras_lstm_variants.layers.registration import register
 

@@ -4,7 +4,7 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants.core import checks, functions
-from keras_lstm_variants.core.families import LSTMFamilyCell
+from keras_lstm_variants.core.bases import LSTMFamilyCell
 from keras_lstm_variants.core.state import States
 from keras_lstm_variants.layers.registration import register
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from keras_lstm_variants.core.affine import AffineCell
+from keras_lstm_variants.core.bases import AffineCell
 from keras_lstm_variants.core.state import State, States
 from keras_lstm_variants.layers.registration import register
 

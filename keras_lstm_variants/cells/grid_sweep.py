@@ -8,7 +8,7 @@ from keras import ops
 from keras_lstm_variants import engine
 from keras_lstm_variants.cells.grid import GridFamilyCell
 from keras_lstm_variants.core import call_checks, checks, configured, functions
-from keras_lstm_variants.core.state import State, States
+from keras_lstm_variants.core.state import SideInput, State, States
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 from keras_lstm_variants.layers.registration import register
 
@@ -31,9 +31,14 @@ class _SweepCell(GridFamilyCell):
     """One diagonal of an image at a time: its positions do not depend on each other.
 
     The states are the h and m that each row of the image handed on last: downwards and to
-    the right, at every level. The last two features of the input say which positions are
-    part of the image, and which of these are not masked.
+    the right, at every level. Side inputs say which positions are part of the image, and
+    which of these are not masked.
     """
+
+    side_inputs = tuple(
+        SideInput(name, size=lambda cell: (cell.rows, 1), dtype=None, required=True)
+        for name in ("inside", "seen")
+    )
 
     def __init__(self, *args: Any, rows: int, priority: str | None = "depth", **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -49,11 +54,10 @@ class _SweepCell(GridFamilyCell):
         return self.rows, self.units
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.build_transforms(input_shape[-1] - 2, ("vertical", "horizontal", "depth"))
+        self.build_transforms(input_shape[-1], ("vertical", "horizontal", "depth"))
 
-    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        z = super().project_inputs(inputs[..., :-2], training)
-        return z | {"inside": inputs[..., -2:-1], "seen": inputs[..., -1:]}
+    def project_inputs(self, inputs: Any, training: bool = False, *, inside: Any, seen: Any) -> Any:
+        return super().project_inputs(inputs, training) | {"inside": inside, "seen": seen}
 
     def step(self, z: Any, states: States, training: bool = False) -> tuple[Any, States]:
         h_d = z["h"]
@@ -80,6 +84,16 @@ class _SweepCell(GridFamilyCell):
 def _one_row_down(values: Any) -> Any:
     """(batch, rows, n): what row r has goes to row r + 1, and zeros into the first."""
     return ops.concatenate([ops.zeros_like(values[:, :1]), values[:, :-1]], axis=1)
+
+
+def _diagonals(values: Any) -> Any:
+    """(batch, rows, columns, n) as (batch, diagonals, rows, n): row r starts r steps later."""
+    batch, rows, columns, _ = ops.shape(values)
+    n = values.shape[-1]
+    skewed = ops.pad(values, [[0, 0], [0, 0], [0, rows], [0, 0]])
+    skewed = ops.reshape(skewed, (batch, rows * (columns + rows), n))[:, :-rows]
+    skewed = ops.reshape(skewed, (batch, rows, columns + rows - 1, n))
+    return ops.transpose(skewed, (0, 2, 1, 3))
 
 
 class _GridLayer(CheckedWeights, configured.Configured, keras.layers.Layer):
@@ -236,7 +250,7 @@ class GridLSTM2D(_GridLayer):
                 f"Received: input shape {tuple(input_shape)}"
             )
         self.cell = _SweepCell(**self.cell_options(), rows=rows, priority=self.priority)
-        self.cell.build((None, rows, features + 2))
+        self.cell.build((None, rows, features))
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1: rows, 3: features})
 
     def call(self, images: Any, mask: Any = None, training: bool = False) -> Any:
@@ -256,20 +270,15 @@ class GridLSTM2D(_GridLayer):
             # No NaN there is to reach a gradient.
             images = ops.where(mask[..., None], images, ops.zeros_like(images))
             seen = ops.cast(mask, images.dtype)[..., None]
-        # Row r starts r steps later, so that a diagonal of the image stands in one step.
-        skewed = ops.concatenate([images, inside, seen], axis=-1)
-        skewed = ops.pad(skewed, [[0, 0], [0, 0], [0, rows], [0, 0]])
-        features = skewed.shape[-1]
-        skewed = ops.reshape(skewed, (batch, rows * (columns + rows), features))[:, :-rows]
-        steps = columns + rows - 1
-        skewed = ops.reshape(skewed, (batch, rows, steps, features))
         result = engine.run(
             self.cell,
-            ops.transpose(skewed, (0, 2, 1, 3)),
+            _diagonals(images),
             self.cell.get_initial_state(batch),
             engine.LoopOptions(training=training),
             output_dtype=self.compute_dtype,
+            side={"inside": _diagonals(inside), "seen": _diagonals(seen)},
         )
+        steps = columns + rows - 1
         outputs = ops.transpose(result.outputs, (0, 2, 1, 3))
         outputs = ops.reshape(outputs, (batch, rows * steps, self.units))
         outputs = ops.pad(outputs, [[0, 0], [0, rows], [0, 0]])

@@ -3,7 +3,7 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants.core import checks
-from keras_lstm_variants.core.gated import GatedCell
+from keras_lstm_variants.core.bases import GatedCell
 from keras_lstm_variants.core.state import State, States
 from keras_lstm_variants.layers.registration import register
 

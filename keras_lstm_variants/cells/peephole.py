@@ -1,6 +1,6 @@
 from typing import Any
 
-from keras_lstm_variants.core.families import PeepholeFamilyCell
+from keras_lstm_variants.core.bases import PeepholeFamilyCell
 from keras_lstm_variants.core.state import States
 from keras_lstm_variants.layers.registration import register
 

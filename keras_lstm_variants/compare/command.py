@@ -10,12 +10,13 @@ from keras_lstm_variants import _loading, tasks
 from keras_lstm_variants._cli import logs
 from keras_lstm_variants._cli.arguments import add_command, variants_of
 from keras_lstm_variants._cli.errors import UsageError, fail, in_options
-from keras_lstm_variants._cli.machine import cores, memory, origin
+from keras_lstm_variants._cli.machine import origin
 from keras_lstm_variants._cli.tables import number
 from keras_lstm_variants._cli.work_folder import LOG, StoreError, StoreFailure, write_atomically
 from keras_lstm_variants.compare import options
 from keras_lstm_variants.compare.settings import Run, Settings
 from keras_lstm_variants.compare.store import Store
+from keras_lstm_variants.core.machine import cores, memory
 
 # What needs TensorFlow is imported where it is used: errors should not wait for it.
 

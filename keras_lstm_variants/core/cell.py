@@ -17,10 +17,17 @@ from keras import ops
 
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.configured import Configured
-from keras_lstm_variants.core.context import DerivedWeight, captured, context, derived_as
+from keras_lstm_variants.core.context import (
+    DerivedWeight,
+    captured,
+    context,
+    derived_as,
+    exact,
+    within,
+)
 from keras_lstm_variants.core.initializers import PerGate, another
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
-from keras_lstm_variants.core.state import GateWeight, Size, State
+from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State, fixed_dtype
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 
 # QR and other decompositions do not exist for these; weights are drawn in float32.
@@ -33,6 +40,15 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     `step` and `project_inputs` treat each row of the batch alone: a loop may divide the rows,
     run those of many steps as one, and run a step again for its gradient. A cell works in
     `keras.layers.RNN(cell)` and in `klv.RecurrentLayer(cell)`.
+
+    Parallel forms. A cell that needs no loop may say so; the layer then takes all steps at once:
+
+    - `scan(z)`, of a cell with one state, returns a and b: `state = a * state + b` at each step.
+    - `parallel(z, states, mask)` returns the output and a list of the states after each step, all
+      (batch, time, ...). z is what `project_inputs` gives, (batch, time, ...); mask is None or bool
+      (batch, time): at a masked step states stay, the output is of no interest.
+
+    `step` stays the definition, and must give the same.
 
     Args:
         units: positive integer, the size of every state and of the output.
@@ -64,6 +80,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     may_change = ("dropout", "recurrent_dropout")
 
     states: ClassVar[tuple[State, ...]] = (State("h"),)
+    # What it may be given at each step besides its input.
+    side_inputs: ClassVar[tuple[SideInput, ...]] = ()
     # Names in the column order of the kernels: data for tools, never equations.
     gates: ClassVar[tuple[str, ...]] = ()
     # Which of the names that `gates` and `sow` give are no gates: candidates, and what else
@@ -73,6 +91,12 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
     # keeps the memory or -1 where it overwrites it. None: no such gate.
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
+    # Whether rows of the batch, and steps of the sequence, see each other, as with statistics over
+    # them. `project_inputs` is then given all steps at once, outside of the loop.
+    mixes_rows: ClassVar[bool] = False
+    # Another way to compute all steps at once: see `scan` and `parallel` in "Parallel forms" below.
+    scan: ClassVar[Callable[..., Any] | None] = None
+    parallel: ClassVar[Callable[..., Any] | None] = None
     # The layer that `register` makes of the cell.
     layer_class: ClassVar[type]
     # Whether the seed of the masks is drawn after those of the initializers, as by Keras's LSTM and
@@ -104,6 +128,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             self.draw_seed()
         self.derived_weights: list[DerivedWeight] = []
         self.gate_weights: dict[str, GateWeight] = {}
+        # Of those that have one type in every precision.
+        self.fixed_weights: set[str] = set()
         self._initializers_used: list[Any] = []
 
     def draw_seed(self) -> None:
@@ -136,14 +162,21 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
         Takes (rows, features), after dropout, and treats each row alone: a loop may pass the
         rows of several time steps at once. May return a structure of (rows, ...) tensors.
+        A cell with `side_inputs` takes them here, by their names.
         """
         return inputs
+
+    def __call__(self, inputs: Any, states: Any = None, *args: Any, **kwargs: Any) -> Any:
+        # Keras casts what it is given; a state that has a type of its own must not lose digits.
+        with within(exact=(self, {"states": states})):
+            return super().__call__(inputs, states, *args, **kwargs)
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         call_checks.check_training(training)
         # One state may come and go without a list, as in Keras.
         alone = not isinstance(states, list | tuple)
         states = (states,) if alone else tuple(states)
+        states = self._exact(states)
         if len(states) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__} has {len(self.states)} states "
@@ -151,19 +184,43 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
             )
         states, constants = self._for_each_row(inputs, states)
         with derived_as(constants):
-            z = self.project_inputs(self.drop_inputs(inputs, training), training=training)
+            inputs = self.drop_inputs(inputs, training)
+            z = self.project_inputs(inputs, training=training, **self._given_side_inputs())
             output, new = self.advance(z, states, training)
         return output, new[0] if alone else new
+
+    def _exact(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The states, those with a type of their own as they were before Keras cast them."""
+        given = keras.tree.flatten(exact(self, "states", states))
+        if not len(given) == len(states) == len(self.states):
+            return states
+        return tuple(
+            cast if own.dtype is None else ops.cast(as_given, own.dtype_in(self))
+            for cast, as_given, own in zip(states, given, self.states, strict=True)
+        )
+
+    def _given_side_inputs(self) -> dict[str, Any]:
+        """The side inputs of this step: a loop of ours hands them out, Keras's has none."""
+        given = {s.name: context.side[s.name] for s in self.side_inputs if s.name in context.side}
+        for side in self.side_inputs:
+            if side.required and side.name not in given:
+                raise ValueError(
+                    f"{type(self).__name__} needs `{side.name}` at each step, which "
+                    "`keras.layers.RNN` does not hand on: use "
+                    f"`klv.RecurrentLayer(cell)(sequences, {side.name}=...)`."
+                )
+        return given
 
     def _for_each_row(self, inputs: Any, states: Any) -> tuple[Any, dict[int, Any]]:
         """States and constants, or an error: the loop of `keras.layers.RNN` checks neither."""
         from keras_lstm_variants import engine  # which imports this module
+        from keras_lstm_variants.backend import xla
 
         constants = [(d, d.value) for d in self.derived_weights if d.constant]
         known = {tuple(v.shape)[:1] for v in (inputs, *states, *(v for _, v in constants))}
         checked = context.equal_rows
         # Step by step it would cost time; where XLA compiles it costs none.
-        in_a_loop = engine.in_a_loop() and not engine.compiled_by_xla()
+        in_a_loop = xla.in_a_loop() and not xla.compiled_by_xla()
         if checked or in_a_loop or (len(known) == 1 and (None,) not in known):
             return states, {}
         rows = ops.shape(inputs)[:1]
@@ -328,6 +385,7 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         *,
         gates: tuple[str, ...] = (),
         axis: int = -1,
+        dtype: str | None = None,
     ) -> Any:
         """A weight with the regularizer and constraint of its kind.
 
@@ -335,7 +393,8 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
         `recurrent_regularizer`, `input_projection` takes `input_regularizer`, and so on;
         where the name does not tell, `kind` does: `"kernel"`, `"recurrent"`, `"bias"`, ...
         `block` is the number of a gate's columns where it is not `units`. Where its entries
-        belong to gates, `gates` names them in the order of their blocks along `axis`.
+        belong to gates, `gates` names them in the order of their blocks along `axis`. With
+        `dtype="float32"` it is of this type in half precision, too.
         """
         if not isinstance(name, str) or not name:
             raise ValueError(f"`name` must be the name of the weight. Received: name={name!r}")
@@ -359,18 +418,21 @@ class Cell(CheckedWeights, Configured, DropoutRNNCell, keras.layers.Layer):
 
         if gates:
             self.gate_weights[name] = GateWeight(name, tuple(gates), axis, kind)
+        if dtype is not None:
+            self.fixed_weights.add(name)
         functions.check_values(f"{kind}_initializer", initializer, shape)
 
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)
 
-        half = self.variable_dtype in _HALF_TYPES
+        half = dtype is None and self.variable_dtype in _HALF_TYPES
         return self.add_weight(
             shape=shape,
             name=name,
             initializer=draw_in_float32 if half else initializer,
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
+            **({} if dtype is None else {"dtype": fixed_dtype(dtype, self), "autocast": False}),
         )
 
 

@@ -122,6 +122,19 @@ def share(name: str, value: Any) -> float:
     return float(value)
 
 
+def interval(name: str, value: Any) -> tuple[float, float]:
+    """`value` as two floats, or a `ValueError` unless they are positive and in order."""
+    ends = listed(value)
+    real = ends is not None and len(ends) == 2
+    real = real and all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in ends)
+    if not real or not 0 < ends[0] <= ends[1] < math.inf:
+        raise ValueError(
+            f"`{name}` must be two positive numbers, the least and the greatest. "
+            f"Received: {name}={value!r}"
+        )
+    return float(ends[0]), float(ends[1])
+
+
 def limits(low: Any, high: Any) -> tuple[float, float]:
     """Two shares of which the first is no greater, or a `ValueError`."""
     low, high = share("low", low), share("high", high)

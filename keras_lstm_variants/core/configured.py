@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -33,7 +33,8 @@ def parameters(cls: type) -> dict[str, Parameter]:
         own = {**own, **{n: p for n, p in named.items() if n not in own}}
         if Parameter.VAR_KEYWORD not in kinds:
             break
-    return own
+    left_out = getattr(cls, "not_taken", ())
+    return {name: p for name, p in own.items() if name not in left_out}
 
 
 def in_order(found: dict[str, Parameter]) -> inspect.Signature:
@@ -67,6 +68,8 @@ class Configured:
     """Mixin: `get_config` reads each constructor argument from the attribute of its name."""
 
     not_stored: tuple[str, ...] = ()
+    # Constructor arguments of the parents that mean nothing here, and are refused.
+    not_taken: tuple[str, ...] = ()
     # Constructor arguments that may change at any time, for they are read when they are used.
     may_change: tuple[str, ...] = ()
 
@@ -74,6 +77,14 @@ class Configured:
         super().__init_subclass__(**kwargs)
         # For help() and editors: constructors that hand on `**kwargs` hide their arguments.
         cls.__signature__ = in_order(parameters(cls))
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        for name in cls.not_taken:
+            if name in kwargs:
+                raise ValueError(
+                    f"{cls.__name__} has no use for `{name}`. Received: {name}={kwargs[name]!r}"
+                )
+        return super().__new__(cls, *args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # What is built would not follow, and the configuration that is saved would not fit it. Of

@@ -20,6 +20,10 @@ class StepContext(threading.local):
     def __init__(self) -> None:
         self.listeners: dict[int, Callable[[dict[str, Any]], None]] = {}
         self.derived: dict[int, Any] = {}
+        # The side inputs of the step, by name.
+        self.side: dict[str, Any] = {}
+        # The cell or layer that is called, and what it was given, by argument.
+        self.exact: tuple[Any, dict[str, Any]] = (None, {})
 
 
 context = StepContext()
@@ -63,6 +67,12 @@ class DerivedWeight:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.value.shape)
+
+
+def exact(owner: Any, argument: str, value: Any) -> Any:
+    """What the call of `owner` was given as `argument`, before Keras cast it to `value`."""
+    called, given = context.exact
+    return given.get(argument, value) if called is owner else value
 
 
 def derived_as(values: dict[int, Any]) -> Any:

@@ -1,44 +1,9 @@
-"""Names and references of our variants, for what is answered without TensorFlow.
-
-A test compares them with the registered classes.
-"""
+"""Which variant a name means, for what is answered without TensorFlow, too."""
 
 from collections.abc import Collection
 
 from keras_lstm_variants.core import checks
-
-VARIANTS = {
-    "Elman": "Elman 1990, Finding structure in time",
-    "LSTM1997": "Hochreiter & Schmidhuber 1997, Long short-term memory",
-    "LSTM": "Gers, Schmidhuber & Cummins 2000, Learning to forget",
-    "PeepholeLSTM": "Gers & Schmidhuber 2000, Recurrent nets that time and count",
-    "CoupledLSTM": "Greff et al. 2015, LSTM: a search space odyssey (CIFG)",
-    "GRU": "Cho et al. 2014, Learning phrase representations using RNN encoder-decoder",
-    "NIGLSTM": "Greff et al. 2015, LSTM: a search space odyssey (NIG)",
-    "NFGLSTM": "Greff et al. 2015, LSTM: a search space odyssey (NFG)",
-    "NOGLSTM": "Greff et al. 2015, LSTM: a search space odyssey (NOG)",
-    "NIAFLSTM": "Greff et al. 2015, LSTM: a search space odyssey (NIAF)",
-    "NOAFLSTM": "Greff et al. 2015, LSTM: a search space odyssey (NOAF)",
-    "NPLSTM": "Greff et al. 2015, LSTM: a search space odyssey (NP)",
-    "CIFGLSTM": "Greff et al. 2015, LSTM: a search space odyssey (CIFG)",
-    "FGRLSTM": "Greff et al. 2015, LSTM: a search space odyssey (FGR)",
-    "MUT1": "Jozefowicz et al. 2015, An empirical exploration of "
-    "recurrent network architectures (MUT1)",
-    "MUT2": "Jozefowicz et al. 2015, An empirical exploration of "
-    "recurrent network architectures (MUT2)",
-    "MUT3": "Jozefowicz et al. 2015, An empirical exploration of "
-    "recurrent network architectures (MUT3)",
-    "DepthGatedLSTM": "Yao et al. 2015, Depth-gated LSTM",
-    "ClockworkRNN": "Koutnik et al. 2014, A clockwork RNN",
-    "ClockworkLSTM": "Koutnik et al. 2014, A clockwork RNN (on the LSTM)",
-    "GridLSTM": "Kalchbrenner et al. 2015, Grid long short-term memory",
-    "MemoryGatedLSTM": "no paper; compare Gers & Schmidhuber 2000, Recurrent nets "
-    "that time and count",
-    "DeepGateLSTM": "no paper; compare Pascanu et al. 2014, Deep recurrent neural networks",
-}
-
-# Known by name, but no variants: they read a memory, too.
-WITH_MEMORY = ("AttentionLSTM",)
+from keras_lstm_variants.core.variant_names import VARIANTS, WITH_MEMORY
 
 # Keras's name for one of ours; not listed a second time.
 OTHER_NAMES = {"SimpleRNN": "Elman"}

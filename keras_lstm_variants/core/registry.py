@@ -1,6 +1,9 @@
 """One decorator that makes a class loadable by Keras and lists its variant."""
 
 import inspect
+import re
+import sys
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -74,7 +77,7 @@ def register(
 
 
 def list_variants() -> list[str]:
-    """Names of all registered variants, in the order in which they were registered.
+    """Names of all registered variants: ours by the year of their reference, then yours.
 
     Example:
         >>> import keras_lstm_variants as klv
@@ -114,21 +117,27 @@ def find_variant(text: str) -> str:
     return names.find(text, _layers, with_memory)
 
 
-def markdown_table() -> str:
-    """The table of cells in README, made from the registered classes."""
-    rows = [
-        "| Layer | Cell | States | Columns of the kernels | `forget_bias` | Reference |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, layer in _layers.items():
-        cell = layer.cell_class
-        keeps = "-"
-        if cell.forget_gate:
-            gate, sign = cell.forget_gate
-            minus = "" if sign > 0 else ", with a minus"
-            keeps = f"`{gate}`{minus}; usually {cell.usual_forget_bias:g}"
-        rows.append(
-            f"| `{name}` | `{cell.__name__}` | {' '.join(s.name for s in cell.states)} "
-            f"| {' '.join(cell.gates)} | {keeps} | {cell.reference} |"
-        )
-    return "\n".join(rows) + "\n"
+def classes_of(module: ModuleType) -> dict[str, type]:
+    """The registered classes that a module defines, by all public names that they have there."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
+        and _registered.get(getattr(value, "__name__", "")) is value
+    }
+
+
+def order_by_year() -> None:
+    """Put the variants that are registered so far in the order of their references' years.
+
+    Those of one year, or without one, stay as they are.
+    """
+
+    def year(layer: type) -> int:
+        found = re.search(r"\b(19|20)\d\d\b", layer.cell_class.reference)
+        return int(found[0]) if found else sys.maxsize
+
+    ordered = sorted(_layers.items(), key=lambda item: year(item[1]))
+    _layers.clear()
+    _layers.update(ordered)

@@ -1,4 +1,4 @@
-"""What a cell declares: its states and the blocks of columns of its weights."""
+"""What a cell declares: states, side inputs, and the blocks of columns of its weights."""
 
 import dataclasses
 from collections.abc import Callable
@@ -39,8 +39,7 @@ class State:
     kind: Literal["state", "counter", "sum"] = "state"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ValueError(f"`name` must be a Python name. Received: name={self.name!r}")
+        _check_name(self.name)
         if self.kind not in ("state", "counter", "sum"):
             raise ValueError(
                 '`kind` must be "state", "counter" or "sum". '
@@ -49,23 +48,93 @@ class State:
 
     def size_in(self, cell: Any) -> Size:
         """The size in this cell: a number, or a tuple of numbers."""
-        size = self.size
-        if isinstance(size, str):
-            size = getattr(cell, size)
-        elif callable(size):
-            size = size(cell)
-        return tuple(size) if isinstance(size, list | tuple) else int(size)
+        size = _size(self.size, cell)
+        return size[0] if len(size) == 1 else size
 
     def shape_in(self, cell: Any) -> tuple[int, ...]:
         """The shape in this cell, without the batch."""
-        size = self.size_in(cell)
-        return size if isinstance(size, tuple) else (size,)
+        return _size(self.size, cell)
 
     def dtype_in(self, cell: Any) -> str:
         """The type in this cell; of a 64 bit cell never less."""
-        if self.dtype == "float32" and cell.compute_dtype == "float64":
-            return "float64"
-        return self.dtype or cell.compute_dtype
+        return fixed_dtype(self.dtype, cell)
+
+
+@dataclasses.dataclass(frozen=True)
+class SideInput:
+    """What a cell is given at each step besides its input, as data: times, noise, flags.
+
+    The layer takes it by its name, `layer(sequences, times=...)`, and so does the cell's
+    `project_inputs(inputs, training=False, times=None)`, where it comes as (rows, *size).
+
+    Args:
+        name: the keyword.
+        size: as of a `State`. `()`: one number a step; the layer then takes (batch, time), and
+            the cell sees a column (rows, 1).
+        dtype: the type it always has, whatever the precision of the layer; of a layer in
+            float64 float64. None: the layer's compute type.
+        required: whether the cell cannot do without.
+        kind: `"value"`; or `"time"`: when time. A layer that goes backwards then counts it from
+            the latest real step of each row, so that gaps between steps stay positive.
+
+    Raises:
+        ValueError: an argument is none of these.
+
+    Example:
+        >>> import keras_lstm_variants as klv
+        >>> klv.SideInput("times", kind="time").size
+        ()
+    """
+
+    name: str
+    size: Size | str | Callable[[Any], Size] = ()
+    dtype: str | None = "float32"
+    required: bool = False
+    kind: Literal["value", "time"] = "value"
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if self.name in _CALL_ARGUMENTS:
+            raise ValueError(
+                "`name` must not be an argument of every call. "
+                f"Received: name={self.name!r}; those are {sorted(_CALL_ARGUMENTS)}"
+            )
+        if self.kind not in ("value", "time"):
+            raise ValueError(
+                '`kind` must be "value" or "time". '
+                f"Received: kind={self.kind!r} of the side input {self.name!r}"
+            )
+
+    def shape_in(self, cell: Any) -> tuple[int, ...]:
+        """The shape in this cell of one row of one step; of a number it is (1,)."""
+        return _size(self.size, cell) or (1,)
+
+    def dtype_in(self, cell: Any) -> str:
+        """The type in this cell; of a 64 bit cell never less."""
+        return fixed_dtype(self.dtype, cell)
+
+
+_CALL_ARGUMENTS = {"sequences", "initial_state", "mask", "training", "inputs", "states"}
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"`name` must be a Python name. Received: name={name!r}")
+
+
+def _size(size: Any, cell: Any) -> tuple[int, ...]:
+    if isinstance(size, str):
+        size = getattr(cell, size)
+    elif callable(size):
+        size = size(cell)
+    return tuple(size) if isinstance(size, list | tuple) else (int(size),)
+
+
+def fixed_dtype(dtype: str | None, cell: Any) -> str:
+    """The type; of a cell in 64 bits never less."""
+    if dtype == "float32" and cell.compute_dtype == "float64":
+        return "float64"
+    return dtype or cell.compute_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,3 +157,11 @@ def states_of(cell: Any) -> tuple[State, ...]:
         return tuple(cell.states)
     sizes = keras.tree.flatten(cell.state_size)
     return tuple(State(f"state_{k}", size) for k, size in enumerate(sizes))
+
+
+def side_inputs_of(cell: Any) -> dict[str, SideInput]:
+    """The declared side inputs of a cell, or of all cells of a stack, by name."""
+    inner = getattr(cell, "cells", None) or [cell]
+    if inner != [cell]:
+        return {name: side for c in inner for name, side in side_inputs_of(c).items()}
+    return {side.name: side for side in getattr(cell, "side_inputs", ())}

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import engine
+from keras_lstm_variants.backend import datasets
 from keras_lstm_variants.core import checks
 
 # Around what a look at a batch has to say.
@@ -109,9 +109,9 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 def _looked_at(model: Any, name: str, x: Any) -> Any:
     """The data, or what gives them batch by batch after a look at each."""
-    if engine.is_distributed(x):
+    if datasets.is_distributed(x):
         return x  # divided already: nothing can be put between
-    if engine.is_dataset(x):
+    if datasets.is_dataset(x):
         return _dataset(model, x)
     if isinstance(x, keras.utils.PyDataset):
         if not model.built:
@@ -202,10 +202,10 @@ def _dataset(model: Any, dataset: Any) -> Any:
     def looked_at(*batch: Any) -> Any:
         given = keras.utils.unpack_x_y_sample_weight(batch if len(batch) > 1 else batch[0])[0]
         x, mask = parts(model, given)
-        x = engine.of_shape(x, model.shape_of_x)
+        x = datasets.of_shape(x, model.shape_of_x)
         real = x
         if mask is not None:
-            mask = engine.of_shape(mask, (None, None))
+            mask = datasets.of_shape(mask, (None, None))
             # Not broadcast: a mask of another size is an error.
             on = ops.reshape(mask, ops.shape(x)[:2])
             real = ops.where(on[..., None], x, ops.zeros_like(x))
@@ -213,7 +213,7 @@ def _dataset(model: Any, dataset: Any) -> Any:
         fits = ops.all((real >= ops.cast(low, x.dtype)) & (real <= ops.cast(high, x.dtype)))
         said = model.observation.requirement("x")
         said = f"{_MARK}{said} Received: numbers from {{}} to {{}}{_MARK}"
-        x = engine.required(x, fits, said, ops.min(real), ops.max(real))
+        x = datasets.required(x, fits, said, ops.min(real), ops.max(real))
         return {**given, "x": x} if isinstance(given, dict) else x
 
     return dataset.map(looked_at)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lstm_variants import engine
+from keras_lstm_variants.backend import graphs
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.configured import Configured
 from keras_lstm_variants.core.keras_private import AutocastScope
@@ -156,7 +156,7 @@ class GenerativeModel(CheckedModel, Configured, keras.Model):
 
     def call(self, x: Any, mask: Any = None, training: bool = False, noise: Any = None) -> Any:
         x, mask = self.unpack(x, mask)
-        if engine.is_eager():
+        if graphs.is_eager():
             self.observation.check("x", ops.convert_to_numpy(x))
         drawn = training or self._evaluating or noise is not None
         noise = self._noise(x, noise, drawn)

@@ -6,20 +6,20 @@ from typing import Any
 from keras import ops
 
 from keras_lstm_variants.core import checks
-from keras_lstm_variants.core.affine import AffineCell
+from keras_lstm_variants.core.bases import AffineCell
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.registry import register
-from keras_lstm_variants.core.state import States
+from keras_lstm_variants.core.state import SideInput, States
 from keras_lstm_variants.generative import gaussian
 from keras_lstm_variants.generative.model import Inference
-from keras_lstm_variants.generative.sequences import SequenceModel, cell_class_of
+from keras_lstm_variants.generative.sequences import SequenceModel, built, cell_class_of
 from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 
 class VRNNCell(Cell):
     """The part of a VRNN that needs the last state: posterior, latent, and new state.
 
-    Input: x_t and the noise, side by side. Output: [posterior heads, phi_z(z_t), h_{t-1}], of
+    Input: x_t, and the noise as side input. Output: [posterior heads, phi_z(z_t), h_{t-1}], of
     which prior, likelihood and KL can be computed for all steps at once. See `VRNN`.
     """
 
@@ -31,6 +31,7 @@ class VRNNCell(Cell):
         self.hidden_units = hidden_units
         self.cell = cell
         self.rnn = cell_class_of(cell)(units, dtype=self.dtype_policy, name="rnn")
+        self.side_inputs = (SideInput("noise", size="latent_units", dtype=None, required=True),)
         self.states = tuple(
             dataclasses.replace(state, size=state.size_in(self.rnn)) for state in self.rnn.states
         )
@@ -43,7 +44,7 @@ class VRNNCell(Cell):
         return self.rnn.get_initial_state(batch_size)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        m = input_shape[-1] - self.latent_units
+        m = input_shape[-1]
         n, k, q = self.units, self.latent_units, self.hidden_units
 
         def kernel(name: str, rows: int, columns: int) -> Any:
@@ -62,10 +63,8 @@ class VRNNCell(Cell):
         self.rnn.build((None, 2 * q))
         self.rnn_kernel_of_z = self.derived(lambda: self.rnn.kernel[q:])
 
-    def project_inputs(self, inputs: Any, training: bool = False) -> Any:
-        k = self.latent_units
-        x, noise = inputs[..., :-k], inputs[..., -k:]
-        phi_x = self.phi_x(x)
+    def project_inputs(self, inputs: Any, training: bool = False, *, noise: Any) -> Any:
+        phi_x = self.phi_x(inputs)
         return {
             "posterior": ops.matmul(phi_x, self.posterior_kernel) + self.posterior_bias,
             "rnn": self.project_phi_x(phi_x),
@@ -185,7 +184,9 @@ class VRNN(SequenceModel):
         if hidden_units is not None:
             hidden_units = checks.positive_integer("hidden_units", hidden_units)
         checks.one_of("prior", prior, ("learned", "standard"))
-        if cell_class_of(cell).project_inputs is not AffineCell.project_inputs:
+        kind = cell_class_of(cell)
+        affine = kind.project_inputs is AffineCell.project_inputs
+        if not affine or built(kind).kernel_norm is not None:
             raise ValueError(
                 "`cell` must be a variant whose input enters as `x W + b`, such as "
                 f"'LSTM', 'GRU' or 'Elman'. Received: cell={cell!r}"
@@ -211,7 +212,7 @@ class VRNN(SequenceModel):
 
     def build_for(self, features: int) -> None:
         cell, n = self.recurrence.cell, self.units
-        self.recurrence.build((None, None, features + self.latent_units))
+        self.recurrence.build((None, None, features))
         if self.prior == "learned":
             self.prior_hidden.build((None, n))
             self.prior_heads.build((None, cell.hidden_units))
@@ -232,7 +233,7 @@ class VRNN(SequenceModel):
 
     def infer(self, x: Any, mask: Any, noise: Any) -> Inference:
         x = ops.cast(x, self.compute_dtype)
-        outputs = self.recurrence(ops.concatenate([x, noise], axis=-1), mask=mask)
+        outputs = self.recurrence(x, noise=noise, mask=mask)
         k, q = self.latent_units, self.recurrence.cell.hidden_units
         heads, phi_z, h = ops.split(outputs, [2 * k, 2 * k + q], axis=-1)
         return Inference(gaussian.of_softplus_heads(heads), self.prior_of(h), self.decode(phi_z, h))

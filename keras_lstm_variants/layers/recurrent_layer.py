@@ -9,12 +9,12 @@ from keras import ops
 from keras_lstm_variants import engine
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.cell import Cell
-from keras_lstm_variants.core.context import within
+from keras_lstm_variants.core.context import exact, within
 from keras_lstm_variants.core.keras_private import DropoutRNNCell, get_keras_mask
 from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import states_of
 from keras_lstm_variants.core.weight_checks import CheckedWeights
-from keras_lstm_variants.layers import options
+from keras_lstm_variants.layers import options, side_inputs
 from keras_lstm_variants.layers.cell_tree import (
     InitialStateOf,
     draw_dropout_masks,
@@ -23,10 +23,11 @@ from keras_lstm_variants.layers.cell_tree import (
     is_cell,
     shift_seed,
 )
+from keras_lstm_variants.layers.kept_states import KeptStates
 
 
 @register
-class RecurrentLayer(CheckedWeights, keras.layers.RNN):
+class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
     """Any recurrent cell as a layer: `keras.layers.RNN` with our time loop and two additions.
 
     Args:
@@ -69,6 +70,10 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
         initial_state: list of initial states, (batch, size) each.
         mask: bool (batch, time); False marks the steps to skip, in any pattern.
         training: whether to drop out.
+        **kwargs: what the cell needs besides its input at each step (`Cell.side_inputs`), by
+            name, such as `times` (batch, time). Keras's `Sequential` and `Bidirectional` hand
+            none on: take a functional model, and two layers, of which one has
+            `go_backwards=True`.
 
     Raises:
         ValueError: an argument or an input is not of the form above; the message names
@@ -162,7 +167,10 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
                 f"{type(sequences).__name__}. Join several inputs with "
                 "`keras.layers.Concatenate()`; pass states as `initial_state=[...]`."
             )
-        return super().__call__(sequences, *args, **kwargs)
+        # Keras casts what it is given, and some of it has a type of its own: times, states.
+        given = {**kwargs, **({"initial_state": args[0]} if args else {})}
+        with within(exact=(self, given)):
+            return super().__call__(sequences, *args, **kwargs)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         self._create_states(sequences_shape)
@@ -189,33 +197,6 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             # reaches the learned states; the variables in `states` stop it.
             self._set_fresh(keras.Variable("ones", shape=(), trainable=False, name="fresh"))
 
-    def _create_states(self, sequences_shape: Any) -> None:
-        """The states of a stateful layer, as Keras does in `build`, but not by their values.
-
-        Keras then cannot build a model of one's own class, and refuses to export it.
-        """
-        if not self.stateful or self.states is not None or sequences_shape[0] is None:
-            return
-        if not self.cell.built:
-            self.cell.build((sequences_shape[0], *sequences_shape[2:]))
-            self.cell.built = True
-        states = super().get_initial_state(sequences_shape[0])
-        variables = [
-            keras.Variable(
-                InitialStateOf(self, k),
-                shape=tuple(s.shape),
-                dtype=self.variable_dtype,
-                trainable=False,
-                name="rnn_state",
-            )
-            for k, s in enumerate(keras.tree.flatten(states))
-        ]
-        object.__setattr__(self, "states", keras.tree.pack_sequence_as(states, variables))
-
-    def _set_fresh(self, variable: Any) -> None:
-        # Like `states` it is no weight: neither is saved, and a loaded layer starts anew.
-        object.__setattr__(self, "_fresh", variable)
-
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """The states to start from where none are passed: the cell's own or the learned ones."""
         states = super().get_initial_state(batch_size)
@@ -227,50 +208,17 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
         ]
         return keras.tree.pack_sequence_as(states, learned)
 
-    def reset_state(self) -> None:
-        """Set the states of a stateful layer back to the initial state."""
-        if self.states is None:
-            return
-        batch_size = keras.tree.flatten(self.states)[0].shape[0]
-        for variable, value in self._kept_and(self.get_initial_state(batch_size)):
-            variable.assign(value)
-        if self._fresh is not None:
-            self._fresh.assign(1)
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether a stateful layer's next call starts from learned states, not from kept ones."""
-        return self._fresh is not None and bool(int(self._fresh))
-
-    def kept_states(self) -> list[Any]:
-        """The states from which a stateful layer's next call starts."""
-        if self.is_fresh:
-            return self.get_initial_state(keras.tree.flatten(self.states)[0].shape[0])
-        return self.states
-
-    @property
-    def state_variables(self) -> list[Any]:
-        """What a call of a stateful layer changes."""
-        if not self.stateful or self.states is None:
-            return []
-        return [*keras.tree.flatten(self.states), *([] if self._fresh is None else [self._fresh])]
-
-    def keep_states(self, values: Any) -> None:
-        """Let a stateful layer's next call start from these states."""
-        for variable, value in self._kept_and(values):
-            variable.assign(value)
-        if self._fresh is not None:
-            self._fresh.assign(0)
-
     def call(
         self,
         sequences: Any,
         initial_state: Any = None,
         mask: Any = None,
         training: bool = False,
+        **kwargs: Any,
     ) -> Any:
         sequences, mask, states = self._start(sequences, initial_state, mask)
-        result = self._loop(sequences, states, mask, training, self.return_all_states)
+        side = side_inputs.fitted(self, kwargs, sequences, mask)
+        result = self._loop(sequences, states, mask, training, self.return_all_states, side)
         return self._returned(result)
 
     def _start(self, sequences: Any, initial_state: Any, mask: Any) -> tuple[Any, Any, Any]:
@@ -278,7 +226,10 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
         if mask is None:
             # Keras hands it on only where a layer is called with a single tensor.
             mask = get_keras_mask(sequences)
+        if keras.backend.is_float_dtype(sequences.dtype):
+            sequences = ops.cast(sequences, self.compute_dtype)
         mask = call_checks.as_mask("mask", mask)
+        initial_state = exact(self, "initial_state", initial_state)
         self._check_call(sequences, initial_state, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError(
@@ -311,7 +262,13 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
 
     @within(equal_rows=True)
     def _loop(
-        self, sequences: Any, states: Any, mask: Any, training: bool, keep_states: bool
+        self,
+        sequences: Any,
+        states: Any,
+        mask: Any,
+        training: bool,
+        keep_states: bool,
+        side: dict[str, Any] | None = None,
     ) -> engine.Result:
         """Run the cell with the options of this layer."""
         call_checks.check_training(training)
@@ -325,6 +282,7 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
                 self._loop_options(training=training, keep_states=keep_states),
                 output_dtype=self.compute_dtype,
                 mask=mask,
+                side=side,
                 recorder=engine.recording_of(self, mask),
             )
         finally:
@@ -376,21 +334,24 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             self.compute_dtype,
         )
         return "\n".join(
-            f"{type(cell).__name__}: the "
-            + ("fast loop" if reason is None else f"plain loop, because {reason}")
-            for cell, reason in choices
+            f"{type(cell).__name__}: {chosen}" + (f", because {reason}" if reason else "")
+            for cell, chosen, reason in choices
         )
 
     def _returned(self, result: engine.Result) -> Any:
         """What a call returns of its result."""
 
-        def cast(values: Any) -> Any:
-            return keras.tree.map_structure(lambda v: ops.cast(v, self.compute_dtype), values)
+        def cast(states: Any) -> Any:
+            dtypes = iter(self._own_dtypes())
+            return keras.tree.map_structure(
+                lambda v: ops.cast(v, next(dtypes) or self.compute_dtype), states
+            )
 
         states = cast(result.states)
         if self.stateful:
             self.keep_states(states)
-        output = cast(result.outputs if self.return_sequences else result.last_output)
+        output = result.outputs if self.return_sequences else result.last_output
+        output = ops.cast(output, self.compute_dtype)
         if not self.return_state:
             return output
         if not self.return_all_states:
@@ -450,18 +411,26 @@ class RecurrentLayer(CheckedWeights, keras.layers.RNN):
             ],
         )
 
-    def _kept_and(self, states: Any) -> list[tuple[Any, Any]]:
-        """Each kept state of a stateful layer, with its partner in `states`."""
-        kept = keras.tree.flatten(self.states)
-        return list(zip(kept, keras.tree.flatten(states), strict=True))
-
     def compute_output_spec(
-        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool = False,
+        **kwargs: Any,
     ) -> Any:
         # Keras does not run `call` on symbolic inputs: without this, errors would wait for `fit`.
         call_checks.check_training(training)
         self._check_call(sequences, initial_state, mask)
-        return super().compute_output_spec(sequences, initial_state)
+        side_inputs.check(self, kwargs, tuple(sequences.shape[:2]))
+        spec = super().compute_output_spec(sequences, initial_state)
+        if not self.return_state:
+            return spec
+        output, *states = spec
+        dtypes = iter(self._own_dtypes() * 2)
+        return output, *keras.tree.map_structure(
+            lambda s: keras.KerasTensor(s.shape, next(dtypes) or s.dtype), states
+        )
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         shape = super().compute_output_shape(sequences_shape)

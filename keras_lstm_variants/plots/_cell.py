@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_lstm_variants import engine
 from keras_lstm_variants.analysis.describe import cell_and_facts, weights_of
 from keras_lstm_variants.analysis.describe_text import plain
+from keras_lstm_variants.backend import cell_graph
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.plots import _style
 from keras_lstm_variants.plots._layered import Layered
@@ -62,7 +62,7 @@ def cell_diagram(
             "`variant` must be a cell of keras_lstm_variants or one made like them, of `klv.Cell`. "
             f"Received: variant={variant!r}"
         )
-    parts = engine.wiring(cell, facts["features"], [name for name, _ in weights_of(cell)])
+    parts = cell_graph.wiring(cell, facts["features"], [name for name, _ in weights_of(cell)])
     diagram = _Diagram(cell, parts)
     lines = _weight_lines(facts, diagram)
     sizes = f"{facts['features']} features, {facts['units']} units: {facts['parameters']:,} weights"
@@ -102,7 +102,7 @@ def cell_diagram(
 class _Diagram:
     """The nodes of a cell, the links between them, and how they are drawn."""
 
-    def __init__(self, cell: Any, parts: list[engine.Part]) -> None:
+    def __init__(self, cell: Any, parts: list[cell_graph.Part]) -> None:
         self.parts = {(part.kind, part.name): part for part in parts}
         order = {name: k for k, name in enumerate(cell.gates)}
         nodes = sorted(self.parts, key=lambda node: order.get(node[1].split("_")[0], len(order)))
@@ -168,7 +168,7 @@ class _Diagram:
 
     def _sign(self, made: Any) -> Any:
         """The node of an operation, with links from what it is done to; a source is its own."""
-        if not isinstance(made, engine.Operation):
+        if not isinstance(made, cell_graph.Operation):
             return made
         node = ("sign", str(len(self.signs)))
         self.signs[node] = made.sign

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_lstm_variants.backend.graphs import compiled
 from keras_lstm_variants.core.registry import get_variant, list_variants
+from keras_lstm_variants.core.state import side_inputs_of
 from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 from keras_lstm_variants.testing.subject import (
     ALL,
@@ -258,8 +259,10 @@ def dropout(s: Subject) -> None:
     """Dropout acts in training alone, with one mask for all steps, and a seed repeats it."""
     if not is_ours(s.new()):
         return
-    rates = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1}
-    whole, first, second = s.cell(dropout=0, recurrent_dropout=0), s.cell(**rates), s.cell(**rates)
+    refused = s.cell_class.not_taken
+    none = {n: 0 for n in ("dropout", "recurrent_dropout") if n not in refused}
+    rates = {**dict.fromkeys(none, 0.4), "seed": 1}
+    whole, first, second = s.cell(**none), s.cell(**rates), s.cell(**rates)
     for cell in (first, second):
         cell.set_weights(whole.get_weights())
     x, states = s.both(whole)
@@ -279,8 +282,8 @@ def dropout(s: Subject) -> None:
     for other, where in ((exact, "as without training"), (outputs, "in the next call")):
         same = np.allclose(*arrays([again[0], other]))
         assert not same, f"with dropout, the output is the same {where}"
-    for rate in ("dropout", "recurrent_dropout"):
-        cell = s.cell(**{"dropout": 0, "recurrent_dropout": 0, "seed": 1, rate: 0.4})
+    for rate in none:
+        cell = s.cell(**{**none, "seed": 1, rate: 0.4})
         cell.set_weights(whole.get_weights())
         dropped = s.layer(cell, **ALL)(x, initial_state=states, training=True)[0]
         assert not np.allclose(*arrays([dropped, exact])), f"{rate} alone drops nothing"
@@ -306,7 +309,7 @@ def precision(s: Subject) -> None:
         assert all(np.all(np.isfinite(w.astype("float32"))) for w in layer.get_weights()), policy
         cell.set_weights(exact.get_weights())
         stored = "float32" if policy.startswith("mixed") else policy
-        found = {w.dtype for w in cell.weights}
+        found = {w.dtype for w in cell.weights if w.name not in cell.fixed_weights}
         assert found <= {stored}, f"weights under {policy} are {sorted(found)}, not {stored}"
         output, *last = layer(ops.cast(x, cell.compute_dtype), initial_state=states, mask=MASK)
         dtype = keras.backend.standardize_dtype(output.dtype)
@@ -325,13 +328,24 @@ def _as_by_hand(s: Subject, jit: bool, backwards: bool) -> None:
     cell = s.cell()
     x, states = s.both(cell)
     layer = s.layer(cell, **ALL, go_backwards=backwards)
+    side = s.side(cell)
+    # As the layer takes numbers, and as it hands out times: backwards from the latest real step.
+    given, handed_out = {}, {}
+    for name, declared in side_inputs_of(cell).items():
+        given[name] = side[name][..., 0] if declared.size == () else side[name]
+        handed_out[name] = side[name]
+        if declared.kind == "time" and backwards:
+            latest = ops.max(ops.where(MASK[..., None], side[name], 0), axis=1, keepdims=True)
+            handed_out[name] = latest - side[name]
 
     def slowly(x: Any, states: list[Any]) -> list[Any]:
-        outputs, last, _ = by_hand(cell, x, states, MASK, backwards=backwards, training=True)
+        outputs, last, _ = by_hand(
+            cell, x, states, MASK, backwards=backwards, training=True, side=handed_out
+        )
         return [outputs, *last]
 
     def call(x: Any, states: list[Any]) -> list[Any]:
-        return list(layer(x, initial_state=states, mask=MASK, training=True))
+        return list(layer(x, initial_state=states, mask=MASK, training=True, **given))
 
     found = compiled(lambda x, states: with_gradients(cell, call, x, states), jit)(x, states)
     expected = with_gradients(cell, slowly, x, states)
@@ -341,7 +355,7 @@ def _as_by_hand(s: Subject, jit: bool, backwards: bool) -> None:
 
 @check
 def in_a_graph(s: Subject) -> None:
-    """Results and all gradients in a graph are those of a loop by hand."""
+    """Results and all gradients in a graph, with side inputs, are those of a loop by hand."""
     _as_by_hand(s, jit=False, backwards=False)
 
 

@@ -10,6 +10,8 @@ from keras import ops
 
 from keras_lstm_variants.backend.graphs import with_slopes
 from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.core.context import within
+from keras_lstm_variants.core.state import side_inputs_of
 from keras_lstm_variants.layers.recurrent_layer import RecurrentLayer
 
 BATCH, TIME = 4, 6
@@ -51,6 +53,15 @@ class Subject:
         shape = (BATCH, TIME, self.features)
         return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
+    def side(self, cell: Any) -> dict[str, np.ndarray]:
+        """A value for each side input of each step; times grow, by gaps of any size."""
+        random = np.random.default_rng(4)
+        found = {}
+        for name, side in side_inputs_of(cell).items():
+            values = random.uniform(0.1, 2.0, size=(BATCH, TIME, *side.shape_in(cell)))
+            found[name] = np.cumsum(values, axis=1) if side.kind == "time" else values
+        return {k: ops.convert_to_tensor(v.astype("float32")) for k, v in found.items()}
+
     def states(self, cell: Any) -> list[Any]:
         """States as they occur: those of row k are the ones after k steps."""
         states = RecurrentLayer(cell).get_initial_state(BATCH)
@@ -78,10 +89,13 @@ def moved(cell: Any, seed: int = 1) -> Any:
     return cell
 
 
-def one_step(cell: Any, x: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
+def one_step(
+    cell: Any, x: Any, states: list[Any], training: bool = False, side: dict[str, Any] | None = None
+) -> tuple[Any, list[Any]]:
     """The output and the new states of one call of the cell."""
     takes_training = "training" in inspect.signature(cell.call).parameters
-    output, new = cell(x, list(states), **({"training": training} if takes_training else {}))
+    with within(side=side or {}):
+        output, new = cell(x, list(states), **({"training": training} if takes_training else {}))
     return output, keras.tree.flatten(new)
 
 
@@ -94,6 +108,7 @@ def by_hand(
     backwards: bool = False,
     zero_output: bool = False,
     training: bool = False,
+    side: dict[str, Any] | None = None,
 ) -> tuple[Any, list[Any], list[Any]]:
     """A loop over the cell: outputs, last states, and the states after each step.
 
@@ -104,7 +119,8 @@ def by_hand(
     outputs, after = [], []
     output = None
     for t in reversed(range(time)) if backwards else range(time):
-        new_output, new = one_step(cell, x[:, t], states, training)
+        now = {name: value[:, t] for name, value in (side or {}).items()}
+        new_output, new = one_step(cell, x[:, t], states, training, now)
         if mask is not None:
             if output is None or zero_output:
                 output = ops.zeros_like(new_output)

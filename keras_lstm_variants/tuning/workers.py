@@ -20,10 +20,10 @@ from typing import Any
 
 from keras_lstm_variants._cli import logs
 from keras_lstm_variants._cli.errors import UsageError
-from keras_lstm_variants._cli.machine import cores
 from keras_lstm_variants._cli.progress_lines import LiveLines
 from keras_lstm_variants._cli.work_folder import LOG
 from keras_lstm_variants.backend.replicas import share_gpus
+from keras_lstm_variants.core.machine import cores
 from keras_lstm_variants.tuning import tensorboard
 from keras_lstm_variants.tuning.results import SearchFolder, fit_arguments
 from keras_lstm_variants.tuning.settings import Search, tuner_of

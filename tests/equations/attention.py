@@ -39,19 +39,17 @@ def shares(e, places):
     return p / np.where(total > 0.0, total, 1.0)
 
 
-def drawn_place(alpha, first, second):
-    """k (batch,): the place drawn with the digits, or the place of largest share where first = 256.
+def drawn_place(alpha, u):
+    """k (batch,): the place drawn with u in [0, 1), or the place of largest share where u = 2.
 
-    u = (first + second / 256) / 256
     alpha_1 + ... + alpha_{k-1} <= u * sum(alpha) < alpha_1 + ... + alpha_k
     """
     cumulative = np.cumsum(alpha, axis=1)
-    u = (first + second / 256.0) / 256.0
     k = np.sum(cumulative <= (u * cumulative[:, -1])[:, None], axis=1)
-    return np.where(first == 256, np.argmax(alpha, axis=1), np.minimum(k, alpha.shape[1] - 1))
+    return np.where(u == 2, np.argmax(alpha, axis=1), np.minimum(k, alpha.shape[1] - 1))
 
 
-def step(x, states, w, memory, places, *, scoring="additive", use_beta=True, digits=None):
+def step(x, states, w, memory, places, *, scoring="additive", use_beta=True, draw=None):
     """Xu et al. 2015, Show, Attend and Tell, arXiv 1502.03044.
 
     e = scores(h_{t-1}, a);  alpha = softmax(e)
@@ -62,7 +60,7 @@ def step(x, states, w, memory, places, *, scoring="additive", use_beta=True, dig
     c_t = f * c_{t-1} + i * g
     h_t = o * tanh(c_t)
 
-    digits (batch, 2): soft where the first is -1, else hard, see drawn_place. Columns: i, f, g, o.
+    draw (batch, 1): soft where it is -1, else hard, see drawn_place. Columns: i, f, g, o.
     """
     h, c = states
     batch = h.shape[0]
@@ -73,16 +71,16 @@ def step(x, states, w, memory, places, *, scoring="additive", use_beta=True, dig
 
     expected = np.sum(alpha[:, :, None] * memory, axis=1)
     log_probability = np.zeros(batch)
-    if digits is None:
+    if draw is None:
         ctx = beta * expected
     else:
-        first, second = np.asarray(digits, dtype=np.float64).T
-        k = drawn_place(alpha, first, second)
+        u = np.asarray(draw, dtype=np.float64)[:, 0]
+        k = drawn_place(alpha, u)
         rows = np.arange(batch)
         some = np.any(places, axis=1)
         one = np.where(some[:, None], memory[rows, k], 0.0)
-        ctx = beta * np.where((first == -1)[:, None], expected, one)
-        drawn = some & (0 <= first) & (first < 256)
+        ctx = beta * np.where((u == -1)[:, None], expected, one)
+        drawn = some & (0 <= u) & (u < 1)
         log_probability = np.log(np.where(drawn, alpha[rows, k], 1.0))
     entropy = -np.sum(alpha * np.log(np.where(alpha > 0.0, alpha, 1.0)), axis=1)
 
@@ -113,14 +111,14 @@ def attention_lstm(
     c0=None,
     scoring="additive",
     use_beta=True,
-    digits=None,
+    draw=None,
     go_backwards=False,
 ):
     """Run the attention LSTM over x (batch, time, m), with memory (batch, L, D).
 
     At a masked step the states keep their values, the output repeats the previous output (zeros
     before the first unmasked step), and the context and the shares are zero. Sequences are in
-    order of processing; `mask` (batch, time) and `digits` (batch, time, 2) are in that of x.
+    order of processing; `mask` (batch, time) and `draw` (batch, time, 1) are in that of x.
 
     Returns by name: output (batch, time, n); h and c (batch, n), the final states; context
     (batch, time, D); attention (batch, time, L), the shares alpha, however the context was made;
@@ -157,7 +155,7 @@ def attention_lstm(
             places,
             scoring=scoring,
             use_beta=use_beta,
-            digits=None if digits is None else digits[:, t],
+            draw=None if draw is None else draw[:, t],
         )
         h = np.where(keep[:, None], h_new, h)
         c = np.where(keep[:, None], c_new, c)

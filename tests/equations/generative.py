@@ -14,8 +14,8 @@ Both return a dict, in nats, each a sum over the unmasked steps:
 
 import numpy as np
 
+import equations
 from equations.base import sigmoid
-from equations.tables import EQUATIONS, NUMBER_OF_STATES
 
 CELL_WEIGHTS = ("kernel", "recurrent_kernel", "bias")  # of LSTM, GRU and Elman
 FLOOR = 1e-4
@@ -63,12 +63,12 @@ def observed(x, a, likelihood):
 
 
 def zero_states(cell, batch, w):
-    return (np.zeros((batch, w["recurrent_kernel"].shape[0])),) * NUMBER_OF_STATES[cell]
+    return (np.zeros((batch, w["recurrent_kernel"].shape[0])),) * equations.NUMBER_OF_STATES[cell]
 
 
 def advance(cell, x, states, w, real):
     """The states after one step; those of the rows where `real` (batch,) is False stay."""
-    new, _ = EQUATIONS[cell](x, states, w)
+    new, _ = equations.EQUATIONS[cell](x, states, w)
     return tuple(np.where(real[:, None], a, b) for a, b in zip(new, states, strict=True))
 
 

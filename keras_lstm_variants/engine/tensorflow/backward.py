@@ -16,7 +16,7 @@ from keras_lstm_variants.engine.tensorflow.forward import (
     zeros_of,
 )
 from keras_lstm_variants.engine.tensorflow.plain import following, where
-from keras_lstm_variants.engine.tensorflow.step import Product, StepGradient
+from keras_lstm_variants.engine.tensorflow.step import Product, StepGradient, rows_of
 
 
 class Past(NamedTuple):
@@ -31,10 +31,10 @@ class FastLoop(ForwardLoop):
     """The loop with its gradient. See `ForwardLoop` for the arguments."""
 
     def backward(
-        self, inputs: Any, weights: list[Any], kept: dict[str, Any], gradients: Result
-    ) -> tuple[Any, list[Any], list[Any]]:
+        self, inputs: list[Any], weights: list[Any], kept: dict[str, Any], gradients: Result
+    ) -> tuple[list[Any], list[Any], list[Any]]:
         """Gradients of inputs, first states and weights, from those of the results."""
-        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
+        x, kernels = list(map(self.blocks.ready, inputs)), self._kernels(weights)
         gradients = gradients._replace(
             outputs=None if gradients.outputs is None else self.blocks.ready(gradients.outputs),
             state_sequences=list(map(self.blocks.ready, gradients.state_sequences or [])),
@@ -43,7 +43,7 @@ class FastLoop(ForwardLoop):
         d_held, d_states = [gradients.last_output], list(gradients.states)
         at = self.output_state
         if at is not None:
-            no_output = zeros_of(self.output, inputs)
+            no_output = zeros_of(self.output, inputs[0])
             d_held, d_last = [], self._unless_empty(gradients.last_output, no_output)
             d_states[at] = d_states[at] + d_last
 
@@ -65,20 +65,23 @@ class FastLoop(ForwardLoop):
                 u, d = (tf.reshape(v, [-1, v.shape[-1]]) for v in (u, d))
                 d_kernel = tf.matmul(u, d, transpose_a=True)
                 d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
-            d_part, d_weights = self._projection_gradient(self.blocks.part(x, j), weights, d_z)
+            parts = [self.blocks.part(values, j) for values in x]
+            d_parts, d_weights = self._projection_gradient(parts, weights, d_z)
             sums = list(map(_add, sums, d_weights))
-            d_x = d_x.write(j, self.blocks.filled(d_part))
+            filled = map(self.blocks.filled, d_parts)
+            d_x = [ta.write(j, d) for ta, d in zip(d_x, filled, strict=True)]
             return d_held, d_states, sums, d_kernels, d_x
 
         sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
         _, d_states, sums, d_kernels, d_inputs = repeat(
             self.blocks.count,
             block,
-            (d_held, d_states, sums, d_kernels, self.blocks.parts(inputs)),
+            (d_held, d_states, sums, d_kernels, list(map(self.blocks.parts, inputs))),
         )
         sums = self._with_kernels(sums, d_kernels)
         d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
-        return self.blocks.join(d_inputs, inputs), d_states, d_weights
+        joined = [self.blocks.join(d, like) for d, like in zip(d_inputs, inputs, strict=True)]
+        return joined, d_states, d_weights
 
     def _run_back(
         self,
@@ -148,7 +151,7 @@ class FastLoop(ForwardLoop):
         return sums
 
     def _past(
-        self, block: Any, x: Any, kept: dict[str, Any], weights: list[Any], kernels: list[Any]
+        self, block: Any, x: list[Any], kept: dict[str, Any], weights: list[Any], kernels: list[Any]
     ) -> Past:
         """What the gradient of a block needs, computed again where it was not kept."""
         start = self.blocks.start(block)
@@ -159,16 +162,21 @@ class FastLoop(ForwardLoop):
         return Past(self._all_again(block, x, kept["starts"], weights, kernels), 0, 0)
 
     def _values_again(
-        self, block: Any, x: Any, states: list[History], weights: list[Any], kernels: list[Any]
+        self,
+        block: Any,
+        x: list[Any],
+        states: list[History],
+        weights: list[Any],
+        kernels: list[Any],
     ) -> dict[str, Any]:
         """The history of a block, from its states.
 
         The steps need not follow each other then: they run together, as rows of one.
         """
         space, start = self.blocks.space_of(block), self.blocks.start(block)
-        z = keras.tree.flatten(self.step.project(self.blocks.part(x, block), weights))
+        z = self._projected(x, block, weights)
         befores = [
-            _rows(la.block(h, start, space)) for la, h in zip(self.states, states, strict=True)
+            rows_of(la.block(h, start, space)) for la, h in zip(self.states, states, strict=True)
         ]
         made: list[Product] = []
         masks = [
@@ -194,7 +202,12 @@ class FastLoop(ForwardLoop):
         }
 
     def _all_again(
-        self, block: Any, x: Any, starts: list[History], weights: list[Any], kernels: list[Any]
+        self,
+        block: Any,
+        x: list[Any],
+        starts: list[History],
+        weights: list[Any],
+        kernels: list[Any],
     ) -> dict[str, Any]:
         """The history of a block, from the states before it."""
         states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
@@ -282,23 +295,20 @@ class FastLoop(ForwardLoop):
         return inputs, values, stacked(collected["operands"])
 
     def _projection_gradient(
-        self, x: Any, weights: list[Any], d_z: list[Any]
-    ) -> tuple[Any, list[Any]]:
+        self, x: list[Any], weights: list[Any], d_z: list[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        n = len(x)
         z, _, slopes = followed(
-            lambda sources: keras.tree.flatten(self.step.project(sources[0], sources[1:])),
-            [x, *weights],
+            lambda sources: keras.tree.flatten(self.step.project(sources[:n], sources[n:])),
+            [*x, *weights],
         )
-        used = [(leaf, _rows(d)) for leaf, d in zip(z, d_z, strict=True) if d is not None]
+        used = [(leaf, rows_of(d)) for leaf, d in zip(z, d_z, strict=True) if d is not None]
         if not used:
-            return tf.zeros_like(x), [None] * len(weights)
+            return list(map(tf.zeros_like, x)), [None] * len(weights)
         targets, gradients = zip(*used, strict=True)
-        d_x, *d_weights = slopes(list(targets), list(gradients))
-        return (tf.zeros_like(x) if d_x is None else d_x), d_weights
-
-
-def _rows(values: Any) -> Any:
-    """(steps, batch, ...) as (steps x batch, ...)."""
-    return tf.reshape(values, [-1, *values.shape[2:]])
+        found = slopes(list(targets), list(gradients))
+        d_x = [tf.zeros_like(v) if d is None else d for v, d in zip(x, found[:n], strict=True)]
+        return d_x, found[n:]
 
 
 def _zero_sum(weight: Any) -> Any:

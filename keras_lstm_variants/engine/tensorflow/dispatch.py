@@ -20,20 +20,19 @@ from keras_lstm_variants.backend.xla import (
 from keras_lstm_variants.core import keras_private
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.core.context import derived_as
-from keras_lstm_variants.core.state import states_of
+from keras_lstm_variants.core.state import side_inputs_of, states_of
 from keras_lstm_variants.engine.options import LoopOptions, Result
-from keras_lstm_variants.engine.tensorflow import divide, plain, recording, truncation
-from keras_lstm_variants.engine.tensorflow.step import WeightsAs
+from keras_lstm_variants.engine.tensorflow import divide, plain, recording, scan, truncation
+from keras_lstm_variants.engine.tensorflow.step import WeightsAs, with_side_inputs
 
 _logger = logging.getLogger("keras_lstm_variants")
 _running = threading.local()
+_EAGERLY = "the layer is called eagerly, not in a graph"
 
 
 @contextmanager
-def choices_noted() -> Iterator[list[tuple[Any, str | None]]]:
-    """While active, in this thread, lists the cells that are run: with None for the fast loop,
-    or with why it is the plain loop.
-    """
+def choices_noted() -> Iterator[list[tuple[Any, str, str | None]]]:
+    """While active, in this thread, lists the cells that are run: in what, and why in no better."""
     before = getattr(_running, "choices", None)
     _running.choices = []
     try:
@@ -50,6 +49,7 @@ def run(
     *,
     output_dtype: Any,
     mask: Any = None,
+    side: dict[str, Any] | None = None,
     recorder: tuple[list[Any], recording.Recorder] | None = None,
 ) -> Result:
     """Run a cell over the time steps of `sequences`.
@@ -61,28 +61,30 @@ def run(
         options: how.
         output_dtype: dtype of the output. States keep the dtypes that they start with.
         mask: None, or bool (batch, time), False for the steps to skip.
+        side: the cell's side inputs by name, (batch, time, ...) each.
         recorder: see `recording`; then the plain loop runs.
     """
-    sequences = tf.convert_to_tensor(sequences)
+    side = side or {}
+    inputs = list(map(tf.convert_to_tensor, (sequences, *side.values())))
     if mask is not None:
         mask = tf.cast(mask, tf.bool)
         if recorder is None and _treats_rows_alone(cell):
-            sequences = plain.without_masked(sequences, mask)
+            inputs = [plain.without_masked(values, mask) for values in inputs]
     # The one place where sequences are turned: all loops go forwards.
-    sequences, mask = in_processing_order((sequences, mask), options)
+    inputs, mask = in_processing_order((inputs, mask), options)
     options = options.but(go_backwards=False)
     graph = not tf.executing_eagerly()
-    if graph and not options.unroll and _sees_forward_mode(cell, sequences, states):
-        if sequences.shape[1] is None:
+    if graph and not options.unroll and _sees_forward_mode(cell, inputs, states):
+        if inputs[0].shape[1] is None:
             raise ValueError(
                 "`tf.autodiff.ForwardAccumulator` goes through a recurrent layer in a graph only "
                 "where its number of time steps is known, as with `unroll=True`. Received: input "
-                f"shape {tuple(sequences.shape)}. Give it, or call the layer eagerly."
+                f"shape {tuple(inputs[0].shape)}. Give it, or call the layer eagerly."
             )
         options = options.but(unroll=True)
     if graph and not options.unroll:
         check_vectorized()
-    return _run(cell, sequences, states, options, mask, output_dtype, recorder)
+    return _run(cell, inputs, states, options, mask, output_dtype, tuple(side), recorder)
 
 
 def in_processing_order(values: Any, options: LoopOptions) -> Any:
@@ -94,27 +96,36 @@ def in_processing_order(values: Any, options: LoopOptions) -> Any:
 
 def _run(
     cell: Any,
-    sequences: Any,
+    inputs: list[Any],
     states: Any,
     options: LoopOptions,
     mask: Any,
     output_dtype: Any,
+    side_names: tuple[str, ...],
     recorder: tuple[list[Any], recording.Recorder] | None = None,
 ) -> Result:
+    if recorder is None and _is_plain_stack(cell):
+        return _run_stack(cell, inputs, states, options, mask, output_dtype, side_names)
     reason = _why_plain(options, recorder)
-    if reason is None and _is_plain_stack(cell):
-        return _run_stack(cell, sequences, states, options, mask, output_dtype)
+    aside = None
+    if reason in (None, _EAGERLY) and scan.has_parallel_form(cell):
+        aside = scan.why_not(cell, inputs, options)
+        if aside is None:
+            _note(cell, "its parallel form")
+            return _run_parallel(cell, inputs, states, options, mask, output_dtype, side_names)
     but = tuple(k for k, state in enumerate(states_of(cell)) if state.kind == "sum")
     edge = truncation.edge(options.stop_gradient_every, options.clip_state_gradients, but)
     shape = _output_shape(cell)
-    reason = reason or _why_not_fast(cell, sequences, output_dtype)
+    reason = reason or _why_not_fast(cell, inputs, output_dtype)
     if reason is None:
-        result = divide.run(cell, sequences, states, options, mask, shape, output_dtype, edge)
+        result = divide.run(
+            cell, inputs, states, options, mask, shape, output_dtype, side_names, edge
+        )
         if isinstance(result, Result):
-            _note(cell, None)
+            _note(cell, "the fast loop", aside)
             return result
         reason = result
-    _note(cell, reason)
+    _note(cell, "the plain loop", reason)
 
     takes_training = "training" in inspect.signature(cell.call).parameters
     cell_options = {"training": options.training} if takes_training else {}
@@ -123,11 +134,28 @@ def _run(
     for c in cells:
         with keras_private.AutocastScope(c.compute_dtype):
             derived |= {id(w): w.value for w in c.derived_weights}
+
+    def step(now: list[Any], states: Any) -> Any:
+        x, *side = now
+        with with_side_inputs(side_names, side) if side else nullcontext():
+            return cell(x, states, **cell_options)
+
+    if isinstance(cell, Cell) and cell.mixes_rows:
+        with keras_private.AutocastScope(cell.compute_dtype), derived_as(derived):
+            z = scan.projected(cell, inputs, side_names, options.training)
+        inputs = list(map(plain.batch_first, keras.tree.flatten(z)))
+
+        def step(now: list[Any], states: Any) -> Any:
+            with keras_private.AutocastScope(cell.compute_dtype):
+                return cell.advance(
+                    keras.tree.pack_sequence_as(z, now), tuple(states), options.training
+                )
+
     in_a_loop = not tf.executing_eagerly() and not options.unroll
     with derived_as(derived), _weights_read_before(cell) if in_a_loop else nullcontext():
         result = (plain if recorder is None else recording).run(
-            lambda x, s: cell(x, s, **cell_options),
-            sequences,
+            step,
+            inputs,
             states,
             options,
             shape,
@@ -143,17 +171,33 @@ def _run(
     return result
 
 
-def _note(cell: Any, reason: str | None) -> None:
+def _run_parallel(
+    cell: Cell,
+    inputs: list[Any],
+    states: Any,
+    options: LoopOptions,
+    mask: Any,
+    output_dtype: Any,
+    side_names: tuple[str, ...],
+) -> Result:
+    def call() -> Result:
+        return scan.run(cell, inputs, states, options, mask, output_dtype, side_names)
+
+    if options.engine == "xla" and not tf.executing_eagerly() and not compiled_by_xla():
+        return tf.function(call, autograph=False, jit_compile=True)()
+    return call()
+
+
+def _note(cell: Any, chosen: str, reason: str | None = None) -> None:
     choices = getattr(_running, "choices", None)
     if choices is not None:
-        choices.append((cell, reason))
-    chosen = "the fast loop" if reason is None else f"the plain loop: {reason}"
-    _logger.debug("%s runs in %s.", cell.name, chosen)
+        choices.append((cell, chosen, reason))
+    _logger.debug("%s runs in %s%s.", cell.name, chosen, f": {reason}" if reason else "")
 
 
 def choices_in_graph(
     call: Callable[..., Any], shapes: dict[str, tuple[int | None, ...]], dtype: Any
-) -> list[tuple[Any, str | None]]:
+) -> list[tuple[Any, str, str | None]]:
     """`choices_noted` while `call` is traced for tensors of these shapes, by argument names."""
     function = tf.function(lambda tensors: call(**tensors), autograph=False)
     with choices_noted() as choices:
@@ -176,16 +220,26 @@ def _output_shape(cell: Any) -> tuple[int, ...]:
 
 
 def _run_stack(
-    stack: Any, sequences: Any, states: Any, options: LoopOptions, mask: Any, output_dtype: Any
+    stack: Any,
+    inputs: list[Any],
+    states: Any,
+    options: LoopOptions,
+    mask: Any,
+    output_dtype: Any,
+    side_names: tuple[str, ...],
 ) -> Result:
     """Cell after cell instead of step after step: the same, and each in a loop of its own."""
     results: list[Result] = []
     last = len(stack.cells) - 1
+    sequences, *values = inputs
+    side = dict(zip(side_names, values, strict=True))
     between = options.but(zero_output_for_mask=False, keep_outputs=True)
     for k, (cell, own_states) in enumerate(zip(stack.cells, states, strict=True)):
         dtype = output_dtype if k == last else getattr(cell, "compute_dtype", output_dtype)
         own = options if k == last else between
-        results.append(_run(cell, sequences, own_states, own, mask, dtype))
+        mine = {name: side[name] for name in side_inputs_of(cell) if name in side}
+        given = [sequences, *mine.values()]
+        results.append(_run(cell, given, own_states, own, mask, dtype, tuple(mine)))
         sequences = results[-1].outputs
     return Result(
         results[-1].last_output,
@@ -214,9 +268,9 @@ def _no_update(update: Any) -> None:
     )
 
 
-def _sees_forward_mode(cell: Any, sequences: Any, states: Any) -> bool:
+def _sees_forward_mode(cell: Any, inputs: list[Any], states: Any) -> bool:
     weights = [w.value for w in cell.weights if tf.as_dtype(w.dtype).is_floating]
-    tensors = [sequences, *keras.tree.flatten(states), *weights]
+    tensors = [*inputs, *keras.tree.flatten(states), *weights]
     return differentiated_forwards(list(map(tf.convert_to_tensor, tensors)))
 
 
@@ -240,12 +294,13 @@ def _why_plain(options: LoopOptions, recorder: Any) -> str | None:
     if options.unroll:
         return "the steps are written out (`unroll=True`)"
     if tf.executing_eagerly():
-        return "the layer is called eagerly, not in a graph"
+        return _EAGERLY
     return None if recorder is None else "its gates are recorded"
 
 
-def _why_not_fast(cell: Any, sequences: Any, output_dtype: Any) -> str | None:
+def _why_not_fast(cell: Any, inputs: list[Any], output_dtype: Any) -> str | None:
     """Why the fast loop cannot run the cell, as far as this is seen without its step."""
+    sequences = inputs[0]
     name, own = type(cell).__name__, tf.as_dtype(getattr(cell, "compute_dtype", output_dtype))
     if not isinstance(cell, Cell):
         return f"{name} is no `klv.Cell`"
@@ -254,11 +309,13 @@ def _why_not_fast(cell: Any, sequences: Any, output_dtype: Any) -> str | None:
             return f"{name} overrides `{method}`"
     if cell.is_captured:
         return "somebody listens to its gates"
+    if cell.mixes_rows:
+        return f"the rows of {name} see each other"
     if not (own == tf.as_dtype(output_dtype) == sequences.dtype and own.is_floating):
         return (
             "input, cell and output must have one real type. Received: input "
             f"{sequences.dtype.name}, cell {own.name}, output {tf.as_dtype(output_dtype).name}"
         )
-    if None in sequences.shape[2:]:
+    if any(None in values.shape[2:] for values in inputs):
         return f"the features are not known: input shape {tuple(sequences.shape)}"
     return "the sequence has no steps" if sequences.shape[1] == 0 else None

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.backend.xla import compiled_by_xla, cores, under_a_tape
+from keras_lstm_variants.backend.threads import cores
+from keras_lstm_variants.backend.xla import compiled_by_xla, under_a_tape
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow import plain, truncation
@@ -25,41 +26,46 @@ _KEPT = 2**26
 
 def run(
     cell: Cell,
-    sequences: Any,
+    inputs: list[Any],
     states: Any,
     options: LoopOptions,
     mask: Any,
     output_shape: tuple[int, ...],
     output_dtype: Any,
+    side_names: tuple[str, ...],
     edge: truncation.Edge | None,
 ) -> Result | str:
     """The result of the fast loop; or why it cannot run the cell."""
     flat = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
-    if any(s.shape.rank == 0 or s.shape[0] == 1 != sequences.shape[0] for s in flat):
+    if any(s.shape.rank == 0 or s.shape[0] == 1 != inputs[0].shape[0] for s in flat):
         return "an initial state is not one of each row"
     known = None
     # A layer inside a cell may be built on first use, which then is the rehearsal.
     while known != len(cell.weights):
         known = len(cell.weights)
-        step = Step(cell, bool(options.training), output_dtype)
+        step = Step(cell, bool(options.training), output_dtype, side_names)
         weights = step.weights()
-        plan = rehearse(step, sequences.shape[2:], flat, weights)
+        plan = rehearse(step, inputs, flat, weights)
     if isinstance(plan, str):
         return plan
     # Without a tape nothing is worth its memory, as in an exported function, which could
     # not be saved with what is kept. A gradient that comes later computes it again.
     keep = Keep.STARTS
     if options.training and not options.recompute and under_a_tape():
-        keep = _kept(plan, sequences, any(step.by_row))
+        keep = _kept(plan, inputs[0], any(step.by_row))
     settings = Settings(options, output_shape, keep, edge, compiled_by_xla())
 
-    def rows(inputs: Any, mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Result:
+    def rows(inputs: list[Any], mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Result:
         own = step.with_masks(dropout_masks)
         now = settings._replace(xla=compiled_by_xla())
         fast = FastLoop(own, plan, inputs, mask, states, now)
 
         def plain(
-            inputs: Any, states: list[Any], weights: list[Any], mask: Any, dropout_masks: Any
+            inputs: list[Any],
+            states: list[Any],
+            weights: list[Any],
+            mask: Any,
+            dropout_masks: Any,
         ) -> Result:
             again = step.with_masks(dropout_masks)
             return _plainly(again, inputs, mask, states, weights, now)
@@ -67,12 +73,12 @@ def run(
         return differentiable(fast, plain, inputs, states, weights, mask, dropout_masks)
 
     compiled, whole = options.engine == "xla", settings.xla
-    loops = 1 if whole else _worthwhile_loops(plan, sequences.shape[0], compiled)
+    loops = 1 if whole else _worthwhile_loops(plan, inputs[0].shape[0], compiled)
     if (loops > 1 and options.training) or (compiled and not whole):
         # One function, so that it is traced and compiled once. Not at inference: tf2onnx spoils
         # what is called twice.
         rows = tf.function(rows, autograph=False, reduce_retracing=True, jit_compile=compiled)
-    result = _side_by_side(rows, loops, sequences, mask, flat, weights, step)
+    result = _side_by_side(rows, loops, inputs, mask, flat, weights, step)
 
     def packed(values: list[Any] | None) -> Any:
         return None if values is None else keras.tree.pack_sequence_as(states, values)
@@ -109,7 +115,7 @@ def _worthwhile_loops(plan: Plan, batch: int | None, compiled: bool) -> int:
 def _side_by_side(
     rows: Callable[..., Result],
     loops: int,
-    inputs: Any,
+    inputs: list[Any],
     mask: Any,
     states: list[Any],
     weights: list[Any],
@@ -118,7 +124,7 @@ def _side_by_side(
     """Divide the rows of the batch among `loops` loops."""
     if loops == 1:
         return rows(inputs, mask, states, weights, step.masks)
-    batch = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
+    batch = inputs[0].shape[0] if inputs[0].shape[0] is not None else tf.shape(inputs[0])[0]
     ends = [batch * k // loops for k in range(loops + 1)]
     sizes = [end - start for start, end in itertools.pairwise(ends)]
 
@@ -130,9 +136,9 @@ def _side_by_side(
         for w, by_row in zip(weights, step.by_row, strict=True)
     ]
     parts = [
-        rows(inputs, mask, list(states), list(weights), masks)
+        rows(list(inputs), mask, list(states), list(weights), masks)
         for inputs, mask, states, weights, masks in zip(
-            divided(inputs),
+            zip(*map(divided, inputs), strict=True),
             divided(mask),
             zip(*map(divided, states), strict=True),
             zip(*own, strict=True),
@@ -146,11 +152,16 @@ def _side_by_side(
 
 
 def _plainly(
-    step: Step, inputs: Any, mask: Any, states: list[Any], weights: list[Any], settings: Settings
+    step: Step,
+    inputs: list[Any],
+    mask: Any,
+    states: list[Any],
+    weights: list[Any],
+    settings: Settings,
 ) -> Result:
     """What the fast loop computes, in a loop that TensorFlow differentiates."""
     return plain.run(
-        lambda x, s: step.whole(x, s, weights),
+        lambda now, s: step.whole(now, s, weights),
         inputs,
         states,
         settings.options,

@@ -55,7 +55,7 @@ __all__ = ["FastLoop", "Keep", "Settings", "differentiable"]
 def differentiable(
     loop: FastLoop,
     plain: Callable[..., Result],
-    inputs: Any,
+    inputs: list[Any],
     states: list[Any],
     weights: list[Any],
     mask: Any,
@@ -71,21 +71,22 @@ def differentiable(
         mask, dropout_masks: what else it is a function of.
     """
     forms: list[Result] = []
-    n, m = len(states), len(states) + len(weights)
+    ends = (len(inputs), len(inputs) + len(states))
+    m = ends[1] + len(weights)
     given = [mask, *dropout_masks]
     masks = [g for g in given if g is not None]
 
     def plainly(arguments: Any, masks: Any) -> list[Any]:
         left = list(masks)
         mask, *dropout_masks = [None if g is None else left.pop(0) for g in given]
-        return _flat(plain(*_apart(arguments, n), mask, tuple(dropout_masks)))
+        return _flat(plain(*_apart(arguments, ends), mask, tuple(dropout_masks)))
 
     @tf.custom_gradient
     def run(*arguments: Any) -> Any:
         # Without edges its operations have the right gradient, too: TensorFlow's vectorisation
         # loses the loop's own where the tape is outside of it.
         own = arguments if loop.settings.edge is None else guarded(arguments)
-        results, kept = loop.forward(*_apart(own, n))
+        results, kept = loop.forward(*_apart(own, ends))
         forms.append(results)
         return _flat(results), lambda *d_results: gradient(kept, *arguments, *d_results)
 
@@ -94,17 +95,17 @@ def differentiable(
 
         @tf.custom_gradient
         def first(*arguments_and_gradients: Any) -> Any:
-            inputs, _, weights = _apart(arguments_and_gradients[: 1 + m], n)
-            d_results = _unflat(arguments_and_gradients[1 + m :], forms[-1])
+            inputs, _, weights = _apart(arguments_and_gradients[:m], ends)
+            d_results = _unflat(arguments_and_gradients[m:], forms[-1])
             d_inputs, d_states, d_weights = loop.backward(inputs, weights, kept, d_results)
             sources, others = list(arguments_and_gradients), _here(masks)
             xla = loop.settings.xla
-            second = functools.partial(_second, plainly, 1 + m, sources, others, xla)
-            return [d_inputs, *d_states, *d_weights], second
+            second = functools.partial(_second, plainly, m, sources, others, xla)
+            return [*d_inputs, *d_states, *d_weights], second
 
         return first(*_here(arguments_and_gradients))
 
-    return _unflat(run(inputs, *states, *weights), forms[-1])
+    return _unflat(run(*inputs, *states, *weights), forms[-1])
 
 
 def _here(tensors: Any) -> list[Any]:
@@ -144,9 +145,10 @@ def _second(
     return [tf.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
 
 
-def _apart(arguments: Any, n: int) -> tuple[Any, list[Any], list[Any]]:
-    """Inputs, n states and the weights."""
-    return arguments[0], list(arguments[1 : 1 + n]), list(arguments[1 + n :])
+def _apart(arguments: Any, ends: tuple[int, int]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Inputs, states and weights; `ends` are those of the first two."""
+    first, second = ends
+    return list(arguments[:first]), list(arguments[first:second]), list(arguments[second:])
 
 
 def _flat(result: Result) -> list[Any]:

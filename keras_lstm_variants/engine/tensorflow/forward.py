@@ -48,18 +48,24 @@ class ForwardLoop:
 
     Args:
         step, plan: the step, and what its rehearsal told.
-        inputs: (batch, time, features).
+        inputs: (batch, time, ...), the sequence and what else each step is given.
         mask: bool (batch, time), or None.
         states: the first states, for their types.
         settings: what is asked for.
     """
 
     def __init__(
-        self, step: Step, plan: Plan, inputs: Any, mask: Any, states: list[Any], settings: Settings
+        self,
+        step: Step,
+        plan: Plan,
+        inputs: list[Any],
+        mask: Any,
+        states: list[Any],
+        settings: Settings,
     ) -> None:
         self.step, self.plan, self.settings = step, plan, settings
-        steps = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
-        batch, units, xla = inputs.shape[0], step.cell.units, settings.xla
+        steps = inputs[0].shape[1] if inputs[0].shape[1] is not None else tf.shape(inputs[0])[1]
+        batch, units, xla = inputs[0].shape[0], step.cell.units, settings.xla
 
         def layout(like: Any, width: int | None = units) -> Layout:
             return Layout([batch, *like.shape[1:]], like.dtype, xla, width)
@@ -82,15 +88,17 @@ class ForwardLoop:
             same_type = states[self.output_state].dtype == step.output_dtype
             self.output_state = self.output_state if same_type else None
 
-    def forward(self, inputs: Any, states: list[Any], weights: list[Any]) -> tuple[Result, Any]:
+    def forward(
+        self, inputs: list[Any], states: list[Any], weights: list[Any]
+    ) -> tuple[Result, Any]:
         """The results, and what `backward` needs."""
         if self.settings.keep is Keep.STARTS and not self.settings.xla:
             return self._forward_by_block(inputs, states, weights)
-        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
+        x, kernels = list(map(self.blocks.ready, inputs)), self._kernels(weights)
         keep, keep_states = self.settings.keep, self.settings.options.keep_states
         at = self.output_state
         shown = self.settings.options.keep_outputs and at is not None
-        no_output = zeros_of(self.output, inputs)
+        no_output = zeros_of(self.output, inputs[0])
         # The last output; nothing where it is a state anyway.
         held = [] if at is not None else [no_output]
         space = self.blocks.space
@@ -138,15 +146,15 @@ class ForwardLoop:
         return results, kept
 
     def _forward_by_block(
-        self, inputs: Any, states: list[Any], weights: list[Any]
+        self, inputs: list[Any], states: list[Any], weights: list[Any]
     ) -> tuple[Result, Any]:
         """`forward` where the gradient needs no more than the states before each block.
 
         No block writes into another's history, so that converters of graphs understand the
         loops (see `scan`). What is shown of a block is filled up to the block's length.
         """
-        x, kernels = self.blocks.ready(inputs), self._kernels(weights)
-        no_output = zeros_of(self.output, inputs)
+        x, kernels = list(map(self.blocks.ready, inputs)), self._kernels(weights)
+        no_output = zeros_of(self.output, inputs[0])
         at = self.output_state
         held = [] if at is not None else [no_output]
         outputs, sequences = self.settings.options.keep_outputs, self.settings.options.keep_states
@@ -184,7 +192,7 @@ class ForwardLoop:
     def _run(
         self,
         block: Any,
-        x: Any,
+        x: list[Any],
         held: list[Any],
         states: list[Any],
         weights: list[Any],
@@ -210,13 +218,13 @@ class ForwardLoop:
         return repeat(length, one, (held, states, history), self.blocks.length)
 
     def _steps_of(
-        self, block: Any, x: Any, like: Any, weights: list[Any], kernels: list[Any]
+        self, block: Any, x: list[Any], like: Any, weights: list[Any], kernels: list[Any]
     ) -> Callable:
         """A block's step k, from what was before it: as many rows as `like` has.
 
         It returns the output, the new states, the projected inputs and the products' values.
         """
-        z = keras.tree.flatten(self.step.project(self.blocks.part(x, block), weights))
+        z = self._projected(x, block, weights)
         z = [
             la.cut(self.blocks.by_step(leaf, block))
             for la, leaf in zip(self.inputs, z, strict=True)
@@ -242,6 +250,11 @@ class ForwardLoop:
             return output, new, z_k, [p.value for p in made]
 
         return one
+
+    def _projected(self, x: list[Any], block: Any, weights: list[Any]) -> list[Any]:
+        """The projected inputs of a block, (steps x batch, ...) each."""
+        parts = [self.blocks.part(values, block) for values in x]
+        return keras.tree.flatten(self.step.project(parts, weights))
 
     def _sum(self, product: Any, add_to: Any) -> Any:
         """The sum, block of columns by block of columns where XLA keeps these apart."""

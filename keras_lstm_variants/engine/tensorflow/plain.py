@@ -32,7 +32,7 @@ def is_ragged(value: Any) -> bool:
 
 def run(
     step: Step,
-    sequences: Any,
+    inputs: list[Any],
     states: Any,
     options: LoopOptions,
     output_shape: tuple[int, ...],
@@ -41,11 +41,11 @@ def run(
     mask: Any = None,
     edge: Edge | None = None,
 ) -> Result:
-    """Run `step` over the time steps of `sequences`, forwards.
+    """Run `step` over the time steps of `inputs`, forwards.
 
     Args:
-        step: `(input at one time, states) -> (output, new states)`.
-        sequences: (batch, time, ...).
+        step: `(inputs at one time, states) -> (output, new states)`.
+        inputs: (batch, time, ...) each; a step is given a list of (batch, ...).
         states: structure of initial states, (batch, ...) each.
         options: what is asked for.
         output_shape: shape of the output, without the batch.
@@ -55,22 +55,22 @@ def run(
     """
     unroll, keep_outputs = options.unroll, options.keep_outputs
     keep_states = options.keep_states
-    sequences = tf.convert_to_tensor(sequences)
-    inputs = time_first(sequences)
-    steps = inputs.shape[0] if inputs.shape[0] is not None else tf.shape(inputs)[0]
+    first = inputs[0]
+    steps = first.shape[1] if first.shape[1] is not None else tf.shape(first)[1]
     masks = None if mask is None else time_first(mask)
     graph = not unroll and not tf.executing_eagerly()
     dense = graph and vectorized()
-    inputs = _readable(inputs, steps, unroll, dense)
+    read = [_readable(time_first(v), steps, unroll, dense) for v in inputs]
     masks = None if masks is None else _readable(masks, steps, unroll, dense)
     flat_states = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
-    zero_output = tf.zeros((tf.shape(sequences)[0], *output_shape), output_dtype)
-    zero_output.set_shape((sequences.shape[0], *output_shape))
+    zero_output = tf.zeros((tf.shape(first)[0], *output_shape), output_dtype)
+    zero_output.set_shape((first.shape[0], *output_shape))
 
     def one_step(time: Any, output: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
         if edge is not None:
             flat = with_edge(edge, time, flat)
-        new_output, new_states = step(inputs(time), keras.tree.pack_sequence_as(states, flat))
+        now = [values(time) for values in read]
+        new_output, new_states = step(now, keras.tree.pack_sequence_as(states, flat))
         new_output = tf.cast(new_output, zero_output.dtype)
         new_flat = keras.tree.flatten(new_states)
         if len(new_flat) != len(flat):

@@ -44,7 +44,7 @@ def recording_of(layer: Any, mask: Any) -> tuple[list[Any], Recorder] | None:
 
 def run(
     step: plain.Step,
-    sequences: Any,
+    inputs: list[Any],
     states: Any,
     options: LoopOptions,
     *args: Any,
@@ -54,12 +54,12 @@ def run(
     """`plain.run`, which also records all gates and states of all steps.
 
     Args:
-        step, sequences, states, options, args, kwargs: as for `plain.run`.
+        step, inputs, states, options, args, kwargs: as for `plain.run`.
         recorder: whose gates are wanted, and who is given them.
     """
     cells, record = recorder
 
-    def heard_step(x: Any, states: Any) -> tuple[Any, Any, Heard]:
+    def heard_step(now: list[Any], states: Any) -> tuple[Any, Any, Heard]:
         heard: Heard = {}
 
         def listener(k: int) -> Callable[[dict[str, Any]], None]:
@@ -69,21 +69,22 @@ def run(
             for k, cell in enumerate(cells):
                 if isinstance(cell, Cell):
                     stack.enter_context(cell.captured_by(listener(k)))
-            output, new = step(x, states)
+            output, new = step(now, states)
         return output, new, {key: tf.convert_to_tensor(value) for key, value in heard.items()}
 
     # A step for the names and shapes. Nobody uses its values, so that a graph drops them.
-    first = tf.zeros([tf.shape(sequences)[0], *sequences.shape[2:]], sequences.dtype)
-    first.set_shape([sequences.shape[0], *sequences.shape[2:]])
+    first = [tf.zeros([tf.shape(v)[0], *v.shape[2:]], v.dtype) for v in inputs]
+    for zeros, values in zip(first, inputs, strict=True):
+        zeros.set_shape([values.shape[0], *values.shape[2:]])
     *_, found = heard_step(first, states)
     keys, nothing = list(found), [tf.zeros_like(value) for value in found.values()]
 
-    def listening_step(x: Any, both: Any) -> tuple[Any, Any]:
-        output, new, heard = heard_step(x, both[0])
+    def listening_step(now: list[Any], both: Any) -> tuple[Any, Any]:
+        output, new, heard = heard_step(now, both[0])
         return output, (new, [heard[key] for key in keys])
 
     every = options.but(keep_states=True)
-    result = plain.run(listening_step, sequences, (states, nothing), every, *args, **kwargs)
+    result = plain.run(listening_step, inputs, (states, nothing), every, *args, **kwargs)
     state_sequences, heard = result.state_sequences
     record(dict(zip(keys, heard, strict=True)), keras.tree.flatten(state_sequences))
     return Result(

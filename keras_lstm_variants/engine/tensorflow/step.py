@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -41,8 +41,11 @@ class Step:
     The dropout masks are those that the cell holds when this object is made.
     """
 
-    def __init__(self, cell: Cell, training: bool, output_dtype: Any) -> None:
+    def __init__(
+        self, cell: Cell, training: bool, output_dtype: Any, side_names: tuple[str, ...] = ()
+    ) -> None:
         self.cell = cell
+        self.side_names = side_names  # of the inputs after the first
         self.training = training
         self.output_dtype = tf.as_dtype(output_dtype)
         self.variables = [v for v in cell.weights if tf.as_dtype(v.dtype).is_floating]
@@ -77,12 +80,13 @@ class Step:
                 stack.enter_context(within(products=products))
             yield
 
-    def project(self, inputs: Any, weights: list[Any]) -> Any:
-        """The projection of inputs (steps, batch, features): a structure of (rows, ...)."""
+    def project(self, inputs: list[Any], weights: list[Any]) -> Any:
+        """The projection of inputs (steps, batch, ...): a structure of (rows, ...)."""
+        x, *side = inputs
         with self.running(weights):
-            inputs = self.cell.drop_inputs(inputs, self.training)
-            rows = tf.reshape(inputs, [-1, *inputs.shape[2:]])
-            z = self.cell.project_inputs(rows, training=self.training)
+            x, *side = map(rows_of, (self.cell.drop_inputs(x, self.training), *side))
+            side = dict(zip(self.side_names, side, strict=True))
+            z = self.cell.project_inputs(x, training=self.training, **side)
         return keras.tree.map_structure(tf.convert_to_tensor, z)
 
     def advance(
@@ -94,10 +98,11 @@ class Step:
         new = [tf.cast(n, s.dtype) for n, s in zip(new, states, strict=True)]
         return tf.cast(output, self.output_dtype), new
 
-    def whole(self, inputs: Any, states: list[Any], weights: list[Any]) -> Any:
-        """Output and new states of one step, from its inputs (batch, features)."""
-        with self.running(weights):
-            return self.cell(inputs, states, training=self.training)
+    def whole(self, inputs: list[Any], states: list[Any], weights: list[Any]) -> Any:
+        """Output and new states of one step, from its inputs (batch, ...)."""
+        x, *side = inputs
+        with self.running(weights), with_side_inputs(self.side_names, side):
+            return self.cell(x, states, training=self.training)
 
     def computing(self, kernels: list[Any], made: list[Product], add: Callable) -> Callable:
         """A handler that computes products with `kernels`, and notes them in `made`.
@@ -188,6 +193,16 @@ class Step:
                 if made[i].add_to is not None:
                     add(made[i].add_to, d_value)
         return StepGradient(total[:n], total[n:m], total[m:first_value], total[first_value:], made)
+
+
+def with_side_inputs(names: tuple[str, ...], values: list[Any]) -> AbstractContextManager[None]:
+    """While active, the steps of cells have these side inputs."""
+    return within(side=dict(zip(names, values, strict=True)))
+
+
+def rows_of(values: Any) -> Any:
+    """(steps, batch, ...) as (steps x batch, ...)."""
+    return tf.reshape(values, [-1, *values.shape[2:]])
 
 
 def times(values: Any, kernel: Any) -> Any:

@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     output_state: int | None  # the new state that the output is, if it is one
 
 
-def rehearse(given: Step, features: list[int], states: list[Any], weights: list[Any]) -> Plan | str:
+def rehearse(given: Step, inputs: list[Any], states: list[Any], weights: list[Any]) -> Plan | str:
     """Try a step out. Why not, if the fast loop cannot run it, which the plain loop can.
 
     The fast loop runs a step twice and gives gradients to inputs, states and weights. So a
@@ -36,7 +36,7 @@ def rehearse(given: Step, features: list[int], states: list[Any], weights: list[
     plans: list[Plan | str] = []
     name = type(given.cell).__name__
 
-    def trial(inputs: Any, states: list[Any], weights: list[Any], masks: Any) -> Any:
+    def trial(inputs: list[Any], states: list[Any], weights: list[Any], masks: Any) -> Any:
         step = given.with_masks(masks)
         z = step.project(inputs, weights)
         if any(leaf.shape.rank is None or leaf.shape[0] is not None for leaf in _flat(z)):
@@ -93,7 +93,7 @@ def rehearse(given: Step, features: list[int], states: list[Any], weights: list[
     attributes = [(vars(layer), dict(vars(layer))) for layer in keras_private.layers_of(given.cell)]
     try:
         traced = tf.function(trial, autograph=False).get_concrete_function(
-            tf.TensorSpec([1, None, *features], given.cell.compute_dtype),
+            [tf.TensorSpec([1, None, *v.shape[2:]], v.dtype) for v in inputs],
             list(map(spec, states)),
             [tf.TensorSpec(w.shape, w.dtype) for w in weights],
             tuple(map(spec, given.masks)),

@@ -5,6 +5,7 @@ import keras
 from keras import ops
 
 from keras_lstm_variants import engine
+from keras_lstm_variants.backend import xla
 from keras_lstm_variants.cells.attention_layer import AttentionLSTM
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.core.keras_private import LossFunctionWrapper, get_keras_mask, layers_of
@@ -86,10 +87,10 @@ class HardAttentionModel(CheckedModel, keras.Model):
     def compile(
         self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, **kwargs: Any
     ) -> None:
-        if engine.replica_count() > 1:
+        if xla.replica_count() > 1:
             raise ValueError(
                 f"{self.name} trains on one device: the running mean of the losses is its own. "
-                f"Received: a strategy of {engine.replica_count()} replicas"
+                f"Received: a strategy of {xla.replica_count()} replicas"
             )
         if loss_weights is not None:
             raise ValueError(
