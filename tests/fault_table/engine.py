@@ -61,15 +61,15 @@ ENGINE = [
     ),
     Fault(
         "backwards_mask_is_not_turned_round",
-        "sequences, mask = in_processing_order((sequences, mask), options)",
-        "sequences, _ = in_processing_order((sequences, mask), options)",
+        "inputs, mask = in_processing_order((inputs, mask), options)",
+        "inputs, _ = in_processing_order((inputs, mask), options)",
         "tests/test_parity.py::test_outputs_and_states -k LSTM",
     ),
     Fault(
         "backwards_stack_masks_other_steps",
-        "    sequences, mask = in_processing_order((sequences, mask), options)\n",
+        "    inputs, mask = in_processing_order((inputs, mask), options)\n",
         "    given = mask\n"
-        "    sequences, mask = in_processing_order((sequences, mask), options)\n"
+        "    inputs, mask = in_processing_order((inputs, mask), options)\n"
         "    mask = given if _is_plain_stack(cell) else mask\n",
         "tests/test_engine.py::test_stacked_cells_each_in_a_fast_loop",
     ),
@@ -111,8 +111,8 @@ ENGINE = [
     ),
     Fault(
         "second_derivatives_without_the_mask",
-        "_flat(plain(*_apart(arguments, n), mask, tuple(dropout_masks)))",
-        "_flat(plain(*_apart(arguments, n), None, tuple(dropout_masks)))",
+        "_flat(plain(*_apart(arguments, ends), mask, tuple(dropout_masks)))",
+        "_flat(plain(*_apart(arguments, ends), None, tuple(dropout_masks)))",
         "tests/test_engine_gradients.py::test_second_derivatives",
     ),
     Fault(
