@@ -286,3 +286,10 @@ def test_public_names_are_listed_and_the_nearest_is_named():
     assert not {"Any", "importlib"} & set(dir(klv))
     with pytest.raises(AttributeError, match="Did you mean 'PeepholeLSTM'"):
         _ = klv.PeepholLSTM
+
+
+@pytest.mark.parametrize("kind", [klv.MinGRUCell, klv.MatrixLSTMCell, klv.MinGRU])
+def test_arguments_of_no_use_are_refused(kind):
+    with pytest.raises(ValueError, match="`recurrent_dropout`.*recurrent_dropout=0.1"):
+        kind(4, recurrent_dropout=0.1)
+    assert "recurrent_initializer" not in inspect.signature(kind).parameters

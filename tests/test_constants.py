@@ -74,7 +74,7 @@ def test_it_never_copies_constants_for_many_steps_at_once(fast, monkeypatch):
 
     monkeypatch.setattr(divide, "_KEPT", 0)
     found = run("auto")
-    assert [loop.settings.keep.name for loop in fast] == ["ALL"]
+    assert [loop.settings.residuals.name for loop in fast] == ["ALL"]
     assert_relatively_close(found, run("plain"))
 
 

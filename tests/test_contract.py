@@ -28,7 +28,7 @@ from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.engine.tensorflow import chunks
-from keras_lstm_variants.engine.tensorflow.fast import Keep
+from keras_lstm_variants.engine.tensorflow.fast import Residuals
 from keras_lstm_variants.testing import check_cell
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
@@ -63,7 +63,7 @@ def test_contract(name, options, fast, monkeypatch):
         assert not fast  # there is no loop
         return
     # Those of an exported function keep nothing.
-    in_training = {loop.settings.xla for loop in fast if loop.settings.keep is Keep.ALL}
+    in_training = {loop.settings.xla for loop in fast if loop.settings.residuals is Residuals.ALL}
     assert in_training == ({False, True} if last else {False})
 
 

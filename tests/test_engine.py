@@ -31,7 +31,7 @@ from tiers import quick_first
 import keras_lstm_variants as klv
 from keras_lstm_variants.backend import xla
 from keras_lstm_variants.engine.tensorflow import chunks, divide
-from keras_lstm_variants.engine.tensorflow.fast import Keep
+from keras_lstm_variants.engine.tensorflow.fast import Residuals
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
@@ -79,14 +79,14 @@ def test_computed_again_equals_kept(name, jit, fast, monkeypatch):
         layer = make(name, **rates, **options, **ALL)
         fast.clear()
         results = gradients(layer, x, states_of(layer), MASK, jit=jit, training=training)
-        assert {loop.settings.keep for loop in fast} == {keep}
+        assert {loop.settings.residuals for loop in fast} == {keep}
         return results
 
-    expected = found(Keep.ALL)
-    assert_relatively_close(found(Keep.STARTS, recompute=True), expected)
-    inference = found(Keep.STARTS, training=False)
+    expected = found(Residuals.ALL)
+    assert_relatively_close(found(Residuals.STARTS, recompute=True), expected)
+    inference = found(Residuals.STARTS, training=False)
     monkeypatch.setattr(divide, "_KEPT", 0)
-    assert_relatively_close(found(Keep.STATES), expected)
+    assert_relatively_close(found(Residuals.STATES), expected)
     slow = make(name, engine="plain", **rates, **ALL)
     # XLA draws other masks than TensorFlow does.
     whole = gradients(slow, x, states_of(slow), MASK, jit=jit or None)

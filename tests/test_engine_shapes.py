@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 @pytest.mark.parametrize("columns", [1, 256, 4096])
 def test_blocks_cover_all_steps_once(steps, rows, columns):
     for compiled in (False, True):
-        parts = chunks.Blocks(steps, rows, columns, compiled)
+        parts = chunks.Chunks(steps, rows, columns, compiled)
         lengths = [int(parts.length_of(j)) for j in range(parts.count)]
         assert sum(lengths) == steps
         assert max(lengths) <= parts.length <= chunks._LONGEST

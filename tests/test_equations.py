@@ -187,6 +187,29 @@ class TestDegenerateCases:
         peephole.set_weights([*lstm.get_weights(), np.zeros((3, UNITS))])
         np.testing.assert_allclose(peephole(x), lstm(x), atol=1e-6)
 
+    def test_the_layer_norm_lstm_is_an_option_of_the_lstm(self):
+        x, named = sequences(), make("LayerNormLSTM")
+        option = make("LSTM", {"layer_norm": True})
+        assert [w.name for w in option.weights] == [w.name for w in named.weights]
+        np.testing.assert_array_equal(option(x), named(x))
+        plain = make("LayerNormLSTM", {"layer_norm": False})
+        np.testing.assert_array_equal(plain(x), make("LSTM")(x))
+
+    @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+    def test_exponential_gates_of_any_size(self, dtype):
+        """Open wide, or shut: results and gradients are numbers."""
+        layer = klv.MatrixLSTM(UNITS, dtype=dtype, return_sequences=True)
+        layer.build((None, None, FEATURES))
+        for i in (-200.0, -80.0, 0.0, 80.0, 200.0):
+            for f in (-200.0, -80.0, 80.0):
+                layer.cell.gate_bias.assign([i, f])
+                weights = [w.value for w in layer.trainable_weights]
+                with tf.GradientTape() as tape:
+                    y = layer(sequences())
+                    loss = tf.reduce_sum(tf.cast(y, "float32") ** 2)
+                for value in (y, *tape.gradient(loss, weights)):
+                    assert np.all(np.isfinite(value)), (i, f)
+
     def test_greffs_variants_that_are_other_cells(self):
         x = sequences()
         lstm, np_lstm = make("LSTM"), make("NPLSTM")

@@ -58,6 +58,17 @@ def test_without_times_steps_are_one_apart():
     assert_close(layer(x, mask=MASK, times=np.cumsum(MASK, 1) - 1.0), layer(x, mask=MASK))
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_closed_unit_leaks_in_training_alone(given):
+    layer = klv.PhasedLSTM(UNITS, periods=(50, 50), open_ratio=0.1, leak=0.01)
+    layer.build((None, None, FEATURES))
+    layer.cell.shift.assign(np.full(UNITS, -25.0))  # closed from 5 to 50
+    x = 10 * sequences()
+    times = {"times": np.tile(np.arange(TIME, dtype="float32"), (BATCH, 1))} if given else {}
+    assert not np.any(layer(x, **times))
+    assert np.all(np.asarray(layer(x, **times, training=True)) != 0)
+
+
 def test_times_go_on_from_the_last_call():
     x, layer = sequences(), make("PhasedLSTM", **ALL)
     late = np.tile(np.arange(TIME, dtype="float32") + 100, (BATCH, 1))

@@ -129,8 +129,8 @@ ENGINE = [
     ),
     Fault(
         "fast_loop_gives_the_states_before_each_step",
-        "batch_first(layout.whole(history)[1:][: self.blocks.steps])",
-        "batch_first(layout.whole(history)[: self.blocks.steps])",
+        "batch_first(layout.whole(history)[1:][: self.chunks.steps])",
+        "batch_first(layout.whole(history)[: self.chunks.steps])",
         "tests/test_engine.py::test_all_options_in_a_graph",
     ),
     Fault(
@@ -186,7 +186,7 @@ ENGINE = [
     Fault(
         "tensors_of_others_lose_their_gradient",
         "    if foreign:\n",
-        "    if foreign and not plans:\n",
+        "    if foreign and not traces:\n",
         'tests/test_engine_cells.py -k "not_its_own or from_outside"',
     ),
     Fault(

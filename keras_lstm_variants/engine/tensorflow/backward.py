@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from keras_lstm_variants.backend.graphs import followed
 from keras_lstm_variants.engine.options import Result
-from keras_lstm_variants.engine.tensorflow.buffers import History, Layout, sizes, write
+from keras_lstm_variants.engine.tensorflow.buffers import Buffer, Layout, sizes, write
 from keras_lstm_variants.engine.tensorflow.forward import (
     ForwardLoop,
-    Keep,
+    Residuals,
     repeat,
     same_shapes,
     zeros_of,
@@ -20,7 +20,7 @@ from keras_lstm_variants.engine.tensorflow.step import Product, StepGradient, ro
 
 
 class Past(NamedTuple):
-    """The histories of a block, and at which steps of them the block begins."""
+    """The histories of a chunk, and at which steps of them the chunk begins."""
 
     history: dict[str, Any]
     states_from: Any
@@ -34,12 +34,12 @@ class FastLoop(ForwardLoop):
         self, inputs: list[Any], weights: list[Any], kept: dict[str, Any], gradients: Result
     ) -> tuple[list[Any], list[Any], list[Any]]:
         """Gradients of inputs, first states and weights, from those of the results."""
-        x, kernels = list(map(self.blocks.ready, inputs)), self._kernels(weights)
+        x, kernels = list(map(self.chunks.ready, inputs)), self._kernels(weights)
         gradients = gradients._replace(
-            outputs=None if gradients.outputs is None else self.blocks.ready(gradients.outputs),
-            state_sequences=list(map(self.blocks.ready, gradients.state_sequences or [])),
+            outputs=None if gradients.outputs is None else self.chunks.ready(gradients.outputs),
+            state_sequences=list(map(self.chunks.ready, gradients.state_sequences or [])),
         )
-        turned = [tf.transpose(kernel) for kernel in kernels]
+        transposed = [tf.transpose(kernel) for kernel in kernels]
         d_held, d_states = [gradients.last_output], list(gradients.states)
         at = self.output_state
         if at is not None:
@@ -47,61 +47,61 @@ class FastLoop(ForwardLoop):
             d_held, d_last = [], self._unless_empty(gradients.last_output, no_output)
             d_states[at] = d_states[at] + d_last
 
-        def block(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
-            j = self.blocks.count - 1 - i
+        def chunk(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
+            j = self.chunks.count - 1 - i
             past = self._past(j, x, kept, weights, kernels)
             d_held, d_states, sums, collected = self._run_back(
-                j, d_held, d_states, weights, turned, sums, past, gradients
+                j, d_held, d_states, weights, transposed, sums, past, gradients
             )
             d_z, d_values, operands = self._collected(collected)
             for m, (u, d) in enumerate(zip(operands, d_values, strict=True)):
                 if d is None:
                     continue
-                state = self.plan.same_as_state[m]
+                state = self.trace.same_as_state[m]
                 if u is None:
-                    space = self.blocks.space_of(j)
+                    space = self.chunks.space_of(j)
                     kept_states = past.history["states"][state]
-                    u = self.states[state].block(kept_states, past.states_from, space)
+                    u = self.states[state].chunk(kept_states, past.states_from, space)
                 u, d = (tf.reshape(v, [-1, v.shape[-1]]) for v in (u, d))
                 d_kernel = tf.matmul(u, d, transpose_a=True)
                 d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
-            parts = [self.blocks.part(values, j) for values in x]
+            parts = [self.chunks.part(values, j) for values in x]
             d_parts, d_weights = self._projection_gradient(parts, weights, d_z)
             sums = list(map(_add, sums, d_weights))
-            filled = map(self.blocks.filled, d_parts)
+            filled = map(self.chunks.filled, d_parts)
             d_x = [ta.write(j, d) for ta, d in zip(d_x, filled, strict=True)]
             return d_held, d_states, sums, d_kernels, d_x
 
         sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
         _, d_states, sums, d_kernels, d_inputs = repeat(
-            self.blocks.count,
-            block,
-            (d_held, d_states, sums, d_kernels, list(map(self.blocks.parts, inputs))),
+            self.chunks.count,
+            chunk,
+            (d_held, d_states, sums, d_kernels, list(map(self.chunks.parts, inputs))),
         )
         sums = self._with_kernels(sums, d_kernels)
         d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
-        joined = [self.blocks.join(d, like) for d, like in zip(d_inputs, inputs, strict=True)]
+        joined = [self.chunks.join(d, like) for d, like in zip(d_inputs, inputs, strict=True)]
         return joined, d_states, d_weights
 
     def _run_back(
         self,
-        block: Any,
+        chunk: Any,
         d_held: list[Any],
         d_states: list[Any],
         weights: list[Any],
-        turned: list[Any],
+        transposed: list[Any],
         sums: list[Any],
         past: Past,
         gradients: Result,
     ) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
-        """Go back through a block."""
-        length, start = self.blocks.length_of(block), self.blocks.start(block)
+        """Go back through a chunk."""
+        length, start = self.chunks.length_of(chunk), self.chunks.start(chunk)
         no_z = [zeros_of(la, d_states[0]) for la in self.inputs]
-        mask = None if self.mask is None else self.blocks.part(self.mask, block)
-        d_sequences = [self.blocks.part(d, block) for d in gradients.state_sequences]
+        mask = None if self.mask is None else self.chunks.part(self.mask, chunk)
+        d_sequences = [self.chunks.part(d, chunk) for d in gradients.state_sequences]
         d_outputs = None
         if gradients.outputs is not None:
-            d_outputs = self.blocks.part(gradients.outputs, block)
+            d_outputs = self.chunks.part(gradients.outputs, chunk)
 
         def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
             k = length - 1 - i
@@ -123,7 +123,7 @@ class FastLoop(ForwardLoop):
                     d_before = [where(on, tf.zeros_like(d_output), d_output)]
                 d_new = [where(on, d, tf.zeros_like(d)) for d in d_new]
                 d_output = where(on, d_output, tf.zeros_like(d_output))
-            found = self._step_back(past, k, no_z, weights, turned, d_output, d_new)
+            found = self._step_back(past, k, no_z, weights, transposed, d_output, d_new)
             d_old = [
                 following(tf.zeros_like(d), d, i) if f is None else f
                 for f, d in zip(found.states, d_states, strict=True)
@@ -136,13 +136,13 @@ class FastLoop(ForwardLoop):
             sums = list(map(_add, sums, found.weights))
             return d_before, d_old, sums, self._collect(collected, k, found)
 
-        collected = self._nothing_collected(self.blocks.space_of(block))
-        return repeat(length, one, (d_held, d_states, sums, collected), self.blocks.length)
+        collected = self._nothing_collected(self.chunks.space_of(chunk))
+        return repeat(length, one, (d_held, d_states, sums, collected), self.chunks.length)
 
     def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
         """The weights' gradients, with those that came through products."""
         sums = list(sums)
-        for product, d_kernel in zip(self.plan.products, d_kernels, strict=True):
+        for product, d_kernel in zip(self.trace.products, d_kernels, strict=True):
             total = sums[product.weight]
             if product.columns is not None:
                 first, stop, _ = product.columns.indices(total.shape[1])
@@ -151,32 +151,32 @@ class FastLoop(ForwardLoop):
         return sums
 
     def _past(
-        self, block: Any, x: list[Any], kept: dict[str, Any], weights: list[Any], kernels: list[Any]
+        self, chunk: Any, x: list[Any], kept: dict[str, Any], weights: list[Any], kernels: list[Any]
     ) -> Past:
-        """What the gradient of a block needs, computed again where it was not kept."""
-        start = self.blocks.start(block)
-        if self.settings.keep is Keep.ALL:
+        """What the gradient of a chunk needs, computed again where it was not kept."""
+        start = self.chunks.start(chunk)
+        if self.settings.residuals is Residuals.ALL:
             return Past(kept, start, start)
-        if self.settings.keep is Keep.STATES:
-            return Past(self._values_again(block, x, kept["states"], weights, kernels), start, 0)
-        return Past(self._all_again(block, x, kept["starts"], weights, kernels), 0, 0)
+        if self.settings.residuals is Residuals.STATES:
+            return Past(self._values_again(chunk, x, kept["states"], weights, kernels), start, 0)
+        return Past(self._all_again(chunk, x, kept["starts"], weights, kernels), 0, 0)
 
     def _values_again(
         self,
-        block: Any,
+        chunk: Any,
         x: list[Any],
-        states: list[History],
+        states: list[Buffer],
         weights: list[Any],
         kernels: list[Any],
     ) -> dict[str, Any]:
-        """The history of a block, from its states.
+        """The history of a chunk, from its states.
 
         The steps need not follow each other then: they run together, as rows of one.
         """
-        space, start = self.blocks.space_of(block), self.blocks.start(block)
-        z = self._projected(x, block, weights)
+        space, start = self.chunks.space_of(chunk), self.chunks.start(chunk)
+        z = self._projected(x, chunk, weights)
         befores = [
-            rows_of(la.block(h, start, space)) for la, h in zip(self.states, states, strict=True)
+            rows_of(la.chunk(h, start, space)) for la, h in zip(self.states, states, strict=True)
         ]
         made: list[Product] = []
         masks = [
@@ -185,16 +185,16 @@ class FastLoop(ForwardLoop):
         ]
         step = self.step.with_masks(tuple(masks))
         step.advance(
-            keras.tree.pack_sequence_as(self.plan.structure, z),
+            keras.tree.pack_sequence_as(self.trace.structure, z),
             befores,
             weights,
             step.computing(kernels, made, self._sum),
         )
 
-        def history(layout: Layout, rows: Any) -> History:
-            return layout.filled(self.blocks.by_step(rows, block))
+        def history(layout: Layout, rows: Any) -> Buffer:
+            return layout.filled(self.chunks.by_step(rows, chunk))
 
-        needed = zip(self.inputs, z, self.plan.inputs_needed, strict=True)
+        needed = zip(self.inputs, z, self.trace.inputs_needed, strict=True)
         return {
             "inputs": [history(la, leaf) if need else [] for la, leaf, need in needed],
             "values": [history(la, p.value) for la, p in zip(self.values, made, strict=True)],
@@ -203,22 +203,22 @@ class FastLoop(ForwardLoop):
 
     def _all_again(
         self,
-        block: Any,
+        chunk: Any,
         x: list[Any],
-        starts: list[History],
+        starts: list[Buffer],
         weights: list[Any],
         kernels: list[Any],
     ) -> dict[str, Any]:
-        """The history of a block, from the states before it."""
-        states = [la.read(h, block) for la, h in zip(self.starts, starts, strict=True)]
-        space = self.blocks.space_of(block)
+        """The history of a chunk, from the states before it."""
+        states = [la.read(h, chunk) for la, h in zip(self.starts, starts, strict=True)]
+        space = self.chunks.space_of(chunk)
         held = [] if self.output_state is not None else [zeros_of(self.output, states[0])]
         history = {
             **self._empty(space, True),
             "states": self._empty_states(space, states, True, False),
             "outputs": [],
         }
-        *_, history = self._run(block, x, held, states, weights, kernels, history, 0)
+        *_, history = self._run(chunk, x, held, states, weights, kernels, history, 0)
         return self._closed(history, [[] for _ in states])
 
     def _step_back(
@@ -227,11 +227,11 @@ class FastLoop(ForwardLoop):
         step: Any,
         no_z: list[Any],
         weights: list[Any],
-        turned: list[Any],
+        transposed: list[Any],
         d_output: Any,
         d_states: list[Any],
     ) -> StepGradient:
-        def read(layouts: list[Layout], histories: list[History], time: Any) -> list[Any]:
+        def read(layouts: list[Layout], histories: list[Buffer], time: Any) -> list[Any]:
             return [la.read(h, time) for la, h in zip(layouts, histories, strict=True)]
 
         history, time = past.history, past.values_from + step
@@ -240,34 +240,34 @@ class FastLoop(ForwardLoop):
             for la, h, zeros in zip(self.inputs, history["inputs"], no_z, strict=True)
         ]
         return self.step.gradient(
-            keras.tree.pack_sequence_as(self.plan.structure, z),
+            keras.tree.pack_sequence_as(self.trace.structure, z),
             read(self.states, history["states"], past.states_from + step),
             read(self.values, history["values"], time),
             weights,
-            turned,
+            transposed,
             d_output,
             d_states,
         )
 
-    # What is collected of the steps of a block; where two are the same, only one is.
+    # What is collected of the steps of a chunk; where two are the same, only one is.
 
-    def _nothing_collected(self, space: Any) -> dict[str, list[History]]:
-        plan = self.plan
+    def _nothing_collected(self, space: Any) -> dict[str, list[Buffer]]:
+        trace = self.trace
 
-        def empty(layouts: list[Layout], wanted: list[bool]) -> list[History]:
+        def empty(layouts: list[Layout], wanted: list[bool]) -> list[Buffer]:
             return [la.empty(space) if w else [] for la, w in zip(layouts, wanted, strict=True)]
 
         own = [
             used and same is None
-            for used, same in zip(plan.inputs_used, plan.same_as_product, strict=True)
+            for used, same in zip(trace.inputs_used, trace.same_as_product, strict=True)
         ]
         return {
             "inputs": empty(self.d_inputs, own),
-            "values": empty(self.d_values, plan.values_used),
+            "values": empty(self.d_values, trace.values_used),
             # Cut out of the kept states, where these are in one piece.
             "operands": empty(
                 self.operands,
-                [same is None or not self.settings.xla for same in plan.same_as_state],
+                [same is None or not self.settings.xla for same in trace.same_as_state],
             ),
         }
 
@@ -282,14 +282,14 @@ class FastLoop(ForwardLoop):
     def _collected(self, collected: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """The gradients of projected inputs and of products' values, and the operands."""
 
-        def stacked(histories: list[History]) -> list[Any]:
+        def stacked(histories: list[Buffer]) -> list[Any]:
             return [h[0].stack() if h else None for h in histories]
 
         values = stacked(collected["values"])
         inputs = [
             own if same is None else values[same]
             for own, same in zip(
-                stacked(collected["inputs"]), self.plan.same_as_product, strict=True
+                stacked(collected["inputs"]), self.trace.same_as_product, strict=True
             )
         ]
         return inputs, values, stacked(collected["operands"])

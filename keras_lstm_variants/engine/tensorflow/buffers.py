@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-History = list[Any]  # TensorArrays while it is written, arrays or tensors when it is closed
+Buffer = list[Any]  # TensorArrays while it is written, arrays or tensors when it is closed
 
 
 class Layout:
@@ -33,21 +33,21 @@ class Layout:
             [*self.shape[:-1], width] if self.pieces > 1 else self.shape
         )
 
-    def empty(self, length: Any) -> History:
+    def empty(self, length: Any) -> Buffer:
         """A history to write into, one step at a time."""
         return [
             tf.TensorArray(self.dtype, length, element_shape=self.piece_shape)
             for _ in range(self.pieces)
         ]
 
-    def write(self, history: History, time: Any, value: Any) -> History:
+    def write(self, history: Buffer, time: Any, value: Any) -> Buffer:
         return [h.write(time, v) for h, v in zip(history, self.cut(value), strict=True)]
 
-    def close(self, history: History) -> History:
+    def close(self, history: Buffer) -> Buffer:
         """What has been written, in a form that may leave a compiled function."""
         return [h.stack() for h in history] if self.dense else history
 
-    def filled(self, values: Any) -> History:
+    def filled(self, values: Any) -> Buffer:
         """A closed history of the values (time, batch, ...)."""
         pieces = self.cut(values)
         if self.dense:
@@ -55,11 +55,11 @@ class Layout:
         arrays = self.empty(tf.shape(values)[0])
         return [a.unstack(p) for a, p in zip(arrays, pieces, strict=True)]
 
-    def read(self, history: History, time: Any) -> Any:
+    def read(self, history: Buffer, time: Any) -> Any:
         """One step of a closed history."""
         return self.joined([h[time] if self.dense else h.read(time) for h in history])
 
-    def block(self, history: History, start: Any, length: Any) -> Any:
+    def chunk(self, history: Buffer, start: Any, length: Any) -> Any:
         """Some steps of a closed history: (length, batch, ...)."""
         if self.dense:
             return self.joined([steps_of(h, start, length) for h in history])
@@ -79,7 +79,7 @@ class Layout:
         )
         return part.stack()
 
-    def whole(self, history: History) -> Any:
+    def whole(self, history: Buffer) -> Any:
         """All steps of a closed history."""
         return self.joined([h if self.dense else h.stack() for h in history])
 
@@ -134,12 +134,12 @@ def sizes(values: Any) -> list[Any]:
 # The same for several values, some of which may have no place to be kept.
 
 
-def write(layouts: list[Layout], histories: list[History], time: Any, values: list[Any]) -> Any:
+def write(layouts: list[Layout], histories: list[Buffer], time: Any, values: list[Any]) -> Any:
     return [
         la.write(h, time, v) if h else h
         for la, h, v in zip(layouts, histories, values, strict=True)
     ]
 
 
-def close(layouts: list[Layout], histories: list[History]) -> list[History]:
+def close(layouts: list[Layout], histories: list[Buffer]) -> list[Buffer]:
     return [la.close(h) for la, h in zip(layouts, histories, strict=True)]

@@ -1,7 +1,7 @@
-"""Time in blocks of equal length.
+"""Time in chunks of equal length.
 
-A block has enough rows (steps x batch) to make an efficient product of matrices, and is
-small enough to stay in the processor's cache. XLA wants all blocks of one length: the last
+A chunk has enough rows (steps x batch) to make an efficient product of matrices, and is
+small enough to stay in the processor's cache. XLA wants all chunks of one length: the last
 is then filled up with zeros, and not run to its end. Otherwise the last one is shorter.
 """
 
@@ -17,8 +17,8 @@ _BYTES = 2**22
 _SHORTEST, _LONGEST = 8, 2048
 
 
-class Blocks:
-    """`steps` time steps in blocks.
+class Chunks:
+    """`steps` time steps in chunks.
 
     Args:
         steps: how many, a number or a tensor.
@@ -33,26 +33,26 @@ class Blocks:
         # Not -(-steps // length): ONNX divides negative numbers another way.
         self.count = (steps + self.length - 1) // self.length
         if xla and not isinstance(steps, int):
-            # XLA wants a block to compile, were it one without steps.
+            # XLA wants a chunk to compile, were it one without steps.
             self.count = tf.maximum(self.count, 1)
         self.even = isinstance(steps, int) and steps % self.length == 0
 
-    def start(self, block: Any) -> Any:
-        return block * self.length
+    def start(self, chunk: Any) -> Any:
+        return chunk * self.length
 
-    def length_of(self, block: Any) -> Any:
+    def length_of(self, chunk: Any) -> Any:
         """Steps to run."""
         if self.even:
             return self.length
-        return tf.minimum(self.length, self.steps - self.start(block))
+        return tf.minimum(self.length, self.steps - self.start(chunk))
 
-    def space_of(self, block: Any) -> Any:
+    def space_of(self, chunk: Any) -> Any:
         """Steps that there is space for."""
-        return self.length if self.xla else self.length_of(block)
+        return self.length if self.xla else self.length_of(chunk)
 
     @property
     def space(self) -> Any:
-        """Steps of all blocks that there is space for."""
+        """Steps of all chunks that there is space for."""
         return self.count * self.length if self.xla else self.steps
 
     def ready(self, values: Any) -> Any:
@@ -69,19 +69,19 @@ class Blocks:
         more = self.space - self.steps
         return tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
 
-    def part(self, values: Any, block: Any) -> Any:
-        """The steps of a block, (steps, batch, ...)."""
-        start, space = self.start(block), self.space_of(block)
+    def part(self, values: Any, chunk: Any) -> Any:
+        """The steps of a chunk, (steps, batch, ...)."""
+        start, space = self.start(chunk), self.space_of(chunk)
         if self.xla:
             return steps_of(values, start, space)
         return time_first(steps_of(values, start, space, axis=1))
 
-    def by_step(self, rows: Any, block: Any) -> Any:
-        """(steps x batch, ...) of a block as (steps, batch, ...)."""
-        return tf.reshape(rows, [self.space_of(block), -1, *rows.shape[1:]])
+    def by_step(self, rows: Any, chunk: Any) -> Any:
+        """(steps x batch, ...) of a chunk as (steps, batch, ...)."""
+        return tf.reshape(rows, [self.space_of(chunk), -1, *rows.shape[1:]])
 
     def filled(self, values: Any) -> Any:
-        """The values (steps, batch, ...) of a block, filled up to the length of all blocks."""
+        """The values (steps, batch, ...) of a chunk, filled up to the length of all chunks."""
         if self.even or self.xla:
             return values
         more = self.length - tf.shape(values)[0]
@@ -89,21 +89,21 @@ class Blocks:
         values.set_shape([self.length, *values.shape[1:]])
         return values
 
-    def end_to_end(self, blocks: Any) -> Any:
-        """(blocks, steps, batch, ...), filled up, as (batch, time, ...)."""
+    def end_to_end(self, chunks: Any) -> Any:
+        """(chunks, steps, batch, ...), filled up, as (batch, time, ...)."""
         # The batch goes first before the shape changes: to ONNX, 0 rows elsewhere in the new
         # shape would mean as many as the old shape has there.
-        blocks = tf.transpose(blocks, [2, 0, 1, *range(3, blocks.shape.rank)])
-        batch, _, _, *rest = sizes(blocks)
-        joined = tf.reshape(blocks, [batch, self.count * self.length, *rest])
+        chunks = tf.transpose(chunks, [2, 0, 1, *range(3, chunks.shape.rank)])
+        batch, _, _, *rest = sizes(chunks)
+        joined = tf.reshape(chunks, [batch, self.count * self.length, *rest])
         return joined if self.even else joined[:, : self.steps]
 
     def parts(self, like: Any) -> tf.TensorArray:
-        """A place for each block's (steps, batch, ...), for joined ones like `like`."""
+        """A place for each chunk's (steps, batch, ...), for joined ones like `like`."""
         return empty_list(self.count, self._part_shape(like), like.dtype)
 
     def join(self, parts: tf.TensorArray, like: Any) -> Any:
-        """(batch, time, ...) of all blocks, without what was filled up."""
+        """(batch, time, ...) of all chunks, without what was filled up."""
         return self.end_to_end(stacked(parts, self._part_shape(like)))
 
     def _part_shape(self, like: Any) -> list[Any]:

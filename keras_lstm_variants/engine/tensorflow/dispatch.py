@@ -70,7 +70,7 @@ def run(
         mask = tf.cast(mask, tf.bool)
         if recorder is None and _treats_rows_alone(cell):
             inputs = [plain.without_masked(values, mask) for values in inputs]
-    # The one place where sequences are turned: all loops go forwards.
+    # The one place where sequences are transposed: all loops go forwards.
     inputs, mask = in_processing_order((inputs, mask), options)
     options = options.but(go_backwards=False)
     graph = not tf.executing_eagerly()

@@ -13,9 +13,9 @@ from keras_lstm_variants.backend.xla import compiled_by_xla, under_a_tape
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow import plain, truncation
-from keras_lstm_variants.engine.tensorflow.fast import FastLoop, Keep, Settings, differentiable
+from keras_lstm_variants.engine.tensorflow.fast import FastLoop, Residuals, Settings, differentiable
 from keras_lstm_variants.engine.tensorflow.step import Step
-from keras_lstm_variants.engine.tensorflow.trace import Plan, rehearse
+from keras_lstm_variants.engine.tensorflow.trace import StepTrace, trace_step
 
 # What is worth a loop of its own: so many rows, so many multiplications a step; and so many
 # loops at most, for they must be built. The batch that is expected where none is known.
@@ -40,25 +40,25 @@ def run(
     if any(s.shape.rank == 0 or s.shape[0] == 1 != inputs[0].shape[0] for s in flat):
         return "an initial state is not one of each row"
     known = None
-    # A layer inside a cell may be built on first use, which then is the rehearsal.
+    # A layer inside a cell may be built on first use, which then is the trace.
     while known != len(cell.weights):
         known = len(cell.weights)
         step = Step(cell, bool(options.training), output_dtype, side_names)
         weights = step.weights()
-        plan = rehearse(step, inputs, flat, weights)
-    if isinstance(plan, str):
-        return plan
+        trace = trace_step(step, inputs, flat, weights)
+    if isinstance(trace, str):
+        return trace
     # Without a tape nothing is worth its memory, as in an exported function, which could
     # not be saved with what is kept. A gradient that comes later computes it again.
-    keep = Keep.STARTS
+    keep = Residuals.STARTS
     if options.training and not options.recompute and under_a_tape():
-        keep = _kept(plan, inputs[0], any(step.by_row))
+        keep = _kept(trace, inputs[0], any(step.by_row))
     settings = Settings(options, output_shape, keep, edge, compiled_by_xla())
 
     def rows(inputs: list[Any], mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Result:
         own = step.with_masks(dropout_masks)
         now = settings._replace(xla=compiled_by_xla())
-        fast = FastLoop(own, plan, inputs, mask, states, now)
+        fast = FastLoop(own, trace, inputs, mask, states, now)
 
         def plain(
             inputs: list[Any],
@@ -73,7 +73,7 @@ def run(
         return differentiable(fast, plain, inputs, states, weights, mask, dropout_masks)
 
     compiled, whole = options.engine == "xla", settings.xla
-    loops = 1 if whole else _worthwhile_loops(plan, inputs[0].shape[0], compiled)
+    loops = 1 if whole else _worthwhile_loops(trace, inputs[0].shape[0], compiled)
     if (loops > 1 and options.training) or (compiled and not whole):
         # One function, so that it is traced and compiled once. Not at inference: tf2onnx spoils
         # what is called twice.
@@ -88,17 +88,17 @@ def run(
     )
 
 
-def _kept(plan: Plan, sequences: Any, constants: bool) -> Keep:
+def _kept(trace: StepTrace, sequences: Any, constants: bool) -> Residuals:
     """What to keep for the gradient where memory need not be saved at any price."""
     if constants:
-        return Keep.ALL  # The rows of many steps as one would need as many copies of them.
+        return Residuals.ALL  # The rows of many steps as one would need as many copies of them.
     batch, steps = sequences.shape[:2]
-    columns = sum(math.prod(p.value.shape[1:]) for p in plan.products)
+    columns = sum(math.prod(p.value.shape[1:]) for p in trace.products)
     rows = (_USUAL_BATCH if batch is None else batch) * (steps or 0)
-    return Keep.ALL if rows * columns * sequences.dtype.size <= _KEPT else Keep.STATES
+    return Residuals.ALL if rows * columns * sequences.dtype.size <= _KEPT else Residuals.STATES
 
 
-def _worthwhile_loops(plan: Plan, batch: int | None, compiled: bool) -> int:
+def _worthwhile_loops(trace: StepTrace, batch: int | None, compiled: bool) -> int:
     """Among how many loops to divide the rows of the batch.
 
     Within a function XLA runs loops one after the other, but TensorFlow runs loops, compiled
@@ -106,7 +106,7 @@ def _worthwhile_loops(plan: Plan, batch: int | None, compiled: bool) -> int:
     among the cores itself.
     """
     batch = _USUAL_BATCH if batch is None else batch
-    work = sum(math.prod(p.state.shape[1:]) * p.value.shape[-1] for p in plan.products)
+    work = sum(math.prod(p.state.shape[1:]) * p.value.shape[-1] for p in trace.products)
     if batch * work < _WORK and not compiled:
         return 1
     return max(1, min(cores(), _LOOPS, batch // _ROWS))

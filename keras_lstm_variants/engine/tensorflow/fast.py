@@ -1,4 +1,4 @@
-r"""The fast loop: one gradient for the whole sequence, weight gradients block by block.
+r"""The fast loop: one gradient for the whole sequence, weight gradients chunk by chunk.
 
 For the loop, a recurrent step is a function of a projected input $z_t$ and the old states,
 in which some products of a state with a weight matrix occur (`Cell.matmul`):
@@ -18,9 +18,9 @@ a large and efficient one. So the loop has a gradient of its own:
    is elementwise and cheap. A tape over it yields $da_t$. Then $du_t = da_t U^\top$ goes on,
    through the tape, to what $u_t$ was computed from. Products are taken last to first: when
    the turn of $da_t$ comes, all that was computed from $a_t$ has been accounted for.
-3. The $u_t$ and $da_t$ of a block of steps are collected, and make one product a matrix.
+3. The $u_t$ and $da_t$ of a chunk of steps are collected, and make one product a matrix.
    The projection of the inputs, which no state enters, is computed and differentiated for a
-   whole block at once as well: $dx$, $dW$ and $db$ come from the $dz_t$ of all its steps.
+   whole chunk at once as well: $dx$, $dW$ and $db$ come from the $dz_t$ of all its steps.
 
 Weights that enter a step by themselves (peepholes, recurrent biases) are summed in the loop.
 
@@ -28,12 +28,12 @@ This is correct for every step that is a function of inputs, states and weights 
 chain rule is applied to the step as it is, and only the sum over time is taken in another
 order. `trace` makes sure that the step is such a function.
 
-What is not kept is computed again, block by block (`Keep`). The values of the products are
+What is not kept is computed again, chunk by chunk (`Residuals`). The values of the products are
 most of it, and where they are large, only the states are kept: once these are known, the
-steps of a block need not follow each other, but run together as rows of one step, in large
-products. At inference, or if told so, the loop keeps the states before each block only: a
-gradient then runs each block again before it goes back through it, which takes memory for
-one block instead of all, and the time of one more forward loop.
+steps of a chunk need not follow each other, but run together as rows of one step, in large
+products. At inference, or if told so, the loop keeps the states before each chunk only: a
+gradient then runs each chunk again before it goes back through it, which takes memory for
+one chunk instead of all, and the time of one more forward loop.
 """
 
 import functools
@@ -46,10 +46,10 @@ from keras_lstm_variants.backend.graphs import followed
 from keras_lstm_variants.backend.xla import check_vectorized
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow.backward import FastLoop
-from keras_lstm_variants.engine.tensorflow.forward import Keep, Settings
+from keras_lstm_variants.engine.tensorflow.forward import Residuals, Settings
 from keras_lstm_variants.engine.tensorflow.truncation import guarded
 
-__all__ = ["FastLoop", "Keep", "Settings", "differentiable"]
+__all__ = ["FastLoop", "Residuals", "Settings", "differentiable"]
 
 
 def differentiable(

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_lstm_variants.backend.xla import compiled_by_xla
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow.buffers import (
-    History,
+    Buffer,
     Layout,
     close,
     empty_list,
@@ -19,16 +19,16 @@ from keras_lstm_variants.engine.tensorflow.buffers import (
     stacked,
     write,
 )
-from keras_lstm_variants.engine.tensorflow.chunks import Blocks
+from keras_lstm_variants.engine.tensorflow.chunks import Chunks
 from keras_lstm_variants.engine.tensorflow.plain import batch_first, where
 from keras_lstm_variants.engine.tensorflow.step import Product, Step
-from keras_lstm_variants.engine.tensorflow.trace import Plan
+from keras_lstm_variants.engine.tensorflow.trace import StepTrace
 
 
-class Keep(enum.IntEnum):
-    """What the loop keeps for its gradient; what it lacks is computed again, block by block."""
+class Residuals(enum.IntEnum):
+    """What the loop keeps for its gradient; what it lacks is computed again, chunk by chunk."""
 
-    STARTS = 0  # the states before each block
+    STARTS = 0  # the states before each chunk
     STATES = 1  # all states
     ALL = 2  # and the values of the products
 
@@ -38,7 +38,7 @@ class Settings(NamedTuple):
 
     options: LoopOptions
     output_shape: tuple[int, ...]  # without the batch
-    keep: Keep
+    residuals: Residuals
     edge: Callable[[Any, list[Any]], list[Any]] | None  # see `truncation`
     xla: bool
 
@@ -47,7 +47,7 @@ class ForwardLoop:
     """A step over sequences, in the order of processing.
 
     Args:
-        step, plan: the step, and what its rehearsal told.
+        step, trace: the step, and what its trace told.
         inputs: (batch, time, ...), the sequence and what else each step is given.
         mask: bool (batch, time), or None.
         states: the first states, for their types.
@@ -57,33 +57,33 @@ class ForwardLoop:
     def __init__(
         self,
         step: Step,
-        plan: Plan,
+        trace: StepTrace,
         inputs: list[Any],
         mask: Any,
         states: list[Any],
         settings: Settings,
     ) -> None:
-        self.step, self.plan, self.settings = step, plan, settings
+        self.step, self.trace, self.settings = step, trace, settings
         steps = inputs[0].shape[1] if inputs[0].shape[1] is not None else tf.shape(inputs[0])[1]
         batch, units, xla = inputs[0].shape[0], step.cell.units, settings.xla
 
         def layout(like: Any, width: int | None = units) -> Layout:
             return Layout([batch, *like.shape[1:]], like.dtype, xla, width)
 
-        values = [p.value for p in plan.products]
+        values = [p.value for p in trace.products]
         self.output = Layout([batch, *settings.output_shape], step.output_dtype, xla)
         self.states = [layout(s, None) for s in states]
         # One tensor: what only inference keeps can then be exported with its gradient.
         self.starts = [Layout(la.shape, la.dtype, True) for la in self.states]
-        self.inputs = list(map(layout, plan.inputs))
+        self.inputs = list(map(layout, trace.inputs))
         self.values = list(map(layout, values))
-        self.d_inputs = [layout(z, None) for z in plan.inputs]
+        self.d_inputs = [layout(z, None) for z in trace.inputs]
         self.d_values = [layout(v, None) for v in values]
-        self.operands = [layout(p.state, None) for p in plan.products]
-        self.blocks = Blocks(steps, batch, sum(math.prod(v.shape[1:]) for v in values), xla)
-        self.mask = None if mask is None else self.blocks.ready(mask)
+        self.operands = [layout(p.state, None) for p in trace.products]
+        self.chunks = Chunks(steps, batch, sum(math.prod(v.shape[1:]) for v in values), xla)
+        self.mask = None if mask is None else self.chunks.ready(mask)
         # The state that the output is: with a mask none, for then it starts at zero.
-        self.output_state = plan.output_state if mask is None else None
+        self.output_state = trace.output_state if mask is None else None
         if self.output_state is not None:
             same_type = states[self.output_state].dtype == step.output_dtype
             self.output_state = self.output_state if same_type else None
@@ -92,37 +92,40 @@ class ForwardLoop:
         self, inputs: list[Any], states: list[Any], weights: list[Any]
     ) -> tuple[Result, Any]:
         """The results, and what `backward` needs."""
-        if self.settings.keep is Keep.STARTS and not self.settings.xla:
-            return self._forward_by_block(inputs, states, weights)
-        x, kernels = list(map(self.blocks.ready, inputs)), self._kernels(weights)
-        keep, keep_states = self.settings.keep, self.settings.options.keep_states
+        if self.settings.residuals is Residuals.STARTS and not self.settings.xla:
+            return self._forward_by_chunk(inputs, states, weights)
+        x, kernels = list(map(self.chunks.ready, inputs)), self._kernels(weights)
+        keep, keep_states = self.settings.residuals, self.settings.options.keep_states
         at = self.output_state
         shown = self.settings.options.keep_outputs and at is not None
         no_output = zeros_of(self.output, inputs[0])
         # The last output; nothing where it is a state anyway.
         held = [] if at is not None else [no_output]
-        space = self.blocks.space
+        space = self.chunks.space
         history = {
-            **self._empty(space, keep is Keep.ALL),
-            "states": self._empty_states(space, states, keep >= Keep.STATES or keep_states, shown),
+            **self._empty(space, keep is Residuals.ALL),
+            "states": self._empty_states(
+                space, states, keep >= Residuals.STATES or keep_states, shown
+            ),
             "outputs": [],
         }
         if self.settings.options.keep_outputs and not shown:
             history["outputs"] = self.output.write(self.output.empty(space + 1), 0, no_output)
-        # One more than there are blocks, so that something is written if there is none.
+        # One more than there are chunks, so that something is written if there is none.
         starts = [
-            la.empty(self.blocks.count + 1) if keep is Keep.STARTS else [] for la in self.starts
+            la.empty(self.chunks.count + 1) if keep is Residuals.STARTS else []
+            for la in self.starts
         ]
-        starts = write(self.starts, starts, self.blocks.count, states)
+        starts = write(self.starts, starts, self.chunks.count, states)
 
-        def block(j: Any, held: Any, states: Any, history: Any, starts: Any) -> Any:
+        def chunk(j: Any, held: Any, states: Any, history: Any, starts: Any) -> Any:
             starts = write(self.starts, starts, j, states)
-            origin = self.blocks.start(j)
+            origin = self.chunks.start(j)
             ran = self._run(j, x, held, states, weights, kernels, history, origin)
             return *ran, starts
 
         held, states, history, starts = repeat(
-            self.blocks.count, block, (held, list(states), history, starts)
+            self.chunks.count, chunk, (held, list(states), history, starts)
         )
         outputs = self.output.close(history["outputs"])
         closed = self._closed(history, starts)
@@ -145,15 +148,15 @@ class ForwardLoop:
         }
         return results, kept
 
-    def _forward_by_block(
+    def _forward_by_chunk(
         self, inputs: list[Any], states: list[Any], weights: list[Any]
     ) -> tuple[Result, Any]:
-        """`forward` where the gradient needs no more than the states before each block.
+        """`forward` where the gradient needs no more than the states before each chunk.
 
-        No block writes into another's history, so that converters of graphs understand the
-        loops (see `scan`). What is shown of a block is filled up to the block's length.
+        No chunk writes into another's history, so that converters of graphs understand the
+        loops (see `scan`). What is shown of a chunk is filled up to the chunk's length.
         """
-        x, kernels = list(map(self.blocks.ready, inputs)), self._kernels(weights)
+        x, kernels = list(map(self.chunks.ready, inputs)), self._kernels(weights)
         no_output = zeros_of(self.output, inputs[0])
         at = self.output_state
         held = [] if at is not None else [no_output]
@@ -163,7 +166,7 @@ class ForwardLoop:
         like = [*([no_output] if apart else []), *(states if sequences else [])]
         like = [(sizes(v), v.dtype) for v in like]
 
-        def block(j: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
+        def chunk(j: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
             step = self._steps_of(j, x, states[0], weights, kernels)
 
             def one(k: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
@@ -171,16 +174,16 @@ class ForwardLoop:
                 shown = [*([output] if apart else []), *(new if sequences else [])]
                 return ([output] if held else [], new), shown
 
-            after, shown = scan(self.blocks.length_of(j), one, (held, states), like)
-            return after, [*map(self.blocks.filled, shown), *states]
+            after, shown = scan(self.chunks.length_of(j), one, (held, states), like)
+            return after, [*map(self.chunks.filled, shown), *states]
 
-        of_a_block = [([self.blocks.length, *shape], dtype) for shape, dtype in like]
+        of_a_chunk = [([self.chunks.length, *shape], dtype) for shape, dtype in like]
         befores = [(sizes(s), s.dtype) for s in states]
         (held, states), found = scan(
-            self.blocks.count, block, (held, list(states)), [*of_a_block, *befores]
+            self.chunks.count, chunk, (held, list(states)), [*of_a_chunk, *befores]
         )
         shown, starts = found[: len(like)], found[len(like) :]
-        shown = list(map(self.blocks.end_to_end, shown))
+        shown = list(map(self.chunks.end_to_end, shown))
         results = Result(
             held[0] if held else self._unless_empty(states[at], no_output),
             shown[at if twice else 0] if outputs else None,
@@ -191,7 +194,7 @@ class ForwardLoop:
 
     def _run(
         self,
-        block: Any,
+        chunk: Any,
         x: list[Any],
         held: list[Any],
         states: list[Any],
@@ -200,8 +203,8 @@ class ForwardLoop:
         history: dict[str, Any],
         origin: Any,
     ) -> tuple[list[Any], list[Any], dict[str, Any]]:
-        """Run a block, whose first step is step `origin` of the history."""
-        step = self._steps_of(block, x, states[0], weights, kernels)
+        """Run a chunk, whose first step is step `origin` of the history."""
+        step = self._steps_of(chunk, x, states[0], weights, kernels)
 
         def one(k: Any, held: Any, states: Any, history: Any) -> Any:
             output, new, z_k, values = step(k, held, states)
@@ -214,29 +217,29 @@ class ForwardLoop:
             }
             return [output] if held else [], new, written
 
-        length = self.blocks.length_of(block)
-        return repeat(length, one, (held, states, history), self.blocks.length)
+        length = self.chunks.length_of(chunk)
+        return repeat(length, one, (held, states, history), self.chunks.length)
 
     def _steps_of(
-        self, block: Any, x: list[Any], like: Any, weights: list[Any], kernels: list[Any]
+        self, chunk: Any, x: list[Any], like: Any, weights: list[Any], kernels: list[Any]
     ) -> Callable:
-        """A block's step k, from what was before it: as many rows as `like` has.
+        """A chunk's step k, from what was before it: as many rows as `like` has.
 
         It returns the output, the new states, the projected inputs and the products' values.
         """
-        z = self._projected(x, block, weights)
+        z = self._projected(x, chunk, weights)
         z = [
-            la.cut(self.blocks.by_step(leaf, block))
+            la.cut(self.chunks.by_step(leaf, chunk))
             for la, leaf in zip(self.inputs, z, strict=True)
         ]
         no_output = zeros_of(self.output, like)
-        mask = None if self.mask is None else self.blocks.part(self.mask, block)
+        mask = None if self.mask is None else self.chunks.part(self.mask, chunk)
 
         def one(k: Any, held: Any, states: Any) -> Any:
             z_k = [la.at(leaf, k) for la, leaf in zip(self.inputs, z, strict=True)]
             made: list[Product] = []
             output, new = self.step.advance(
-                keras.tree.pack_sequence_as(self.plan.structure, z_k),
+                keras.tree.pack_sequence_as(self.trace.structure, z_k),
                 states,
                 weights,
                 self.step.computing(kernels, made, self._sum),
@@ -251,9 +254,9 @@ class ForwardLoop:
 
         return one
 
-    def _projected(self, x: list[Any], block: Any, weights: list[Any]) -> list[Any]:
-        """The projected inputs of a block, (steps x batch, ...) each."""
-        parts = [self.blocks.part(values, block) for values in x]
+    def _projected(self, x: list[Any], chunk: Any, weights: list[Any]) -> list[Any]:
+        """The projected inputs of a chunk, (steps x batch, ...) each."""
+        parts = [self.chunks.part(values, chunk) for values in x]
         return keras.tree.flatten(self.step.project(parts, weights))
 
     def _sum(self, product: Any, add_to: Any) -> Any:
@@ -265,9 +268,9 @@ class ForwardLoop:
             [o + p for o, p in zip(*map(layout.cut, (add_to, product)), strict=True)]
         )
 
-    def _empty(self, space: Any, keep: bool) -> dict[str, list[History]]:
+    def _empty(self, space: Any, keep: bool) -> dict[str, list[Buffer]]:
         """Histories of what the gradient needs besides the states."""
-        needed = [keep and n for n in self.plan.inputs_needed]
+        needed = [keep and n for n in self.trace.inputs_needed]
         return {
             "inputs": [
                 la.empty(space) if n else [] for la, n in zip(self.inputs, needed, strict=True)
@@ -277,7 +280,7 @@ class ForwardLoop:
 
     def _empty_states(
         self, space: Any, states: list[Any], all_states: bool, output: bool
-    ) -> list[History]:
+    ) -> list[Buffer]:
         """Histories of states: before the first step, and after each."""
         wanted = [all_states or (output and k == self.output_state) for k in range(len(states))]
         return [
@@ -285,7 +288,7 @@ class ForwardLoop:
             for la, s, w in zip(self.states, states, wanted, strict=True)
         ]
 
-    def _closed(self, history: dict[str, Any], starts: list[History]) -> dict[str, list[History]]:
+    def _closed(self, history: dict[str, Any], starts: list[Buffer]) -> dict[str, list[Buffer]]:
         return {
             "inputs": close(self.inputs, history["inputs"]),
             "values": close(self.values, history["values"]),
@@ -293,21 +296,21 @@ class ForwardLoop:
             "starts": close(self.starts, starts),
         }
 
-    def _after(self, layout: Layout, history: History) -> Any:
+    def _after(self, layout: Layout, history: Buffer) -> Any:
         """The values after each step."""
-        return batch_first(layout.whole(history)[1:][: self.blocks.steps])
+        return batch_first(layout.whole(history)[1:][: self.chunks.steps])
 
     def _unless_empty(self, value: Any, otherwise: Any) -> Any:
         """`value`, or `otherwise` for a sequence without steps."""
-        if isinstance(self.blocks.steps, int):
+        if isinstance(self.chunks.steps, int):
             return value
-        return tf.where(self.blocks.steps > 0, value, otherwise)
+        return tf.where(self.chunks.steps > 0, value, otherwise)
 
     def _kernels(self, weights: list[Any]) -> list[Any]:
         """The matrix of each product."""
         return [
             weights[p.weight] if p.columns is None else weights[p.weight][:, p.columns]
-            for p in self.plan.products
+            for p in self.trace.products
         ]
 
 
@@ -319,10 +322,10 @@ def repeat(count: Any, body: Callable, values: tuple, at_most: int | None = None
         lambda i, *_: i < count,
         lambda i, *values: (i + 1, *body(i, *values)),
         (tf.constant(0), *values),
-        # Else TensorFlow prepares up to ten blocks ahead, and keeps memory for them.
+        # Else TensorFlow prepares up to ten chunks ahead, and keeps memory for them.
         parallel_iterations=1,
         # XLA must know it where a persistent tape follows the loop, though in vain. The length of
-        # a block that is not full is not known, but that of a full one is.
+        # a chunk that is not full is not known, but that of a full one is.
         maximum_iterations=(at_most or count) if compiled_by_xla() else None,
     )[1:]
 

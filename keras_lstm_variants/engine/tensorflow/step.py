@@ -144,7 +144,7 @@ class Step:
         states: list[Any],
         values: list[Any],
         weights: list[Any],
-        turned: list[Any],
+        transposed: list[Any],
         d_output: Any,
         d_states: list[Any],
     ) -> StepGradient:
@@ -153,7 +153,7 @@ class Step:
         Args:
             z, states, weights: what the step had.
             values: of its products.
-            turned: the transposed kernels of the products.
+            transposed: the transposed kernels of the products.
             d_output, d_states: the gradients of its output (None: it has none of its own)
                 and new states.
         """
@@ -189,7 +189,7 @@ class Step:
         for i in reversed(range(len(made))):
             d_value = total[first_value + i]
             if d_value is not None:
-                add(made[i].state, times(d_value, turned[i]))
+                add(made[i].state, times(d_value, transposed[i]))
                 if made[i].add_to is not None:
                     add(made[i].add_to, d_value)
         return StepGradient(total[:n], total[n:m], total[m:first_value], total[first_value:], made)

@@ -10,8 +10,8 @@ from keras_lstm_variants.engine.tensorflow.buffers import sizes
 from keras_lstm_variants.engine.tensorflow.step import Product, Step
 
 
-class Plan(NamedTuple):
-    """What a rehearsal tells of a step. Tensors in it only tell types and shapes."""
+class StepTrace(NamedTuple):
+    """What a trace tells of a step. Tensors in it only tell types and shapes."""
 
     inputs: list[Any]  # the projected inputs, flat
     structure: Any  # the projected inputs, as the step wants them
@@ -26,21 +26,23 @@ class Plan(NamedTuple):
     output_state: int | None  # the new state that the output is, if it is one
 
 
-def rehearse(given: Step, inputs: list[Any], states: list[Any], weights: list[Any]) -> Plan | str:
+def trace_step(
+    given: Step, inputs: list[Any], states: list[Any], weights: list[Any]
+) -> StepTrace | str:
     """Try a step out. Why not, if the fast loop cannot run it, which the plain loop can.
 
     The fast loop runs a step twice and gives gradients to inputs, states and weights. So a
     step must draw no random numbers, update no variable, and use no values that are neither
     its inputs nor weights of the cell. That it treats each row alone cannot be seen here.
     """
-    plans: list[Plan | str] = []
+    traces: list[StepTrace | str] = []
     name = type(given.cell).__name__
 
     def trial(inputs: list[Any], states: list[Any], weights: list[Any], masks: Any) -> Any:
         step = given.with_masks(masks)
         z = step.project(inputs, weights)
         if any(leaf.shape.rank is None or leaf.shape[0] is not None for leaf in _flat(z)):
-            plans.append(f"{name}.project_inputs returns what has not one row for each input's")
+            traces.append(f"{name}.project_inputs returns what has not one row for each input's")
             return inputs
         z = keras.tree.map_structure(tf.identity, z)
         products: list[Product] = []
@@ -56,10 +58,10 @@ def rehearse(given: Step, inputs: list[Any], states: list[Any], weights: list[An
         operations = tf.compat.v1.get_default_graph().get_operations()
         stateful = {op.type for op in operations if op.op_def.is_stateful}
         if stateful == {"ReadVariableOp"} and not step.side_effects:
-            plans.append(f"{name}.step reads a variable that is no weight of the cell")
+            traces.append(f"{name}.step reads a variable that is no weight of the cell")
             return inputs
         if step.side_effects or stateful:
-            plans.append(f"{name}.step draws random numbers, updates a variable or adds a loss")
+            traces.append(f"{name}.step draws random numbers, updates a variable or adds a loss")
             return inputs
         # What is only added to a product is not needed, for the sum is kept.
         operands = {id(p.state) for p in products}
@@ -68,12 +70,14 @@ def rehearse(given: Step, inputs: list[Any], states: list[Any], weights: list[An
             for leaf in _flat(z)
         ]
         values = [p.value for p in products]
-        turned = [tf.zeros([p.value.shape[-1], p.state.shape[-1]], p.value.dtype) for p in products]
+        transposed = [
+            tf.zeros([p.value.shape[-1], p.state.shape[-1]], p.value.dtype) for p in products
+        ]
         found = step.gradient(
-            z, states, values, weights, turned, tf.cast(output, step.output_dtype), list(states)
+            z, states, values, weights, transposed, tf.cast(output, step.output_dtype), list(states)
         )
-        plans.append(
-            Plan(
+        traces.append(
+            StepTrace(
                 _flat(z),
                 z,
                 needed,
@@ -110,7 +114,7 @@ def rehearse(given: Step, inputs: list[Any], states: list[Any], weights: list[An
     foreign = any(t.dtype.is_floating for t in traced.captured_inputs)
     if foreign:
         return f"{name}.step uses a tensor that is neither an argument nor made of weights"
-    return plans[0]
+    return traces[0]
 
 
 def _flat(structure: Any) -> list[Any]:
