@@ -81,7 +81,8 @@ def test_all_options_are_compiled_by_xla(name, fast):
 
     expected = [layer(sequences(), mask=MASK) for layer in layers]
     assert_close(run(sequences(), MASK), expected, 1e-5)
-    assert len(fast) == len(layers)
+    looped = klv.get_variant(name).cell_class.scan is None
+    assert len(fast) == (len(layers) if looped else 0)
 
 
 @EVERY_CASE

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.core import names, registry, startup
@@ -38,6 +39,7 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_importing_adds_nothing_heavy_to_keras():
     done = run(
@@ -92,6 +94,7 @@ LIGHT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_the_command_answers_without_tensorflow_until_it_computes(tmp_path):
     done = run(
@@ -128,6 +131,7 @@ def test_names_mean_the_same_without_tensorflow():
         assert answers[0] == answers[1]
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_notes_of_libraries_go_to_a_file_and_our_lines_do_not(tmp_path):
     script = (
@@ -180,8 +184,10 @@ def test_another_backend_of_keras_is_named():
     assert "'jax'" in last and "KERAS_BACKEND=tensorflow" in last
 
 
-@pytest.mark.parametrize(
-    "command", [["-m", "keras_lstm_variants"], ["-m", "keras_lstm_variants.cli"]]
+@quick_first(
+    pytest.mark.parametrize(
+        "command", [["-m", "keras_lstm_variants"], ["-m", "keras_lstm_variants.cli"]]
+    )
 )
 @pytest.mark.processes
 def test_version(command):

@@ -131,19 +131,21 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_saves_in_one_process_and_loads_in_another(folder):
     run(folder, sys.executable, "-c", SAVE)
     run(folder, sys.executable, "-c", LOAD)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_is_listed_described_and_compared_by_the_command(folder):
     klv = str(Path(sys.executable).parent / "klv")
     assert run(folder, klv, "list", "--import", "acme_cells").splitlines()[-1].startswith("Leaky")
     text = run(folder, klv, "describe", "Leaky", "--import", "acme_cells")
     assert "h[t] = l * h[t-1] + (1 - l) * tanh(x[t] W + h[t-1] U + b)" in text
-    options = ["--task", "digits", "--units", "4", "--epochs", "1", "--no-jit"]
+    options = ["--task", "digits", "--units", "4", "--epochs", "1", "--no-jit", "--jobs", "1"]
     table = run(
         folder, klv, "compare", "--import", "acme_cells", "--variants", "leaky,Elman", *options
     )

@@ -70,6 +70,7 @@ class TestSearches:
         tuner = make_tuner("random", hypermodel, objective="val_accuracy", **options)
         assert tuner.oracle.objective.direction == "max"
 
+    @pytest.mark.slow
     def test_a_folder_keeps_to_its_search(self, tmp_path, capsys):
         x, y = np.zeros((8, 4, 2), "float32"), np.zeros((8, 1), "float32")
 
