@@ -84,6 +84,33 @@ class GridLSTMBlock(keras.layers.Layer):
         trainable: bool = True,
     ) -> None: ...
 
+class ElmanCell(AffineCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+SimpleRNNCell = ElmanCell
+
 class AttentionLSTM(CellLayer):
     cell_class: type[AttentionLSTMCell]
     def __init__(
@@ -283,6 +310,34 @@ class ClockworkRNN(CellLayer):
         trainable: bool = True,
     ) -> None: ...
 
+class ClockworkRNNCell(AffineCell):
+    def __init__(
+        self,
+        units: int,
+        periods: tuple[int, ...] = (1, 2, 4, 8),
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        group_units: tuple[int, ...] | None = None,
+        offset: int = 0,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
 class CoupledLSTM(CellLayer):
     cell_class: type[CoupledLSTMCell]
     def __init__(
@@ -331,6 +386,23 @@ class CoupledLSTM(CellLayer):
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
+    ) -> None: ...
+
+class DRAW(keras.layers.Layer):
+    def __init__(
+        self,
+        steps: int,
+        units: int,
+        latent_units: int,
+        *,
+        image_shape: tuple[int, int],
+        attention: bool = True,
+        read_size: int = 2,
+        write_size: int = 5,
+        kl_warm_up: int = 0,
+        engine: str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None: ...
 
 class DeepGateLSTM(CellLayer):
@@ -474,31 +546,6 @@ class Elman(CellLayer):
         trainable: bool = True,
     ) -> None: ...
 
-class ElmanCell(AffineCell):
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        *,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        implementation: int = 2,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-    ) -> None: ...
-
 class FGRLSTM(CellLayer):
     cell_class: type[FGRLSTMCell]
     def __init__(
@@ -590,6 +637,35 @@ class GRU(CellLayer):
         clip_state_gradients: float | None = None,
         activity_regularizer: Any = None,
         use_cudnn: str | bool = "auto",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class GRUCell(GatedCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        reset_after: bool = True,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
@@ -964,6 +1040,31 @@ class MatrixLSTM(CellLayer):
         trainable: bool = True,
     ) -> None: ...
 
+class MatrixLSTMCell(GatedCell):
+    def __init__(
+        self,
+        units: int,
+        heads: int = 1,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        gate_initializer: Any = "zeros",
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
 class MemoryGatedLSTM(CellLayer):
     cell_class: type[MemoryGatedLSTMCell]
     def __init__(
@@ -1049,6 +1150,30 @@ class MinGRU(CellLayer):
         clip_state_gradients: float | None = None,
         activity_regularizer: Any = None,
         use_cudnn: str | bool = "auto",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None: ...
+
+class MinGRUCell(GatedCell):
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        forget_bias: Any = None,
+        max_timesteps: float | None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 2,
+        dropout: float = 0.0,
+        seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
@@ -1453,114 +1578,6 @@ class PhasedLSTM(CellLayer):
 
 SimpleRNN = Elman
 
-SimpleRNNCell = ElmanCell
-
-class ClockworkRNNCell(AffineCell):
-    def __init__(
-        self,
-        units: int,
-        periods: tuple[int, ...] = (1, 2, 4, 8),
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        *,
-        group_units: tuple[int, ...] | None = None,
-        offset: int = 0,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        implementation: int = 2,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-    ) -> None: ...
-
-class GRUCell(GatedCell):
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        *,
-        reset_after: bool = True,
-        forget_bias: Any = None,
-        max_timesteps: float | None = None,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        implementation: int = 2,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-    ) -> None: ...
-
-class MatrixLSTMCell(GatedCell):
-    def __init__(
-        self,
-        units: int,
-        heads: int = 1,
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        *,
-        gate_initializer: Any = "zeros",
-        forget_bias: Any = None,
-        max_timesteps: float | None = None,
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        implementation: int = 2,
-        dropout: float = 0.0,
-        seed: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-    ) -> None: ...
-
-class MinGRUCell(GatedCell):
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        *,
-        forget_bias: Any = None,
-        max_timesteps: float | None = None,
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        implementation: int = 2,
-        dropout: float = 0.0,
-        seed: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-    ) -> None: ...
-
 class AttentionLSTMCell(LSTMFamilyCell):
     def __init__(
         self,
@@ -1597,23 +1614,6 @@ class AttentionLSTMCell(LSTMFamilyCell):
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
-    ) -> None: ...
-
-class DRAW(keras.layers.Layer):
-    def __init__(
-        self,
-        steps: int,
-        units: int,
-        latent_units: int,
-        *,
-        image_shape: tuple[int, int],
-        attention: bool = True,
-        read_size: int = 2,
-        write_size: int = 5,
-        kl_warm_up: int = 0,
-        engine: str = "auto",
-        seed: int | None = None,
-        **kwargs: Any,
     ) -> None: ...
 
 class DeepGateLSTMCell(LSTMFamilyCell):
@@ -1814,6 +1814,38 @@ class MemoryGatedLSTMCell(LSTMFamilyCell):
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
+    ) -> None: ...
+
+class STORN(keras.layers.Layer):
+    def __init__(
+        self,
+        units: int,
+        latent_units: int,
+        recognition_units: int | None = None,
+        *,
+        bidirectional: bool = False,
+        cell: str = "Elman",
+        likelihood: str = "bernoulli",
+        kl_warm_up: int = 0,
+        engine: str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+
+class VRNN(keras.layers.Layer):
+    def __init__(
+        self,
+        units: int,
+        latent_units: int,
+        hidden_units: int | None = None,
+        *,
+        prior: str = "learned",
+        cell: str = "LSTM",
+        likelihood: str = "bernoulli",
+        kl_warm_up: int = 0,
+        engine: str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None: ...
 
 class ClockworkLSTMCell(LSTMFamilyCell):
@@ -2120,38 +2152,6 @@ class PhasedLSTMCell(PeepholeFamilyCell):
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
-    ) -> None: ...
-
-class STORN(keras.layers.Layer):
-    def __init__(
-        self,
-        units: int,
-        latent_units: int,
-        recognition_units: int | None = None,
-        *,
-        bidirectional: bool = False,
-        cell: str = "Elman",
-        likelihood: str = "bernoulli",
-        kl_warm_up: int = 0,
-        engine: str = "auto",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None: ...
-
-class VRNN(keras.layers.Layer):
-    def __init__(
-        self,
-        units: int,
-        latent_units: int,
-        hidden_units: int | None = None,
-        *,
-        prior: str = "learned",
-        cell: str = "LSTM",
-        likelihood: str = "bernoulli",
-        kl_warm_up: int = 0,
-        engine: str = "auto",
-        seed: int | None = None,
-        **kwargs: Any,
     ) -> None: ...
 
 class CIFGLSTMCell(CoupledLSTMCell):

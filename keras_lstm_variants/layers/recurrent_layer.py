@@ -9,25 +9,26 @@ from keras import ops
 from keras_lstm_variants import engine
 from keras_lstm_variants.core import call_checks, checks, functions
 from keras_lstm_variants.core.cell import Cell
-from keras_lstm_variants.core.context import exact, within
-from keras_lstm_variants.core.keras_private import DropoutRNNCell, get_keras_mask
+from keras_lstm_variants.core.context import within
+from keras_lstm_variants.core.keras_private import DropoutRNNCell
 from keras_lstm_variants.core.registry import register
 from keras_lstm_variants.core.state import states_of
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 from keras_lstm_variants.layers import options, side_inputs
+from keras_lstm_variants.layers.call_inputs import CallInputs
 from keras_lstm_variants.layers.cell_tree import (
     InitialStateOf,
     draw_dropout_masks,
-    fits,
     flat_cells,
     is_cell,
     shift_seed,
 )
 from keras_lstm_variants.layers.kept_states import KeptStates
+from keras_lstm_variants.layers.output_shapes import OutputShapes
 
 
 @register
-class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
+class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras.layers.RNN):
     """Any recurrent cell as a layer: `keras.layers.RNN` with our time loop and two additions.
 
     Args:
@@ -221,33 +222,6 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
         result = self._loop(sequences, states, mask, training, self.return_all_states, side)
         return self._returned(result)
 
-    def _start(self, sequences: Any, initial_state: Any, mask: Any) -> tuple[Any, Any, Any]:
-        """Sequences, mask and first states of a call, or errors for what does not fit."""
-        if mask is None:
-            # Keras hands it on only where a layer is called with a single tensor.
-            mask = get_keras_mask(sequences)
-        if keras.backend.is_float_dtype(sequences.dtype):
-            sequences = ops.cast(sequences, self.compute_dtype)
-        mask = call_checks.as_mask("mask", mask)
-        initial_state = exact(self, "initial_state", initial_state)
-        self._check_call(sequences, initial_state, mask)
-        if self.unroll and sequences.shape[1] is None:
-            raise ValueError(
-                f"{self.name} has `unroll=True`, which needs a known number of time steps. "
-                f"Received: input shape {tuple(sequences.shape)}. Give it in "
-                "`keras.Input(shape=(time, features))`, or leave `unroll` out."
-            )
-        sequences, mask, passed = engine.fitted_call(
-            self.name,
-            sequences,
-            mask,
-            keras.tree.flatten(initial_state) if initial_state is not None else [],
-            rows=keras.tree.flatten(self.states)[0].shape[0] if self.stateful else None,
-            features=self.input_spec.axes[-1] if self.input_spec is not None else None,
-            state_sizes=self._state_sizes() if initial_state is not None else [],
-        )
-        return sequences, mask, self._first_states(sequences, passed or None)
-
     def _loop_options(self, **changes: Any) -> engine.LoopOptions:
         return engine.LoopOptions(
             go_backwards=self.go_backwards,
@@ -358,109 +332,6 @@ class RecurrentLayer(KeptStates, CheckedWeights, keras.layers.RNN):
             return output, *states
         histories = engine.in_processing_order(result.state_sequences, self._loop_options())
         return output, *states, *cast(histories)
-
-    def _check_call(self, sequences: Any, initial_state: Any, mask: Any) -> None:
-        """Errors for what does not fit together, as far as the shapes are known."""
-        mask = call_checks.as_mask("mask", mask)
-        batch, time = sequences.shape[:2]
-        if self.stateful:
-            expected = keras.tree.flatten(self.states)[0].shape[0]
-            if batch not in (None, expected):
-                raise ValueError(
-                    f"{self.name} is stateful with a batch size of {expected}. "
-                    f"Received: input shape {tuple(sequences.shape)}"
-                )
-        if mask is not None and not fits(tuple(mask.shape), (batch, time)):
-            raise ValueError(
-                f"`mask` must have the shape (batch, time), here {(batch, time)}. "
-                f"Received: {tuple(mask.shape)}"
-            )
-        if initial_state is None:
-            return
-        call_checks.check_states(self.name, initial_state)
-        shapes = [tuple(v.shape) for v in keras.tree.flatten(initial_state)]
-        wanted = [(batch, *sizes) for sizes in self._state_sizes()]
-        if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
-            raise ValueError(
-                f"`initial_state` of {self.name} must be {len(wanted)} tensor(s) of the shapes "
-                f"{wanted} (None is any size). Received: {len(shapes)} of the shapes {shapes}"
-            )
-
-    def _state_sizes(self) -> list[tuple[int, ...]]:
-        """The shape of each state, without the batch."""
-        return [tuple(s.shape[1:]) for s in keras.tree.flatten(super().get_initial_state(1))]
-
-    def _first_states(self, sequences: Any, passed: Any) -> Any:
-        """The states before the first step, in the cell's structure and dtypes."""
-        start = self.get_initial_state(ops.shape(sequences)[0])
-        flat = keras.tree.flatten(start)
-        if passed is not None:
-            chosen = keras.tree.flatten(passed)
-        elif self.stateful:
-            chosen = [ops.cast(v.value, s.dtype) for v, s in self._kept_and(flat)]
-            if self._fresh is not None:
-                fresh = ops.cast(self._fresh.value, "bool")
-                chosen = [ops.where(fresh, s, k) for s, k in zip(flat, chosen, strict=True)]
-        else:
-            chosen = flat
-        return keras.tree.pack_sequence_as(
-            start,
-            [
-                ops.cast(ops.convert_to_tensor(c), s.dtype)
-                for c, s in zip(chosen, flat, strict=True)
-            ],
-        )
-
-    def compute_output_spec(
-        self,
-        sequences: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        # Keras does not run `call` on symbolic inputs: without this, errors would wait for `fit`.
-        call_checks.check_training(training)
-        self._check_call(sequences, initial_state, mask)
-        side_inputs.check(self, kwargs, tuple(sequences.shape[:2]))
-        spec = super().compute_output_spec(sequences, initial_state)
-        if not self.return_state:
-            return spec
-        output, *states = spec
-        dtypes = iter(self._own_dtypes() * 2)
-        return output, *keras.tree.map_structure(
-            lambda s: keras.KerasTensor(s.shape, next(dtypes) or s.dtype), states
-        )
-
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
-        shape = super().compute_output_shape(sequences_shape)
-        if not self.return_state:
-            return shape
-        output, *states = shape
-        batch, time = sequences_shape[:2]
-        if isinstance(self.cell, keras.layers.StackedRNNCells):
-            # Nested as a call returns them: Keras forgets the list around a cell's only state.
-            states = keras.tree.map_structure(
-                lambda s: (batch, *s.shape[1:]), super().get_initial_state(1)
-            )
-        if not self.return_all_states:
-            return output, *states
-
-        def over_time(states: Any) -> Any:
-            if isinstance(states, list):
-                return [over_time(s) for s in states]
-            return (states[0], time, *states[1:])
-
-        return output, *states, *over_time(states)
-
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        output_mask = mask if self.return_sequences else None
-        if not self.return_state:
-            return output_mask
-        states = len(keras.tree.flatten(self.cell.state_size))
-        if not self.return_all_states:
-            return [output_mask] + [None] * states
-        return [output_mask] + [None] * states + [mask] * states
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from keras_lstm_variants.core import checks
+from keras_lstm_variants.testing import contract_files  # noqa: F401, adds its checks
 from keras_lstm_variants.testing.contract import CHECKS
 from keras_lstm_variants.testing.subject import Subject
 

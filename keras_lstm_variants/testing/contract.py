@@ -1,10 +1,8 @@
 """The contract of a cell: one function for each check."""
 
 import json
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -39,7 +37,7 @@ def check(function: Callable[[Subject], None]) -> Callable[[Subject], None]:
     return function
 
 
-def _known(s: Subject) -> AbstractContextManager[Any]:
+def known_to_keras(s: Subject) -> AbstractContextManager[Any]:
     """While active, Keras can load a cell that is not registered."""
     if keras.saving.get_registered_name(s.cell_class) != s.cell_class.__name__:
         return nullcontext()
@@ -54,7 +52,7 @@ def _first_weights(s: Subject, cell: Any) -> list[np.ndarray]:
 def configuration(s: Subject) -> None:
     """`get_config` is JSON and holds every argument; `from_config` makes the same cell of it."""
     cell = s.new()
-    with _known(s):
+    with known_to_keras(s):
         config = json.loads(json.dumps(cell.get_config()))
         missing = sorted(set(s.arguments) - set(config))
         assert not missing, f"get_config() has no {missing}"
@@ -363,56 +361,3 @@ def in_a_graph(s: Subject) -> None:
 def compiled_by_xla(s: Subject) -> None:
     """Results and all gradients compiled by XLA, backwards, are those of a loop by hand."""
     _as_by_hand(s, jit=True, backwards=True)
-
-
-def _model(s: Subject) -> Any:
-    layers = [
-        keras.Input((None, s.features)),
-        keras.layers.Masking(),
-        keras.layers.Bidirectional(
-            RecurrentLayer(s.new(), return_sequences=True), merge_mode="sum"
-        ),
-        RecurrentLayer(s.new(), initial_state="learned"),
-    ]
-    model = keras.Sequential(layers)
-    random = np.random.default_rng(5)
-    for weight in model.trainable_weights:
-        value = arrays(weight)[0] + 0.1 * random.normal(size=weight.shape)
-        weight.assign(value if weight.constraint is None else weight.constraint(value))
-    return model
-
-
-def _padded(s: Subject) -> np.ndarray:
-    x = s.sequences()
-    x[1, 3:] = 0
-    return x
-
-
-@check
-def saving(s: Subject) -> None:
-    """A model with the cell, both ways and with learned states, is saved, loaded and cloned."""
-    x = _padded(s)
-    with _known(s), tempfile.TemporaryDirectory() as folder:
-        model = _model(s)
-        expected = model(x)
-        model.save(Path(folder) / "model.keras")
-        loaded = keras.models.load_model(Path(folder) / "model.keras")
-        clone = keras.models.clone_model(model)
-        model.save_weights(Path(folder) / "model.weights.h5")
-        clone.load_weights(Path(folder) / "model.weights.h5")
-    assert_close(loaded(x), expected, ["the output of the loaded model"])
-    assert_close(clone(x), expected, ["the output of a clone with loaded weights"])
-
-
-@check
-def exported(s: Subject) -> None:
-    """A model with the cell is exported, for batches and sequences of any size."""
-    x = _padded(s)
-    with _known(s), tempfile.TemporaryDirectory() as folder:
-        layers = [keras.Input((None, s.features)), keras.layers.Masking()]
-        model = keras.Sequential([*layers, RecurrentLayer(s.cell())])
-        model.export(folder, verbose=False)
-        served = keras.layers.TFSMLayer(folder, call_endpoint="serve")
-        for part in (x, x[:1, :3]):
-            found, expected = served(part), model(part)
-            assert_close(found, expected, [f"the output for an input {part.shape}"])
