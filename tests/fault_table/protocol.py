@@ -106,7 +106,8 @@ PROTOCOL = [
     Fault(
         "layer_norm_of_the_input_after_the_bias",
         "return self.add_bias(z if self.kernel_norm is None else self.kernel_norm(z))",
-        "z = self.add_bias(z)\n        return z if self.kernel_norm is None else self.kernel_norm(z)",
+        "z = self.add_bias(z)\n"
+        "        return z if self.kernel_norm is None else self.kernel_norm(z)",
         EQUATIONS + "LayerNormLSTM",
     ),
     Fault(
