@@ -66,6 +66,14 @@ def words_file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def digits():
+    pytest.importorskip("sklearn")
+    from keras_lstm_variants import tasks
+
+    return tasks.load("digits")
+
+
 @pytest.fixture(autouse=True)
 def no_variants_left_behind():
     """What is defined and registered within a test is not there for the next one."""

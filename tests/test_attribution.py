@@ -165,6 +165,7 @@ def test_masked_steps_moved_nothing():
     assert found.values[MASK].any()
 
 
+@pytest.mark.slow
 def test_tokens_beside_another_thread():
     tokens = keras.Input((None,), dtype="int32")
     embedding = keras.layers.Embedding(9, FEATURES)
@@ -190,6 +191,7 @@ def test_tokens_beside_another_thread():
     assert not errors
 
 
+@pytest.mark.slow
 def test_several_inputs():
     # As `klv tune` makes them of tokens with a mask of their own.
     x = {

@@ -27,6 +27,7 @@ def test_environment_names_versions_and_machine():
 
 
 class TestCommand:
+    @pytest.mark.slow
     @pytest.mark.processes
     def test_rows_files_and_ratios_agree(self, tmp_path, capsys):
         output = tmp_path / "a" / "out"
@@ -64,6 +65,7 @@ class TestCommand:
             "[2/2] LSTM 2x4x3x5 inference: 11 contenders",
         ]
 
+    @pytest.mark.slow
     @pytest.mark.processes
     def test_a_variant_of_ones_own_and_one_that_fails(self, tmp_path, monkeypatch):
         (tmp_path / "own_variants.py").write_text(
@@ -91,6 +93,7 @@ class TestCommand:
         rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
         assert [bool(r["error"]) for r in rows] == [True, True, False, True]
 
+    @pytest.mark.slow
     @pytest.mark.processes
     def test_a_process_that_dies_ends_the_run_with_one_line(self, capsys, monkeypatch):
         ask = driver.Worker.ask
@@ -110,6 +113,7 @@ class TestCommand:
             line,
         )
 
+    @pytest.mark.slow
     @pytest.mark.processes
     def test_its_processes_end_with_it_even_in_the_middle_of_a_run(self, tmp_path):
         requests = [

@@ -26,6 +26,7 @@ def script(name, *arguments):
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 class TestScripts:
     def test_speed_writes_each_piece_and_resumes(self, tmp_path):
         command = ["--grid", SHAPE, "--repeats", 1, "--no-torch", "--jit", "off"]

@@ -46,6 +46,7 @@ print("replicas", strategy.num_replicas_in_sync)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_mirrored_strategy_equals_one_device():
     assert "replicas 2" in run_script(SCRIPT, ",".join(PROTOCOL))

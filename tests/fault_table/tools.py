@@ -61,7 +61,7 @@ TOOLS = [
         "second_mark_is_never_at_the_last_step",
         "second = rng.integers(half, length, count)",
         "second = rng.integers(half, length - 1, count)",
-        "tests/test_tasks.py -k adding",
+        "tests/test_number_tasks.py -k adding",
     ),
     Fault(
         "witten_bell_interpolates_with_counts",
@@ -146,7 +146,7 @@ TOOLS = [
         "learning_curves_begin_at_epoch_zero",
         "epochs = [epoch + 1 for epoch in history.epoch] if knows_epochs else []",
         "epochs = [epoch for epoch in history.epoch] if knows_epochs else []",
-        'tests/test_plots.py -k "one_and_several"',
+        'tests/test_plot_curves.py -k "one_and_several"',
     ),
     Fault(
         "limits_of_text_are_those_of_the_values",
