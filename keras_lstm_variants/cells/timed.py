@@ -14,8 +14,8 @@ from keras_lstm_variants.layers.registration import register
 class PhasedLSTMCell(PeepholeFamilyCell):
     r"""The phased LSTM: a gate opens each unit for a part of a period of its own.
 
-    $$\varphi = \text{frac}((t - s) / \tau) \qquad k = 2 \varphi / r \text{ if } \varphi < r / 2,
-      \quad 2 - 2 \varphi / r \text{ if } \varphi < r, \quad \alpha \varphi \text{ otherwise}$$
+    $$\varphi = \text{frac}((t - s) / \tau) \qquad k = 2 \varphi / r\text{ if }\varphi < r / 2 \quad
+      k = 2 - 2 \varphi / r\text{ if }\varphi < r \quad k = \alpha \varphi\text{ otherwise}$$
     $$i = \sigma(A_i + p_i \odot c_{t-1}) \quad f = \sigma(A_f + p_f \odot c_{t-1}) \quad
       g = \tanh(A_g)$$
     $$\tilde c = f \odot c_{t-1} + i \odot g \quad
