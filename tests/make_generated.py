@@ -155,7 +155,8 @@ def readme_table():
         if cell.forget_gate:
             gate, sign = cell.forget_gate
             minus = "" if sign > 0 else ", with a minus"
-            keeps = f"`{gate}`{minus}; usually {cell.usual_forget_bias:g}"
+            usual = cell.usual_forget_bias_text or f"{cell.usual_forget_bias:g}"
+            keeps = f"`{gate}`{minus}; usually {usual}"
         rows.append(
             f"| `{name}` | `{cell.__name__}` | {' '.join(s.name for s in cell.states)} "
             f"| {' '.join(cell.gates)} | {keeps} | {cell.reference} |"

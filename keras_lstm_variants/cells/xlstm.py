@@ -60,6 +60,7 @@ class MatrixLSTMCell(GatedCell):
     forget_gate = ("f", 1)
     input_gate = "i"
     bias_gates = ("i", "f")
+    usual_forget_bias_text = "3 to 6"
     reference = "Beck et al. 2024, xLSTM: extended long short-term memory"
     not_taken = (
         "activation",

@@ -50,7 +50,7 @@ def forget_bias(variant: str, settings: Settings) -> str:
     if not cell.forget_gate:
         return "-"
     if settings.forget_bias is None:
-        return f"{cell.usual_forget_bias:g} (usual)"
+        return f"{cell.usual_forget_bias_text or format(cell.usual_forget_bias, 'g')} (usual)"
     return f"{settings.forget_bias}"
 
 

@@ -161,6 +161,8 @@ class GatedCell(AffineCell):
 
     # The forget bias where none is given.
     usual_forget_bias: ClassVar[float] = 0.0
+    # How it is told, where it is not one number.
+    usual_forget_bias_text: ClassVar[str | None] = None
     seed_drawn_last: ClassVar[bool] = True
     # A separate gate for writing, which chrono initialisation closes.
     input_gate: ClassVar[str | None] = None
