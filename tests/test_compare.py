@@ -124,6 +124,7 @@ class TestTraining:
         assert split == "test" and not np.array_equal(best[0], last[0])
         assert all(map(np.array_equal, tested, best))
 
+    @pytest.mark.slow
     def test_same_seed_same_record(self, text_task):
         settings = Settings(units=4, epochs=1, steps=20, embedding=3, jit=False)
         records = [training.train(Run("LSTM", s), settings, text_task)[1] for s in (0, 0, 1)]
@@ -221,8 +222,8 @@ def test_one_estimate_for_the_whole(monkeypatch):
 
 class TestReport:
     @pytest.fixture
-    def task(self):
-        return tasks.load("digits")
+    def task(self, digits):
+        return digits
 
     def test_table_is_sorted_by_validation_and_marks_scores_no_better_than_the_baseline(self, task):
         baseline = task.baselines[task.target]["test"]
