@@ -192,6 +192,21 @@ def test_what_the_form_cannot_do_is_left_to_a_loop(option, fast):
     assert fast
 
 
+def test_a_child_with_a_step_of_its_own_does_not_inherit_the_form():
+    class TwiceCell(klv.MinGRUCell):
+        def step(self, z, states, training=False):
+            h, states = super().step(z, states, training)
+            return 2 * h, states
+
+    x, sizes = sequences(), (None, TIME, FEATURES)
+    twice = klv.RecurrentLayer(TwiceCell(UNITS))
+    assert "has a `step` of its own" in twice.explain_engine(sizes)
+    once = klv.MinGRU(UNITS)
+    once.build(x.shape)
+    once.set_weights(twice.get_weights())
+    assert_close(twice(x), 2 * once(x))
+
+
 def test_a_wrong_form_is_found_by_check_cell():
     for kind, right in ((SumsCell, True), (WrongCell, False)):
         skip = {name: "other" for name in klv.testing.list_checks() if name != "loops"}
@@ -227,6 +242,8 @@ def test_rows_that_see_each_other(jit, unroll):
     )
     if not unroll:
         assert "see each other" in layer.explain_engine()
+        with pytest.raises(ValueError, match="cannot be recorded.*see each other"):
+            klv.gate_history(stack, x)
 
 
 def test_half_precision_and_dropout():

@@ -88,9 +88,10 @@ class Cell(GateWeights, CheckedWeights, Configured, DropoutRNNCell, keras.layers
     forget_gate: ClassVar[tuple[str, int] | None] = None
     reference: ClassVar[str] = ""
     # Whether rows of the batch, and steps of the sequence, see each other, as with statistics over
-    # them. `project_inputs` is then given all steps at once, outside of the loop.
+    # them. `project_inputs` is then given all steps at once, outside of the loop; masked ones are
+    # zero.
     mixes_rows: ClassVar[bool] = False
-    # Another way to compute all steps at once: see `scan` and `parallel` in "Parallel forms" below.
+    # Ways to compute all steps at once: see "Parallel forms" above.
     scan: ClassVar[Callable[..., Any] | None] = None
     parallel: ClassVar[Callable[..., Any] | None] = None
     # The layer that `register` makes of the cell.

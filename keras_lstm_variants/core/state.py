@@ -65,7 +65,10 @@ class SideInput:
     """What a cell is given at each step besides its input, as data: times, noise, flags.
 
     The layer takes it by its name, `layer(sequences, times=...)`, and so does the cell's
-    `project_inputs(inputs, training=False, times=None)`, where it comes as (rows, *size).
+    `project_inputs(inputs, training=False, times=None)`, where it comes as (rows, *size). Keras's
+    own classes hand none on: in place of `Sequential` take a functional model, of
+    `keras.layers.RNN(cell)` take `klv.RecurrentLayer(cell)`, of `Bidirectional` two layers, one of
+    which has `go_backwards=True`.
 
     Args:
         name: the keyword.

@@ -70,7 +70,7 @@ def run(
         mask = tf.cast(mask, tf.bool)
         if recorder is None and _treats_rows_alone(cell):
             inputs = [plain.without_masked(values, mask) for values in inputs]
-    # The one place where sequences are transposed: all loops go forwards.
+    # The one place where sequences are turned round: all loops go forwards.
     inputs, mask = in_processing_order((inputs, mask), options)
     options = options.but(go_backwards=False)
     graph = not tf.executing_eagerly()
@@ -113,6 +113,11 @@ def _run(
         if aside is None:
             _note(cell, "its parallel form")
             return _run_parallel(cell, inputs, states, options, mask, output_dtype, side_names)
+    if recorder is not None and any(getattr(c, "mixes_rows", False) for c in _cells_in(cell)):
+        raise ValueError(
+            f"The gates of {cell.name} cannot be recorded: rows of a cell in it see each other. "
+            "Make a layer of each cell."
+        )
     but = tuple(k for k, state in enumerate(states_of(cell)) if state.kind == "sum")
     edge = truncation.edge(options.stop_gradient_every, options.clip_state_gradients, but)
     shape = _output_shape(cell)
@@ -129,7 +134,7 @@ def _run(
 
     takes_training = "training" in inspect.signature(cell.call).parameters
     cell_options = {"training": options.training} if takes_training else {}
-    cells = [c for c in getattr(cell, "cells", [cell]) if isinstance(c, Cell)]
+    cells = [c for c in _cells_in(cell) or [cell] if isinstance(c, Cell)]
     derived = {}
     for c in cells:
         with keras_private.AutocastScope(c.compute_dtype):
@@ -280,6 +285,12 @@ def _treats_rows_alone(cell: Any) -> bool:
         return all(map(_treats_rows_alone, cell.cells))
     own = isinstance(cell, keras.layers.StackedRNNCells)
     return isinstance(cell, Cell) or (type(cell).__module__.startswith("keras.") and not own)
+
+
+def _cells_in(cell: Any) -> list[Any]:
+    """The cells of a stack, and of stacks in it; none if it is no stack."""
+    inner = getattr(cell, "cells", [])
+    return [c for one in inner for c in _cells_in(one) or [one]]
 
 
 def _is_plain_stack(cell: Any) -> bool:

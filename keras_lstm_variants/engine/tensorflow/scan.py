@@ -29,6 +29,13 @@ def has_parallel_form(cell: Any) -> bool:
 
 def why_not(cell: Cell, inputs: list[Any], options: LoopOptions) -> str | None:
     """Why a cell's parallel form is not taken; None if it is."""
+    name = type(cell).__name__
+    for method in ("call", "advance"):
+        if getattr(type(cell), method) is not getattr(Cell, method):
+            return f"{name} overrides `{method}`"
+    form = "scan" if cell.parallel is None else "parallel"
+    if not issubclass(_owner(cell, form), _owner(cell, "step")):
+        return f"{name} has a `step` of its own, and the `{form}` of a parent"
     if cell.is_captured:
         return "somebody listens to its gates"
     if options.stop_gradient_every is not None or options.clip_state_gradients is not None:
@@ -36,6 +43,11 @@ def why_not(cell: Cell, inputs: list[Any], options: LoopOptions) -> str | None:
     if options.recompute:
         return "memory is to be saved (`recompute=True`)"
     return None if inputs[0].shape[1] else "the number of steps is not known, or zero"
+
+
+def _owner(cell: Cell, name: str) -> type:
+    """The class that defines an attribute of the cell."""
+    return next(c for c in type(cell).__mro__ if name in vars(c))
 
 
 def run(
