@@ -52,7 +52,10 @@ def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, wei
             options = {"initial_state": states} if states else {}
             outputs = tf.nest.flatten(layer(x, mask=mask, training=training, **options))
             loss = tf.add_n([tf.reduce_sum(tf.sin(o)) for o in outputs])
-        return outputs, tape.gradient(loss, [*[w.value for w in weights], x, *states])
+        sources = [*[w.value for w in weights], x, *states]
+        # A loop in a graph has zeros where step by step there is none.
+        none = "zero" if jit is None else "none"
+        return outputs, tape.gradient(loss, sources, unconnected_gradients=none)
 
     function = run if jit is None else tf.function(run, jit_compile=jit)
     return function(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
