@@ -209,6 +209,8 @@ class TestDegenerateCases:
                     loss = tf.reduce_sum(tf.cast(y, "float32") ** 2)
                 for value in (y, *tape.gradient(loss, weights)):
                     assert np.all(np.isfinite(value)), (i, f)
+                # A query of zero finds nothing.
+                assert not np.any(layer(np.zeros((1, 6, FEATURES), "float32"))), (i, f)
 
     def test_greffs_variants_that_are_other_cells(self):
         x = sequences()

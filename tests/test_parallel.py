@@ -257,3 +257,58 @@ def test_half_precision_and_dropout():
     assert np.max(np.abs(np.asarray(found, "float32") - np.asarray(expected, "float32"))) < 1e-2
     assert np.max(np.abs(np.asarray(found - layer(x), "float32"))) > 0.1
     assert keras.backend.standardize_dtype(layer(x).dtype) == "float16"
+
+
+class DecaysCell(klv.Cell):
+    """h = d h + x, where d is one number a unit; the output is another one."""
+
+    def build(self, input_shape):
+        self.d = self.add_weight((self.units,), "ones")
+
+    def scan(self, z):
+        return ops.sigmoid(self.d), z
+
+    def step(self, z, states, training=False):
+        (h,) = states
+        h = ops.sigmoid(self.d) * self.drop_state(h, training) + z
+        return 2 * h, (h,)
+
+
+def test_what_scan_returns():
+    x = sequences()
+    quick, slow = layers(DecaysCell(FEATURES), return_sequences=True)
+    assert_close(quick(x), slow(x))
+    assert quick(x[:0]).shape == (0, TIME, FEATURES)
+    dropped = klv.RecurrentLayer(DecaysCell(FEATURES, recurrent_dropout=0.5, seed=1))
+    assert "recurrent_dropout" in dropped.explain_engine((None, TIME, FEATURES))
+    dropped(x, training=True)
+
+    class NothingCell(DecaysCell):
+        def scan(self, z):
+            return z
+
+        step = DecaysCell.step
+
+    with pytest.raises(ValueError, match="NothingCell.scan must return a and b"):
+        klv.RecurrentLayer(NothingCell(FEATURES))(x)
+
+
+def test_a_projection_with_nothing_in_it():
+    class EmptyCell(klv.Cell):
+        mixes_rows = True
+
+        def project_inputs(self, inputs, training=False):
+            return {"x": inputs, "y": None}
+
+        def step(self, z, states, training=False):
+            (h,) = states
+            h = h / 2 + z["x"]
+            return h, (h,)
+
+    assert klv.RecurrentLayer(EmptyCell(FEATURES))(sequences()).shape == (BATCH, FEATURES)
+
+
+def test_positional_arguments_without_those_that_are_refused():
+    given = (4, None, "sigmoid", True, "glorot_uniform", "ones")
+    for layer in (klv.MinGRUCell(*given), klv.MinGRU(*given)):
+        assert isinstance(layer.bias_initializer, keras.initializers.Ones)

@@ -177,7 +177,7 @@ def test_gradients_by_side_inputs(jit, fast, short_blocks):
     [
         ({"times": TIMES[:, :2]}, r"`times` of .* must have the shape \(4, 6\).*\(4, 2\)"),
         ({"times": TIMES[..., None]}, r"`times` of .* must have the shape \(4, 6\)"),
-        ({"times": 3}, "`times` must be a tensor.*times=3"),
+        ({"times": 3}, "`times` must be a tensor.*of the type int"),
         ({"time": TIMES}, "takes no `time`.*Did you mean 'times'"),
     ],
 )
@@ -218,3 +218,41 @@ def test_sizes_that_only_run_time_knows(tmp_path):
 def test_wrong_declarations(given, message):
     with pytest.raises(ValueError, match=message):
         klv.SideInput(**given)
+
+
+def test_cells_of_a_stack_declare_a_name_alike():
+    class CountsCell(AddsCell):
+        side_inputs = (klv.SideInput("noise", size=3, required=True),)
+
+    with pytest.raises(ValueError, match="must declare `noise` alike"):
+        klv.RecurrentLayer([AddsCell(3), CountsCell(3)])
+
+
+@pytest.mark.parametrize("name", ["MatrixLSTM", "ClockworkLSTM", "PhasedLSTM"])
+def test_states_of_a_type_of_their_own_in_keras_own_loop(name):
+    """Keras casts them to half precision: that is right, or refused."""
+    cell = klv.get_variant(name).cell_class(4, dtype="mixed_float16")
+    model = keras.Sequential(
+        [keras.Input((TIME, FEATURES)), keras.layers.RNN(cell, dtype="mixed_float16")]
+    )
+    if name == "PhasedLSTM":
+        with pytest.raises(ValueError, match="`time` of PhasedLSTMCell.*RecurrentLayer"):
+            model.predict(sequences(), verbose=0)
+        return
+    ours = klv.RecurrentLayer(cell, dtype="mixed_float16")(sequences())
+    found = model.predict(sequences(), verbose=0)
+    assert np.max(np.abs(found - np.asarray(ours, "float32"))) < 1e-2
+
+
+def test_matrix_states_of_functional_models():
+    """Keras takes the sizes of a matrix for those of several states."""
+    x, options = keras.Input((TIME, FEATURES)), {"heads": 2, "return_state": True}
+    layer = klv.MatrixLSTM(4, **options, return_all_states=True, return_sequences=True)
+    outputs = layer(x, mask=keras.ops.ones((BATCH, TIME), "bool"))
+    found = keras.Model(x, outputs).predict(sequences(), verbose=0)
+    expected = layer(sequences())
+    assert_close(found, expected)
+    assert [v.shape[1:] for v in outputs] == [tuple(v.shape[1:]) for v in expected]
+    last = klv.MatrixLSTM(4, heads=2)(x, initial_state=list(outputs[1:4]))
+    both = keras.layers.Bidirectional(klv.MatrixLSTM(4, **options))(x)
+    assert len(both) == 7 and tuple(last.shape) == (None, 4)

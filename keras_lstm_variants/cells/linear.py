@@ -45,8 +45,25 @@ class MinGRUCell(GatedCell):
         "recurrent_dropout",
     )
 
-    def __init__(self, units: int, activation: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(units, activation, *args, **kwargs)
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer=bias_initializer,
+            **kwargs,
+        )
 
     def scan(self, a: Any) -> tuple[Any, Any]:
         z, g = self.split(a)

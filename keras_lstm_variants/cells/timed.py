@@ -27,7 +27,8 @@ class PhasedLSTMCell(PeepholeFamilyCell):
     (batch, time). Without times steps are one apart, from 0; after times that were given they go
     on from the last. A layer that goes backwards counts from the latest real step. Times at masked
     steps are ignored. They are float32 in every precision: take off what all have in common, as a
-    date.
+    date. (A model of your own class casts what it is given, before the layer sees it: in half
+    precision give that model `autocast=False`.)
 
     Reference: Neil, Pfeiffer & Liu 2016, Phased LSTM, arXiv 1610.09513. Of $\tau$ and r the
     absolute values count, as in the authors' code; the shift is subtracted, as in the paper.
@@ -68,9 +69,7 @@ class PhasedLSTMCell(PeepholeFamilyCell):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.periods = checks.interval("periods", periods)
-        self.open_ratio = checks.share(
-            "open_ratio", checks.positive_number("open_ratio", open_ratio)
-        )
+        self.open_ratio = checks.part("open_ratio", open_ratio)
         self.leak = checks.not_negative("leak", leak)
         self.phase_regularizer = functions.regularizer("phase_regularizer", phase_regularizer)
         self.phase_constraint = functions.constraint("phase_constraint", phase_constraint)

@@ -20,8 +20,8 @@ class MatrixLSTMCell(GatedCell):
     $$h_t = o \odot C_t q / \max(|n_t \cdot q|, \exp(-m_t))$$
 
     for each head of d units, where $A_i, A_f = x_t w + b$ are one number a head. The
-    stabiliser m keeps the exponentials small, and changes nothing else; m and n are float32 in
-    every precision. Gates see the input alone.
+    stabiliser m keeps the exponentials small, and changes nothing else; the states are float32
+    in every precision. Gates see the input alone.
 
     Reference: Beck et al. 2024, xLSTM: extended long short-term memory, arXiv 2405.04517.
     Deviations: gates see the input, as in the paper, not q, k and v, as in the authors' code; from
@@ -51,7 +51,9 @@ class MatrixLSTMCell(GatedCell):
     """
 
     states = (
-        State("C", size=lambda cell: (cell.heads, cell.head_units, cell.head_units)),
+        State(
+            "C", size=lambda cell: (cell.heads, cell.head_units, cell.head_units), dtype="float32"
+        ),
         State("n", size=lambda cell: (cell.heads, cell.head_units), dtype="float32"),
         State("m", size="heads", dtype="float32"),
     )
@@ -124,15 +126,14 @@ class MatrixLSTMCell(GatedCell):
         m = ops.maximum(f, i)
         i, f = ops.exp(i - m), ops.exp(f - m)
         self.sow(q=q, k=k, v=v, o=o, i=i, f=f)
-        q, k, v = map(self.by_head, (q, k, v))
-        wide_k, wide_q = ops.cast(k, n.dtype), ops.cast(q, n.dtype)
-        n = f[..., None] * n + i[..., None] * wide_k
-        keep, write = (ops.cast(gate, C.dtype)[..., None, None] for gate in (f, i))
-        C = keep * C + write * v[..., None] * k[..., None, :]
-        # Where m is lower still, h is zero in float32 either way.
-        size = ops.maximum(ops.abs(ops.sum(n * wide_q, axis=-1)), ops.exp(ops.minimum(-m, 80.0)))
-        found = ops.sum(C * q[..., None, :], axis=-1) / ops.cast(size, C.dtype)[..., None]
-        return o * ops.reshape(found, (-1, self.units)), (C, n, m)
+        q, k, v = (self.by_head(ops.cast(value, m.dtype)) for value in (q, k, v))
+        n = f[..., None] * n + i[..., None] * k
+        C = f[..., None, None] * C + i[..., None, None] * v[..., None] * k[..., None, :]
+        # Within the range of float32, and never zero, as where q is.
+        bound = ops.exp(ops.clip(-m, -80.0, 80.0))
+        size = ops.maximum(ops.abs(ops.sum(n * q, axis=-1)), bound)
+        found = ops.reshape(ops.sum(C * q[..., None, :], axis=-1) / size[..., None], ops.shape(o))
+        return o * ops.cast(found, o.dtype), (C, n, m)
 
     def by_head(self, values: Any) -> Any:
         """(rows, units) as (rows, heads, units of a head)."""

@@ -26,7 +26,7 @@ from keras_lstm_variants.core.context import (
 )
 from keras_lstm_variants.core.gate_weights import GateWeights
 from keras_lstm_variants.core.keras_private import DropoutRNNCell
-from keras_lstm_variants.core.state import GateWeight, SideInput, Size, State
+from keras_lstm_variants.core.state import HALF_TYPES, GateWeight, SideInput, Size, State, dtype_of
 from keras_lstm_variants.core.weight_checks import CheckedWeights
 
 
@@ -40,6 +40,7 @@ class Cell(GateWeights, CheckedWeights, Configured, DropoutRNNCell, keras.layers
     Parallel forms. A cell that needs no loop may say so; the layer then takes all steps at once:
 
     - `scan(z)`, of a cell with one state, returns a and b: `state = a * state + b` at each step.
+      They are numbers or tensors that fit (time, batch, ...) of the state; so is z.
     - `parallel(z, states, mask)` returns the output and a list of the states after each step, all
       (batch, time, ...). z is what `project_inputs` gives, (batch, time, ...); mask is None or bool
       (batch, time): at a masked step states stay, the output is of no interest.
@@ -173,7 +174,7 @@ class Cell(GateWeights, CheckedWeights, Configured, DropoutRNNCell, keras.layers
         # One state may come and go without a list, as in Keras.
         alone = not isinstance(states, list | tuple)
         states = (states,) if alone else tuple(states)
-        states = self._exact(states)
+        states, half = self._exact(states)
         if len(states) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__} has {len(self.states)} states "
@@ -184,17 +185,33 @@ class Cell(GateWeights, CheckedWeights, Configured, DropoutRNNCell, keras.layers
             inputs = self.drop_inputs(inputs, training)
             z = self.project_inputs(inputs, training=training, **self._given_side_inputs())
             output, new = self.advance(z, states, training)
+        new = [ops.cast(n, half[k]) if k in half else n for k, n in enumerate(new)]
         return output, new[0] if alone else new
 
-    def _exact(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The states, those with a type of their own as they were before Keras cast them."""
+    def _exact(self, states: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[int, str]]:
+        """The states, those with a type of their own as they were before Keras cast them.
+
+        Keras's own loop casts first states, and wants new ones of the type of the old ones:
+        so these types are returned, too, by number.
+        """
         given = keras.tree.flatten(exact(self, "states", states))
         if not len(given) == len(states) == len(self.states):
-            return states
-        return tuple(
-            cast if own.dtype is None else ops.cast(as_given, own.dtype_in(self))
-            for cast, as_given, own in zip(states, given, self.states, strict=True)
-        )
+            return states, {}
+        found, half = list(states), {}
+        for k, (own, value) in enumerate(zip(self.states, given, strict=True)):
+            if own.dtype is None:
+                continue
+            dtype = dtype_of(value)
+            if own.kind == "counter" and dtype in HALF_TYPES:
+                raise ValueError(
+                    f"The state `{own.name}` of {type(self).__name__} counts in {own.dtype}, and "
+                    "`keras.layers.RNN` casts it: use `klv.RecurrentLayer(cell)`. "
+                    f"Received: a state of the type {dtype}"
+                )
+            found[k] = ops.cast(value, own.dtype_in(self))
+            if dtype in HALF_TYPES:
+                half[k] = dtype
+        return tuple(found), half
 
     def _given_side_inputs(self) -> dict[str, Any]:
         """The side inputs of this step: a loop of ours hands them out, Keras's has none."""

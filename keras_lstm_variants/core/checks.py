@@ -122,6 +122,16 @@ def share(name: str, value: Any) -> float:
     return float(value)
 
 
+def part(name: str, value: Any) -> float:
+    """`value` as a float, or a `ValueError` unless it is a number in (0, 1]."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 < value <= 1:
+        raise ValueError(
+            f"`{name}` must be a number above 0, and at most 1. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
 def interval(name: str, value: Any) -> tuple[float, float]:
     """`value` as two floats, or a `ValueError` unless they are positive and in order."""
     ends = listed(value)
@@ -129,8 +139,7 @@ def interval(name: str, value: Any) -> tuple[float, float]:
     real = real and all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in ends)
     if not real or not 0 < ends[0] <= ends[1] < math.inf:
         raise ValueError(
-            f"`{name}` must be two positive numbers, the least and the greatest. "
-            f"Received: {name}={value!r}"
+            f"`{name}` must be two positive numbers, the least first. Received: {name}={value!r}"
         )
     return float(ends[0]), float(ends[1])
 

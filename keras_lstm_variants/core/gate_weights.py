@@ -7,10 +7,7 @@ from keras import ops
 
 from keras_lstm_variants.core import checks, functions
 from keras_lstm_variants.core.initializers import PerGate, another
-from keras_lstm_variants.core.state import GateWeight, fixed_dtype
-
-# QR and other decompositions do not exist for these; weights are drawn in float32.
-_HALF_TYPES = ("float16", "bfloat16")
+from keras_lstm_variants.core.state import HALF_TYPES, GateWeight, fixed_dtype
 
 
 class GateWeights:
@@ -105,7 +102,8 @@ class GateWeights:
         def draw_in_float32(shape: tuple[int, ...], dtype: Any = None) -> Any:
             return ops.cast(initializer(shape, dtype="float32"), dtype)
 
-        half = dtype is None and self.variable_dtype in _HALF_TYPES
+        # QR and other decompositions do not exist for these.
+        half = dtype is None and self.variable_dtype in HALF_TYPES
         return self.add_weight(
             shape=shape,
             name=name,

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
+HALF_TYPES = ("float16", "bfloat16")
 Size = int | tuple[int, ...]
 # The states of a step: one tensor each, in the order in which they are declared.
 States = tuple[Any, ...]
@@ -131,6 +132,13 @@ def _size(size: Any, cell: Any) -> tuple[int, ...]:
     elif callable(size):
         size = size(cell)
     return tuple(size) if isinstance(size, list | tuple) else (int(size),)
+
+
+def dtype_of(value: Any) -> str:
+    """The name of the type of a tensor, array or variable."""
+    import keras
+
+    return keras.backend.standardize_dtype(value.dtype)
 
 
 def fixed_dtype(dtype: str | None, cell: Any) -> str:

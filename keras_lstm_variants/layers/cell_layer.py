@@ -79,6 +79,11 @@ class CellLayer(RecurrentLayer):
                     f"{type(self).__name__} has no gate that keeps its memory, so it takes no "
                     f"`{name}`. Received: {name}={of_keras[name]!r}"
                 )
+            if name in self.cell_class.not_taken:
+                raise ValueError(
+                    f"{type(self).__name__} has no use for `{name}`. "
+                    f"Received: {name}={of_keras[name]!r}"
+                )
             raise ValueError(
                 f"{type(self).__name__} has no argument `{name}`. "
                 f"Received: {name}={of_keras[name]!r}{checks.nearest(name, known)}"

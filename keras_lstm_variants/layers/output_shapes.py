@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_lstm_variants.core import call_checks
+from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.layers import side_inputs
 
 
@@ -38,8 +39,9 @@ class OutputShapes:
             return shape
         output, *states = shape
         batch, time = sequences_shape[:2]
-        if isinstance(self.cell, keras.layers.StackedRNNCells):
-            # Nested as a call returns them: Keras forgets the list around a cell's only state.
+        if isinstance(self.cell, keras.layers.StackedRNNCells | Cell):
+            # As a call returns them: Keras forgets the list around the only state of a cell in a
+            # stack, and takes the sizes of a matrix for those of several states.
             states = keras.tree.map_structure(
                 lambda s: (batch, *s.shape[1:]), super().get_initial_state(1)
             )
@@ -57,7 +59,7 @@ class OutputShapes:
         output_mask = mask if self.return_sequences else None
         if not self.return_state:
             return output_mask
-        states = len(keras.tree.flatten(self.cell.state_size))
+        states = len(self._own_dtypes())
         if not self.return_all_states:
             return [output_mask] + [None] * states
         return [output_mask] + [None] * states + [mask] * states

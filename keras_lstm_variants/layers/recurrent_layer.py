@@ -118,6 +118,7 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
             )
         if isinstance(cell, list | tuple):
             cell = keras.layers.StackedRNNCells(cells, dtype=kwargs.get("dtype"))
+        side_inputs.check_declarations(flat_cells(cell))
         functions.check_dtype(kwargs.get("dtype"))
         if "activity_regularizer" in kwargs:
             kwargs["activity_regularizer"] = functions.regularizer(

@@ -38,13 +38,28 @@ def check(layer: Any, given: dict[str, Any], batch_and_time: tuple[Any, Any]) ->
         if value is None:
             continue
         if not hasattr(value, "shape"):
-            raise ValueError(f"`{name}` must be a tensor. Received: {name}={value!r}")
+            raise ValueError(
+                f"`{name}` must be a tensor or an array. Received: {name} of the type "
+                f"{type(value).__name__}"
+            )
         wanted = (*batch_and_time, *_sizes(layer, side))
         if not fits(tuple(value.shape), wanted):
             raise ValueError(
                 f"`{name}` of {layer.name} must have the shape {wanted} (None is any size). "
                 f"Received: {tuple(value.shape)}"
             )
+
+
+def check_declarations(cells: list[Any]) -> None:
+    """A `ValueError` where two cells of a stack declare one name in two ways."""
+    declared: dict[str, SideInput] = {}
+    for cell in cells:
+        for name, side in side_inputs_of(cell).items():
+            if declared.setdefault(name, side) != side:
+                raise ValueError(
+                    f"Cells of a stack must declare `{name}` alike, for they share it. "
+                    f"Received: {declared[name]} and {side}"
+                )
 
 
 def fitted(layer: Any, given: dict[str, Any], sequences: Any, mask: Any) -> dict[str, Any]:

@@ -124,14 +124,14 @@ PROTOCOL = [
     ),
     Fault(
         "matrix_memory_is_transposed",
-        "C = keep * C + write * v[..., None] * k[..., None, :]",
-        "C = keep * C + write * k[..., None] * v[..., None, :]",
+        "i[..., None, None] * v[..., None] * k[..., None, :]",
+        "i[..., None, None] * k[..., None] * v[..., None, :]",
         EQUATIONS + "MatrixLSTM",
     ),
     Fault(
         "matrix_denominator_without_its_bound",
-        "size = ops.maximum(ops.abs(ops.sum(n * wide_q, axis=-1)), ops.exp(ops.minimum(-m, 80.0)))",
-        "size = ops.abs(ops.sum(n * wide_q, axis=-1))",
+        "size = ops.maximum(ops.abs(ops.sum(n * q, axis=-1)), bound)",
+        "size = ops.abs(ops.sum(n * q, axis=-1))",
         EQUATIONS + "MatrixLSTM",
     ),
     Fault(

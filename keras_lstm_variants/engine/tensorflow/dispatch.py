@@ -148,12 +148,15 @@ def _run(
     if isinstance(cell, Cell) and cell.mixes_rows:
         with keras_private.AutocastScope(cell.compute_dtype), derived_as(derived):
             z = scan.projected(cell, inputs, side_names, options.training)
-        inputs = list(map(plain.batch_first, keras.tree.flatten(z)))
+        leaves = keras.tree.flatten(z)
+        inputs = [plain.batch_first(leaf) for leaf in leaves if leaf is not None]
 
         def step(now: list[Any], states: Any) -> Any:
+            left = iter(now)
+            packed = [None if leaf is None else next(left) for leaf in leaves]
             with keras_private.AutocastScope(cell.compute_dtype):
                 return cell.advance(
-                    keras.tree.pack_sequence_as(z, now), tuple(states), options.training
+                    keras.tree.pack_sequence_as(z, packed), tuple(states), options.training
                 )
 
     in_a_loop = not tf.executing_eagerly() and not options.unroll

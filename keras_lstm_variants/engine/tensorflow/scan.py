@@ -36,6 +36,10 @@ def why_not(cell: Cell, inputs: list[Any], options: LoopOptions) -> str | None:
     form = "scan" if cell.parallel is None else "parallel"
     if not issubclass(_owner(cell, form), _owner(cell, "step")):
         return f"{name} has a `step` of its own, and the `{form}` of a parent"
+    if form == "scan" and len(cell.states) != 1:
+        return "`scan` is for cells with one state"
+    if form == "scan" and options.training and cell.recurrent_dropout:
+        return "its state is dropped at each step (`recurrent_dropout`)"
     if cell.is_captured:
         return "somebody listens to its gates"
     if options.stop_gradient_every is not None or options.clip_state_gradients is not None:
@@ -97,7 +101,7 @@ def projected(cell: Cell, inputs: list[Any], side_names: tuple[str, ...], traini
 
     def by_step(leaf: Any) -> Any:
         rows = tf.convert_to_tensor(leaf)
-        steps = tf.reshape(rows, [-1, tf.shape(x)[1], *rows.shape[1:]])
+        steps = tf.reshape(rows, [tf.shape(x)[0], tf.shape(x)[1], *rows.shape[1:]])
         steps.set_shape([*x.shape[:2], *rows.shape[1:]])
         return steps
 
@@ -109,7 +113,13 @@ def _by_cell(
 ) -> tuple[Any, list[Any]]:
     z = keras.tree.map_structure(lambda v: None if v is None else batch_first(v), z)
     mask = None if masks is None else batch_first(masks)
-    outputs, sequences = cell.parallel(z, tuple(first), mask)
+    returned = cell.parallel(z, tuple(first), mask)
+    if not isinstance(returned, tuple) or len(returned) != 2 or len(returned[1]) != len(first):
+        raise ValueError(
+            f"{type(cell).__name__}.parallel must return the output and a list of {len(first)} "
+            f"states, (batch, time, ...) each. Received: {returned!r}"
+        )
+    outputs, sequences = returned
     return time_first(outputs), list(map(time_first, sequences))
 
 
@@ -117,11 +127,19 @@ def _by_scan(
     cell: Cell, z: Any, first: list[Any], masks: Any, training: bool
 ) -> tuple[Any, list[Any]]:
     (state,) = first
-    a, b = cell.scan(z)
+    returned = cell.scan(z)
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise ValueError(
+            f"{type(cell).__name__}.scan must return a and b of `state = a * state + b`. "
+            f"Received: {returned!r}"
+        )
+    steps = next(leaf.shape[0] for leaf in keras.tree.flatten(z) if leaf is not None)
+    shape = [steps, *sizes(state)]
+    a, b = (tf.broadcast_to(tf.cast(v, state.dtype), shape) for v in returned)
     if masks is not None:
         on = _like(masks, b)
         a, b = tf.where(on, a, tf.ones_like(a)), tf.where(on, b, tf.zeros_like(b))
-    after = linear(*(tf.cast(v, state.dtype) for v in (a, b)), state)
+    after = linear(a, b, state)
     before = tf.concat([state[tf.newaxis], after[:-1]], 0)
     # Step by step nothing is left to wait for: the states before each step are known.
     rows = keras.tree.map_structure(lambda v: None if v is None else rows_of(v), z)
