@@ -102,8 +102,8 @@ class PhasedLSTMCell(PeepholeFamilyCell):
     def openness(self, time: Any, training: bool) -> Any:
         """How far each unit is open, k."""
         period, ratio = (ops.maximum(ops.abs(v), 1e-7) for v in (self.period, self.ratio))
-        periods = (time - self.shift) / period
-        phase = periods - ops.floor(periods)
+        cycles = (time - self.shift) / period
+        phase = cycles - ops.floor(cycles)
         closed = self.leak * phase if training else ops.zeros_like(phase)
         rising, falling = 2 * phase / ratio, 2 - 2 * phase / ratio
         k = ops.where(phase < ratio / 2, rising, ops.where(phase < ratio, falling, closed))

@@ -53,11 +53,12 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
         engine: `"auto"`: in graphs (`fit`, `predict`, `tf.function`) a loop with a gradient of
             its own, which trains faster and needs less memory; it needs a `klv.Cell` whose
             step uses nothing but its inputs, states and weights. Other cells, and eager
-            calls, run in the plain loop. `"xla"`: the same loop, compiled by XLA also where
-            the model is not, the rows of a batch divided among the processor's cores: the
-            fastest on a CPU, but each new shape of the input is compiled, in about a second;
-            for data of one length. `"plain"`: always the plain loop, which TensorFlow
-            differentiates step by step. The results are the same.
+            calls, run in the plain loop. A cell with a parallel form (`Cell.scan`), as
+            `MinGRUCell`, needs no loop where the number of steps is known. `"xla"`: the same,
+            compiled by XLA also where the model is not, the rows of a batch divided among the
+            processor's cores: the fastest on a CPU, but each new shape of the input is compiled,
+            in about a second; for data of one length. `"plain"`: always the plain loop, which
+            TensorFlow differentiates step by step. The results are the same.
         recompute: in training, keep the states of every n-th step only, and compute what
             the gradient needs again: less memory for more time. Not with `engine="plain"`.
         stop_gradient_every: k: truncated back-propagation: no gradient flows back through

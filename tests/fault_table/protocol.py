@@ -68,8 +68,8 @@ PROTOCOL = [
     ),
     Fault(
         "phased_shift_is_added",
-        "periods = (time - self.shift) / period",
-        "periods = (time + self.shift) / period",
+        "cycles = (time - self.shift) / period",
+        "cycles = (time + self.shift) / period",
         EQUATIONS + "PhasedLSTM",
     ),
     Fault(

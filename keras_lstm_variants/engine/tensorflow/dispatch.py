@@ -112,7 +112,11 @@ def _run(
         aside = scan.why_not(cell, inputs, options)
         if aside is None:
             _note(cell, "its parallel form")
-            return _run_parallel(cell, inputs, states, options, mask, output_dtype, side_names)
+            call = lambda: scan.run(  # noqa: E731
+                cell, inputs, states, options, mask, output_dtype, side_names
+            )
+            alone = options.engine == "xla" and reason is None and not compiled_by_xla()
+            return tf.function(call, autograph=False, jit_compile=True)() if alone else call()
     if recorder is not None and any(getattr(c, "mixes_rows", False) for c in _cells_in(cell)):
         raise ValueError(
             f"The gates of {cell.name} cannot be recorded: rows of a cell in it see each other. "
@@ -177,23 +181,6 @@ def _run(
         kept = iter(refusing_vectorized(flat))
         return keras.tree.map_structure(lambda v: None if v is None else next(kept), result)
     return result
-
-
-def _run_parallel(
-    cell: Cell,
-    inputs: list[Any],
-    states: Any,
-    options: LoopOptions,
-    mask: Any,
-    output_dtype: Any,
-    side_names: tuple[str, ...],
-) -> Result:
-    def call() -> Result:
-        return scan.run(cell, inputs, states, options, mask, output_dtype, side_names)
-
-    if options.engine == "xla" and not tf.executing_eagerly() and not compiled_by_xla():
-        return tf.function(call, autograph=False, jit_compile=True)()
-    return call()
 
 
 def _note(cell: Any, chosen: str, reason: str | None = None) -> None:
