@@ -1,5 +1,8 @@
 """The fast loop for batches and sequences of any size, in blocks of any length."""
 
+import itertools
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,15 +19,46 @@ pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
 
 @pytest.mark.parametrize("steps", [1, 7, 64, 100, 101, 500, 997, 5000])
-@pytest.mark.parametrize("rows", [1, 32, 1000])
-@pytest.mark.parametrize("columns", [1, 256, 4096])
-def test_blocks_cover_all_steps_once(steps, rows, columns):
-    for compiled in (False, True):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_chunks_cover_all_steps_once(steps, compiled, monkeypatch):
+    monkeypatch.setattr(chunks, "repeat", _repeat)
+    for rows, columns, backwards in itertools.product((1, 32, 1000), (1, 256, 4096), (False, True)):
         parts = chunks.Chunks(steps, rows, columns, compiled)
-        lengths = [int(parts.length_of(j)) for j in range(parts.count)]
-        assert sum(lengths) == steps
-        assert max(lengths) <= parts.length <= chunks._LONGEST
-        assert min(lengths) > 0
+        (seen,) = parts.repeat(lambda chunk, seen: ([*seen, chunk],), ([],), backwards)
+        assert [int(c.place) for c in seen] == sorted(range(parts.count), reverse=backwards)
+        starts, lengths = [int(c.start) for c in seen], [int(c.length) for c in seen]
+        pairs = zip(starts, lengths, strict=True)
+        assert sorted(t for s, n in pairs for t in range(s, s + n)) == list(range(steps))
+        assert 0 < min(lengths) <= max(lengths) == parts.length <= 2 * chunks._LONGEST
+        # XLA is told the length of each.
+        assert not compiled or all(isinstance(c.length, int) for c in seen)
+
+
+def _repeat(count, body, values):
+    for i in range(count):
+        values = body(i, *values)
+    return values
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_xla_knows_how_often_each_loop_runs(known, monkeypatch):
+    monkeypatch.setattr(chunks, "_length", lambda *_: 4)
+    layer = klv.LSTM(3)
+    layer.build((None, None, 2))
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x, training=True))
+        return tape.gradient(loss, [w.value for w in layer.trainable_weights])
+
+    shape = tf.TensorSpec((None, 19 if known else None, 2))
+    graph = tf.function(gradients, jit_compile=True, input_signature=[shape])
+    text = graph.experimental_get_compiler_ir(tf.ones((3, 19, 2)))("optimized_hlo")
+    loops = [line for line in text.splitlines() if " while(" in line]
+    trips = [int(n) for n in re.findall(r'"known_trip_count":{"n":"(\d+)"', text)]
+    assert len(trips) == len(loops)
+    # Forwards and back: four chunks of four steps, and one of three.
+    assert sorted(trips) == [3, 3, 4, 4, 4, 4]
 
 
 @pytest.mark.usefixtures("short_blocks")

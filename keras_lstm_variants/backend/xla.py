@@ -1,5 +1,6 @@
 """Where a loop will run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,14 @@ from tensorflow.python.ops.control_flow_v2_func_graphs import WhileBodyFuncGraph
 def compiled_by_xla() -> bool:
     """Whether the graph that is being built is that of a function with `jit_compile=True`."""
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def before(count: Any) -> Callable[..., Any]:
+    """The condition of a `tf.while_loop` with `maximum_iterations=count`, by its first value.
+
+    XLA sees how often a loop runs, unless it has two conditions: the maximum is enough there.
+    """
+    return (lambda *_: True) if compiled_by_xla() else lambda i, *_: i < count
 
 
 def vectorized() -> bool:

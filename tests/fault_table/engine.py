@@ -29,9 +29,27 @@ ENGINE = [
     ),
     Fault(
         "recomputed_rows_with_the_mask_of_other_rows",
-        "tf.tile(m, [space] + [1] * (m.shape.rank - 1))",
-        "tf.repeat(m, space, axis=0)",
+        "tf.tile(m, [chunk.space] + [1] * (m.shape.rank - 1))",
+        "tf.repeat(m, chunk.length, axis=0)",
         "tests/test_engine.py::test_computed_again_equals_kept",
+    ),
+    Fault(
+        "last_chunk_begins_where_the_one_before_does",
+        "last = Chunk(looped, first, self.steps - first, self.space - first)",
+        "last = Chunk(looped, first - 1, self.steps - first, self.space - first)",
+        "tests/test_engine_shapes.py::test_chunks_cover_all_steps_once",
+    ),
+    Fault(
+        "last_chunk_is_never_the_first_of_the_way_back",
+        "if apart and backwards:",
+        "if False:",
+        "tests/test_engine_shapes.py::test_chunks_cover_all_steps_once",
+    ),
+    Fault(
+        "loop_with_two_conditions",
+        "return (lambda *_: True) if compiled_by_xla() else lambda i, *_: i < count",
+        "return lambda i, *_: i < count",
+        "tests/test_engine_shapes.py::test_xla_knows_how_often_each_loop_runs",
     ),
     Fault(
         "gradient_sums_in_half_precision",

@@ -8,10 +8,10 @@ import tensorflow as tf
 from keras_lstm_variants.backend.graphs import followed
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow.buffers import Buffer, Layout, sizes, write
+from keras_lstm_variants.engine.tensorflow.chunks import Chunk, by_step, repeat
 from keras_lstm_variants.engine.tensorflow.forward import (
     ForwardLoop,
     Residuals,
-    repeat,
     same_shapes,
     zeros_of,
 )
@@ -47,11 +47,12 @@ class FastLoop(ForwardLoop):
             d_held, d_last = [], self._unless_empty(gradients.last_output, no_output)
             d_states[at] = d_states[at] + d_last
 
-        def chunk(i: Any, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any) -> Any:
-            j = self.chunks.count - 1 - i
-            past = self._past(j, x, kept, weights, kernels)
+        def run(
+            chunk: Chunk, d_held: Any, d_states: Any, sums: Any, d_kernels: Any, d_x: Any
+        ) -> Any:
+            past = self._past(chunk, x, kept, weights, kernels)
             d_held, d_states, sums, collected = self._run_back(
-                j, d_held, d_states, weights, transposed, sums, past, gradients
+                chunk, d_held, d_states, weights, transposed, sums, past, gradients
             )
             d_z, d_values, operands = self._collected(collected)
             for m, (u, d) in enumerate(zip(operands, d_values, strict=True)):
@@ -59,24 +60,23 @@ class FastLoop(ForwardLoop):
                     continue
                 state = self.trace.same_as_state[m]
                 if u is None:
-                    space = self.chunks.space_of(j)
                     kept_states = past.history["states"][state]
-                    u = self.states[state].chunk(kept_states, past.states_from, space)
+                    u = self.states[state].chunk(kept_states, past.states_from, chunk.space)
                 u, d = (tf.reshape(v, [-1, v.shape[-1]]) for v in (u, d))
                 d_kernel = tf.matmul(u, d, transpose_a=True)
                 d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
-            parts = [self.chunks.part(values, j) for values in x]
+            parts = [self.chunks.part(values, chunk) for values in x]
             d_parts, d_weights = self._projection_gradient(parts, weights, d_z)
             sums = list(map(_add, sums, d_weights))
             filled = map(self.chunks.filled, d_parts)
-            d_x = [ta.write(j, d) for ta, d in zip(d_x, filled, strict=True)]
+            d_x = [ta.write(chunk.place, d) for ta, d in zip(d_x, filled, strict=True)]
             return d_held, d_states, sums, d_kernels, d_x
 
         sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
-        _, d_states, sums, d_kernels, d_inputs = repeat(
-            self.chunks.count,
-            chunk,
+        _, d_states, sums, d_kernels, d_inputs = self.chunks.repeat(
+            run,
             (d_held, d_states, sums, d_kernels, list(map(self.chunks.parts, inputs))),
+            backwards=True,
         )
         sums = self._with_kernels(sums, d_kernels)
         d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
@@ -85,7 +85,7 @@ class FastLoop(ForwardLoop):
 
     def _run_back(
         self,
-        chunk: Any,
+        chunk: Chunk,
         d_held: list[Any],
         d_states: list[Any],
         weights: list[Any],
@@ -95,7 +95,6 @@ class FastLoop(ForwardLoop):
         gradients: Result,
     ) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
         """Go back through a chunk."""
-        length, start = self.chunks.length_of(chunk), self.chunks.start(chunk)
         no_z = [zeros_of(la, d_states[0]) for la in self.inputs]
         mask = None if self.mask is None else self.chunks.part(self.mask, chunk)
         d_sequences = [self.chunks.part(d, chunk) for d in gradients.state_sequences]
@@ -104,8 +103,8 @@ class FastLoop(ForwardLoop):
             d_outputs = self.chunks.part(gradients.outputs, chunk)
 
         def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
-            k = length - 1 - i
-            t = start + k
+            k = chunk.length - 1 - i
+            t = chunk.start + k
             d_new = list(d_states)
             for n, sequence in enumerate(d_sequences):
                 d_new[n] = d_new[n] + sequence[k]
@@ -136,8 +135,8 @@ class FastLoop(ForwardLoop):
             sums = list(map(_add, sums, found.weights))
             return d_before, d_old, sums, self._collect(collected, k, found)
 
-        collected = self._nothing_collected(self.chunks.space_of(chunk))
-        return repeat(length, one, (d_held, d_states, sums, collected), self.chunks.length)
+        collected = self._nothing_collected(chunk.space)
+        return repeat(chunk.length, one, (d_held, d_states, sums, collected))
 
     def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
         """The weights' gradients, with those that came through products."""
@@ -151,19 +150,24 @@ class FastLoop(ForwardLoop):
         return sums
 
     def _past(
-        self, chunk: Any, x: list[Any], kept: dict[str, Any], weights: list[Any], kernels: list[Any]
+        self,
+        chunk: Chunk,
+        x: list[Any],
+        kept: dict[str, Any],
+        weights: list[Any],
+        kernels: list[Any],
     ) -> Past:
         """What the gradient of a chunk needs, computed again where it was not kept."""
-        start = self.chunks.start(chunk)
         if self.settings.residuals is Residuals.ALL:
-            return Past(kept, start, start)
+            return Past(kept, chunk.start, chunk.start)
         if self.settings.residuals is Residuals.STATES:
-            return Past(self._values_again(chunk, x, kept["states"], weights, kernels), start, 0)
+            again = self._values_again(chunk, x, kept["states"], weights, kernels)
+            return Past(again, chunk.start, 0)
         return Past(self._all_again(chunk, x, kept["starts"], weights, kernels), 0, 0)
 
     def _values_again(
         self,
-        chunk: Any,
+        chunk: Chunk,
         x: list[Any],
         states: list[Buffer],
         weights: list[Any],
@@ -173,14 +177,14 @@ class FastLoop(ForwardLoop):
 
         The steps need not follow each other then: they run together, as rows of one.
         """
-        space, start = self.chunks.space_of(chunk), self.chunks.start(chunk)
         z = self._projected(x, chunk, weights)
         befores = [
-            rows_of(la.chunk(h, start, space)) for la, h in zip(self.states, states, strict=True)
+            rows_of(la.chunk(h, chunk.start, chunk.space))
+            for la, h in zip(self.states, states, strict=True)
         ]
         made: list[Product] = []
         masks = [
-            None if m is None else tf.tile(m, [space] + [1] * (m.shape.rank - 1))
+            None if m is None else tf.tile(m, [chunk.space] + [1] * (m.shape.rank - 1))
             for m in self.step.masks
         ]
         step = self.step.with_masks(tuple(masks))
@@ -192,7 +196,7 @@ class FastLoop(ForwardLoop):
         )
 
         def history(layout: Layout, rows: Any) -> Buffer:
-            return layout.filled(self.chunks.by_step(rows, chunk))
+            return layout.filled(by_step(rows, chunk))
 
         needed = zip(self.inputs, z, self.trace.inputs_needed, strict=True)
         return {
@@ -203,19 +207,18 @@ class FastLoop(ForwardLoop):
 
     def _all_again(
         self,
-        chunk: Any,
+        chunk: Chunk,
         x: list[Any],
         starts: list[Buffer],
         weights: list[Any],
         kernels: list[Any],
     ) -> dict[str, Any]:
         """The history of a chunk, from the states before it."""
-        states = [la.read(h, chunk) for la, h in zip(self.starts, starts, strict=True)]
-        space = self.chunks.space_of(chunk)
+        states = [la.read(h, chunk.place) for la, h in zip(self.starts, starts, strict=True)]
         held = [] if self.output_state is not None else [zeros_of(self.output, states[0])]
         history = {
-            **self._empty(space, True),
-            "states": self._empty_states(space, states, True, False),
+            **self._empty(chunk.space, True),
+            "states": self._empty_states(chunk.space, states, True, False),
             "outputs": [],
         }
         *_, history = self._run(chunk, x, held, states, weights, kernels, history, 0)

@@ -1,20 +1,32 @@
-"""Time in chunks of equal length.
+"""Time in chunks of equal length, of which the last may be shorter.
 
 A chunk has enough rows (steps x batch) to make an efficient product of matrices, and is
-small enough to stay in the processor's cache. XLA wants all chunks of one length: the last
-is then filled up with zeros, and not run to its end. Otherwise the last one is shorter.
+small enough to stay in the processor's cache. XLA wants to know how many steps each runs: a
+shorter one is then written out behind the loop over the others, and a length is chosen that
+needs none if there is one near.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_lstm_variants.backend.xla import before, compiled_by_xla
 from keras_lstm_variants.engine.tensorflow.buffers import empty_list, sizes, stacked, steps_of
 from keras_lstm_variants.engine.tensorflow.plain import time_first
 
 _ROWS = 1024
 _BYTES = 2**22
 _SHORTEST, _LONGEST = 8, 2048
+
+
+class Chunk(NamedTuple):
+    """Some steps in a row."""
+
+    place: Any  # among the chunks
+    start: Any
+    length: Any
+    space: Any  # steps that it has values for: its length, but at least one where XLA compiles
 
 
 class Chunks:
@@ -32,31 +44,38 @@ class Chunks:
         self.length = _length(steps, batch or 32, columns)
         # Not -(-steps // length): ONNX divides negative numbers another way.
         self.count = (steps + self.length - 1) // self.length
+        self.space = steps  # of all chunks
         if xla and not isinstance(steps, int):
-            # XLA wants a chunk to compile, were it one without steps.
-            self.count = tf.maximum(self.count, 1)
+            # Known when XLA compiles. It wants a chunk and a step, were it one that is not run, and
+            # no chunk that is longer than the sequence.
+            self.space, self.count = tf.maximum(steps, 1), tf.maximum(self.count, 1)
+            self.length = tf.minimum(self.space, self.length)
         self.even = isinstance(steps, int) and steps % self.length == 0
 
-    def start(self, chunk: Any) -> Any:
-        return chunk * self.length
+    def repeat(self, body: Callable, values: tuple, backwards: bool = False) -> tuple:
+        """`values = body(chunk, *values)` for each chunk, forwards or backwards."""
+        apart = self.xla and not self.even
+        looped = self.count - 1 if apart else self.count
+        first = looped * self.length
+        last = Chunk(looped, first, self.steps - first, self.space - first)
 
-    def length_of(self, chunk: Any) -> Any:
-        """Steps to run."""
-        if self.even:
-            return self.length
-        return tf.minimum(self.length, self.steps - self.start(chunk))
+        def one(i: Any, *values: Any) -> tuple:
+            return body(self.at(looped - 1 - i if backwards else i), *values)
 
-    def space_of(self, chunk: Any) -> Any:
-        """Steps that there is space for."""
-        return self.length if self.xla else self.length_of(chunk)
+        if apart and backwards:
+            values = tuple(body(last, *values))
+        values = repeat(looped, one, values)
+        return tuple(body(last, *values)) if apart and not backwards else values
 
-    @property
-    def space(self) -> Any:
-        """Steps of all chunks that there is space for."""
-        return self.count * self.length if self.xla else self.steps
+    def at(self, place: Any) -> Chunk:
+        """A chunk in a loop over them."""
+        start, length = place * self.length, self.length
+        if not self.even and not self.xla:
+            length = tf.minimum(length, self.steps - start)
+        return Chunk(place, start, length, length)
 
     def ready(self, values: Any) -> Any:
-        """(batch, time, ...) as `part` takes it: for XLA time first, and filled up.
+        """(batch, time, ...) as `part` takes it: for XLA time first.
 
         A sequence turned round takes as much memory again, so that otherwise only a part is
         turned at a time. XLA is slower then, and saves nothing.
@@ -64,29 +83,24 @@ class Chunks:
         if not self.xla:
             return values
         values = time_first(values)
-        if self.even:
+        if isinstance(self.steps, int):
             return values
-        more = self.space - self.steps
-        return tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
+        return tf.pad(values, [[0, self.space - self.steps]] + [[0, 0]] * (values.shape.rank - 1))
 
-    def part(self, values: Any, chunk: Any) -> Any:
+    def part(self, values: Any, chunk: Chunk) -> Any:
         """The steps of a chunk, (steps, batch, ...)."""
-        start, space = self.start(chunk), self.space_of(chunk)
         if self.xla:
-            return steps_of(values, start, space)
-        return time_first(steps_of(values, start, space, axis=1))
-
-    def by_step(self, rows: Any, chunk: Any) -> Any:
-        """(steps x batch, ...) of a chunk as (steps, batch, ...)."""
-        return tf.reshape(rows, [self.space_of(chunk), -1, *rows.shape[1:]])
+            return steps_of(values, chunk.start, chunk.space)
+        return time_first(steps_of(values, chunk.start, chunk.space, axis=1))
 
     def filled(self, values: Any) -> Any:
         """The values (steps, batch, ...) of a chunk, filled up to the length of all chunks."""
-        if self.even or self.xla:
+        if self.even or values.shape[0] == self.length:
             return values
         more = self.length - tf.shape(values)[0]
         values = tf.pad(values, [[0, more]] + [[0, 0]] * (values.shape.rank - 1))
-        values.set_shape([self.length, *values.shape[1:]])
+        if isinstance(self.length, int):
+            values.set_shape([self.length, *values.shape[1:]])
         return values
 
     def end_to_end(self, chunks: Any) -> Any:
@@ -113,10 +127,57 @@ class Chunks:
 
 def _length(steps: Any, batch: int, columns: int) -> int:
     rows = max(_ROWS, _BYTES // (4 * max(columns, 1)))
-    length = min(max(rows // batch, _SHORTEST), _LONGEST)
+    usual = min(max(rows // batch, _SHORTEST), _LONGEST)
     if not isinstance(steps, int):
-        return length
-    if steps <= length:
+        return usual
+    if steps <= 2 * usual:
         return max(steps, 1)
-    # A divisor where one is near: nothing is filled up then.
-    return next((k for k in range(length, length // 2, -1) if steps % k == 0), length)
+    # The divisor next to it where one is near: no chunk is shorter then.
+    near = sorted(range(usual // 2 + 1, 2 * usual), key=lambda k: abs(k - usual))
+    return next((k for k in near if steps % k == 0), usual)
+
+
+def by_step(rows: Any, chunk: Chunk) -> Any:
+    """(steps x batch, ...) of a chunk as (steps, batch, ...)."""
+    return tf.reshape(rows, [chunk.space, -1, *rows.shape[1:]])
+
+
+def repeat(count: Any, body: Callable, values: tuple) -> tuple:
+    """`values = body(i, *values)` for i = 0, 1, ... count - 1."""
+    if isinstance(count, int) and count <= 1:
+        return tuple(body(0, *values)) if count else values
+    return tf.while_loop(
+        before(count),
+        lambda i, *values: (i + 1, *body(i, *values)),
+        (tf.constant(0), *values),
+        # Else TensorFlow prepares up to ten chunks ahead, and keeps memory for them.
+        parallel_iterations=1,
+        # XLA must know it where a persistent tape follows the loop, though in vain.
+        maximum_iterations=count if compiled_by_xla() else None,
+    )[1:]
+
+
+def scan(
+    count: Any, body: Callable, values: tuple, like: list[tuple[list[Any], Any]]
+) -> tuple[tuple, list[Any]]:
+    """`repeat`, whose body also returns tensors; and these, stacked in the order of the steps.
+
+    Each list of tensors is made right before its loop, and written once in each repetition.
+    So tf2onnx can make of it what an ONNX Loop has, one value more in each repetition.
+
+    Args:
+        count, values: as for `repeat`.
+        body: `values, tensors = body(i, *values)`.
+        like: shape and type of each tensor.
+    """
+    if isinstance(count, int) and count == 1:
+        values, found = body(0, *values)
+        return values, [tensor[tf.newaxis] for tensor in found]
+    lists = [empty_list(count, shape, dtype) for shape, dtype in like]
+
+    def more(i: Any, values: tuple, lists: list[Any]) -> tuple[tuple, list[Any]]:
+        values, found = body(i, *values)
+        return values, [ta.write(i, tensor) for ta, tensor in zip(lists, found, strict=True)]
+
+    values, lists = repeat(count, more, (values, lists))
+    return values, [stacked(ta, shape) for ta, (shape, _) in zip(lists, like, strict=True)]

@@ -8,18 +8,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.backend.xla import compiled_by_xla
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow.buffers import (
     Buffer,
     Layout,
     close,
-    empty_list,
     sizes,
-    stacked,
     write,
 )
-from keras_lstm_variants.engine.tensorflow.chunks import Chunks
+from keras_lstm_variants.engine.tensorflow.chunks import Chunk, Chunks, by_step, repeat, scan
 from keras_lstm_variants.engine.tensorflow.plain import batch_first, where
 from keras_lstm_variants.engine.tensorflow.step import Product, Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace
@@ -118,14 +115,13 @@ class ForwardLoop:
         ]
         starts = write(self.starts, starts, self.chunks.count, states)
 
-        def chunk(j: Any, held: Any, states: Any, history: Any, starts: Any) -> Any:
-            starts = write(self.starts, starts, j, states)
-            origin = self.chunks.start(j)
-            ran = self._run(j, x, held, states, weights, kernels, history, origin)
+        def run(chunk: Chunk, held: Any, states: Any, history: Any, starts: Any) -> Any:
+            starts = write(self.starts, starts, chunk.place, states)
+            ran = self._run(chunk, x, held, states, weights, kernels, history, chunk.start)
             return *ran, starts
 
-        held, states, history, starts = repeat(
-            self.chunks.count, chunk, (held, list(states), history, starts)
+        held, states, history, starts = self.chunks.repeat(
+            run, (held, list(states), history, starts)
         )
         outputs = self.output.close(history["outputs"])
         closed = self._closed(history, starts)
@@ -166,21 +162,22 @@ class ForwardLoop:
         like = [*([no_output] if apart else []), *(states if sequences else [])]
         like = [(sizes(v), v.dtype) for v in like]
 
-        def chunk(j: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
-            step = self._steps_of(j, x, states[0], weights, kernels)
+        def run(j: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
+            chunk = self.chunks.at(j)
+            step = self._steps_of(chunk, x, states[0], weights, kernels)
 
             def one(k: Any, held: Any, states: Any) -> tuple[Any, list[Any]]:
                 output, new, _, _ = step(k, held, states)
                 shown = [*([output] if apart else []), *(new if sequences else [])]
                 return ([output] if held else [], new), shown
 
-            after, shown = scan(self.chunks.length_of(j), one, (held, states), like)
+            after, shown = scan(chunk.length, one, (held, states), like)
             return after, [*map(self.chunks.filled, shown), *states]
 
         of_a_chunk = [([self.chunks.length, *shape], dtype) for shape, dtype in like]
         befores = [(sizes(s), s.dtype) for s in states]
         (held, states), found = scan(
-            self.chunks.count, chunk, (held, list(states)), [*of_a_chunk, *befores]
+            self.chunks.count, run, (held, list(states)), [*of_a_chunk, *befores]
         )
         shown, starts = found[: len(like)], found[len(like) :]
         shown = list(map(self.chunks.end_to_end, shown))
@@ -194,7 +191,7 @@ class ForwardLoop:
 
     def _run(
         self,
-        chunk: Any,
+        chunk: Chunk,
         x: list[Any],
         held: list[Any],
         states: list[Any],
@@ -217,21 +214,17 @@ class ForwardLoop:
             }
             return [output] if held else [], new, written
 
-        length = self.chunks.length_of(chunk)
-        return repeat(length, one, (held, states, history), self.chunks.length)
+        return repeat(chunk.length, one, (held, states, history))
 
     def _steps_of(
-        self, chunk: Any, x: list[Any], like: Any, weights: list[Any], kernels: list[Any]
+        self, chunk: Chunk, x: list[Any], like: Any, weights: list[Any], kernels: list[Any]
     ) -> Callable:
         """A chunk's step k, from what was before it: as many rows as `like` has.
 
         It returns the output, the new states, the projected inputs and the products' values.
         """
         z = self._projected(x, chunk, weights)
-        z = [
-            la.cut(self.chunks.by_step(leaf, chunk))
-            for la, leaf in zip(self.inputs, z, strict=True)
-        ]
+        z = [la.cut(by_step(leaf, chunk)) for la, leaf in zip(self.inputs, z, strict=True)]
         no_output = zeros_of(self.output, like)
         mask = None if self.mask is None else self.chunks.part(self.mask, chunk)
 
@@ -254,7 +247,7 @@ class ForwardLoop:
 
         return one
 
-    def _projected(self, x: list[Any], chunk: Any, weights: list[Any]) -> list[Any]:
+    def _projected(self, x: list[Any], chunk: Chunk, weights: list[Any]) -> list[Any]:
         """The projected inputs of a chunk, (steps x batch, ...) each."""
         parts = [self.chunks.part(values, chunk) for values in x]
         return keras.tree.flatten(self.step.project(parts, weights))
@@ -312,48 +305,6 @@ class ForwardLoop:
             weights[p.weight] if p.columns is None else weights[p.weight][:, p.columns]
             for p in self.trace.products
         ]
-
-
-def repeat(count: Any, body: Callable, values: tuple, at_most: int | None = None) -> tuple:
-    """`values = body(i, *values)` for i = 0, 1, ... count - 1; `at_most` is above any count."""
-    if isinstance(count, int) and count == 1:
-        return tuple(body(0, *values))
-    return tf.while_loop(
-        lambda i, *_: i < count,
-        lambda i, *values: (i + 1, *body(i, *values)),
-        (tf.constant(0), *values),
-        # Else TensorFlow prepares up to ten chunks ahead, and keeps memory for them.
-        parallel_iterations=1,
-        # XLA must know it where a persistent tape follows the loop, though in vain. The length of
-        # a chunk that is not full is not known, but that of a full one is.
-        maximum_iterations=(at_most or count) if compiled_by_xla() else None,
-    )[1:]
-
-
-def scan(
-    count: Any, body: Callable, values: tuple, like: list[tuple[list[Any], Any]]
-) -> tuple[tuple, list[Any]]:
-    """`repeat`, whose body also returns tensors; and these, stacked in the order of the steps.
-
-    Each list of tensors is made right before its loop, and written once in each repetition.
-    So tf2onnx can make of it what an ONNX Loop has, one value more in each repetition.
-
-    Args:
-        count, values: as for `repeat`.
-        body: `values, tensors = body(i, *values)`.
-        like: shape and type of each tensor.
-    """
-    if isinstance(count, int) and count == 1:
-        values, found = body(0, *values)
-        return values, [tensor[tf.newaxis] for tensor in found]
-    lists = [empty_list(count, shape, dtype) for shape, dtype in like]
-
-    def more(i: Any, values: tuple, lists: list[Any]) -> tuple[tuple, list[Any]]:
-        values, found = body(i, *values)
-        return values, [ta.write(i, tensor) for ta, tensor in zip(lists, found, strict=True)]
-
-    values, lists = repeat(count, more, (values, lists))
-    return values, [stacked(ta, shape) for ta, (shape, _) in zip(lists, like, strict=True)]
 
 
 def same_shapes(values: list[Any], like: list[Any]) -> None:

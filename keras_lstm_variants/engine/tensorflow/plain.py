@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.backend.xla import vectorized
+from keras_lstm_variants.backend.xla import before, vectorized
 from keras_lstm_variants.core import checks
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow.buffers import empty_list, sizes, stacked
@@ -130,7 +130,7 @@ def _while_loop(one_step, steps, output, flat, keep_outputs, keep_states):
         return time + 1, output, flat, arrays
 
     _, output, flat, arrays = tf.while_loop(
-        lambda time, *_: time < steps,
+        before(steps),
         body,
         (tf.constant(0), output, list(flat), arrays),
         maximum_iterations=steps,
