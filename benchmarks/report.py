@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from what speed.py and memory.py wrote.
+"""Writes RESULTS.md from what speed.py, fits.py and memory.py wrote.
 
 python benchmarks/report.py [--results benchmarks/results] [--output benchmarks/RESULTS.md]
 """
@@ -13,6 +13,7 @@ from typing import Any
 import quiet  # noqa: F401, first
 
 # isort: split
+import fits
 import memory
 import speed
 
@@ -43,6 +44,15 @@ alone. Shapes are batch x time x features x units; everything is float32.
 - `bound/klv` (in the files `floor/klv`): a lower bound divided by our time: the matrix products
   alone, in TensorFlow and in one loop: one for all inputs, one a step for the state, in a training
   step the same back and one for each weight. 1 would be a layer in which all else is free."""
+
+_FITS = """\
+Wall time of whole jobs, the first call with its tracing and compilation included. One process for
+each run; the contenders take turns; medians of {runs} runs. A model of the layers and a Dense layer
+is compiled with Adam and trained, shape {shape} (batch x time x features x units); its input has
+an unknown length. *fixed*: batches of one length. *random*: {random_steps} batches of random
+lengths, from a fifth of the length to about twice of it. `fit N`: seconds from the start to the
+end of step N. `predict`: the first call, over the data of the shortest fit. `of Keras's`: beside
+Keras's layer with Keras's defaults, **below 1: faster**."""
 
 _MEMORY = """\
 One process for each measurement. It builds the layer, runs a training step with
@@ -96,6 +106,10 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         threads = its["environment"]["machine"]["cores"]
         how = _SPEED.format(repeats=its["settings"]["repeats"], threads=threads)
         parts += ["## Speed", about(its), how, speed.section(its) + errors(rows)]
+    if "fits" in results:
+        its = results["fits"]
+        how = _FITS.format(**its["settings"])
+        parts += ["## Whole jobs", about(its), how, fits.section(its) + errors(its["rows"])]
     if "memory" in results:
         its = results["memory"]
         how = _MEMORY.format(**its["settings"])
@@ -112,12 +126,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     results = {}
     try:
-        for name in ("speed", "memory"):
+        for name in ("speed", "fits", "memory"):
             path = Path(arguments.results) / f"{name}.json"
             if path.exists():
                 results[name] = json.loads(path.read_text("utf-8"))
         if not results:
-            raise ValueError(f"--results {arguments.results!r} has no speed.json or memory.json")
+            raise ValueError(
+                f"--results {arguments.results!r} has no speed.json, fits.json or memory.json"
+            )
         write_atomically(Path(arguments.output), page(results).encode())
     except (OSError, ValueError, KeyError) as error:
         print(f"report.py: {error}", file=sys.stderr)

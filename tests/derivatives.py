@@ -43,6 +43,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {"layer": {"engine": "plain"}},
     "plain, all, masked": {"layer": {"engine": "plain", "return_sequences": True}, "masked": True},
     "plain, unknown": {"layer": {"engine": "plain"}, "unknown": True},
+    "recurring": {"recurring": True},
+    "recurring, training": {"recurring": True, "training": True, "masked": True},
     "compiled": {"jit": True},
     "compiled, training": {"jit": True, "training": True, "masked": True},
     "compiled, plain": {"jit": True, "layer": {"engine": "plain"}},
@@ -61,6 +63,22 @@ def short_blocks(active: bool) -> Iterator[None]:
 
 # An error that names one of these tells how to get the right value.
 REMEDIES = ("engine=", "unroll=True", "inside `tf.vectorized_map`", "experimental_use_pfor")
+
+
+@contextlib.contextmanager
+def compiled_at_once(active: bool) -> Iterator[None]:
+    """Loops compiled at their first run, as those of shapes that have come back often."""
+    from keras_lstm_variants.engine.tensorflow import divide, recurring
+
+    with contextlib.ExitStack() as stack:
+        if active:
+            for module, name, value in (
+                (divide, "_FEW", 0),
+                (recurring, "ENOUGH", 0),
+                (recurring, "_SHAPES", 2**30),
+            ):
+                stack.enter_context(mock.patch.object(module, name, value))
+        yield
 
 
 class Subject:
@@ -208,10 +226,11 @@ def found(
     eager: bool = False,
     jit: bool = False,
     short: bool = False,
+    recurring: bool = False,
 ) -> list[np.ndarray]:
     x, states, counters = subject.tensors()
     call = subject.call(masked, training, counters)
-    with short_blocks(short):
+    with short_blocks(short), compiled_at_once(recurring):
         if traced:
             call = tf.function(call, autograph=False)
             call(x, states)

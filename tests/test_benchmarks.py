@@ -64,6 +64,19 @@ class TestScripts:
         with open(tmp_path / "memory.csv", newline="") as file:
             assert float(next(csv.DictReader(file))["growth_mb"]) == found["growth_mb"]
 
+    def test_fits(self, tmp_path):
+        done = script(
+            "fits.py", "--shape", "2x10x3x5", "--steps", "2,3", "--random-steps", 2, "--runs", 1,
+            "--forms", "two", "--contenders", "klv", "--output", tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        fixed, random = json.loads((tmp_path / "fits.json").read_text())["rows"]
+        assert 0 < fixed["fit_2_s"] < fixed["fit_3_s"] and fixed["predict_s"] > 0
+        assert (random["job"], random["fit_3_s"], random["predict_s"]) == ("random", None, None)
+        assert random["fit_2_s"] > 0
+        wrong = script("fits.py", "--steps", "2,x", "--output", tmp_path)
+        assert wrong.returncode == 2 and "--steps must be whole numbers" in wrong.stderr
+
     def test_report(self, tmp_path):
         where = environment.environment()
         piece = {"name": "", "git_commit": "abc", "load_before": 0.5, "date": ""}

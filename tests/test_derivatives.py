@@ -26,6 +26,7 @@ PROTOCOL = [
     ("Elman", "unknown, training, all", {}),
     ("Elman", "short blocks, training", {}),
     ("Elman", "engine xla, training", {}),
+    ("Elman", "recurring, training", {}),
     ("Elman", "compiled, training", {}),
 ]
 # What cells have beyond that, as small as shows it. The graphs of a Hessian are by far the largest:

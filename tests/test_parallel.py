@@ -171,8 +171,9 @@ def test_explained():
     layer = make("MinGRU")
     sizes = (None, TIME, FEATURES)
     assert layer.explain_engine(sizes) == "MinGRUCell: its parallel form"
-    unknown = "MinGRUCell: the fast loop, because the number of steps is not known, or zero"
-    assert layer.explain_engine() == unknown
+    unknown = layer.explain_engine()
+    assert unknown.startswith("MinGRUCell: the fast loop (")
+    assert unknown.endswith(", because the number of steps is not known, or zero")
     for option, value in (("recompute", True), ("stop_gradient_every", 2), ("unroll", True)):
         other = klv.MinGRU(UNITS, **{option: value})
         assert "its parallel form" not in other.explain_engine(sizes)

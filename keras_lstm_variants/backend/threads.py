@@ -17,7 +17,7 @@ def limit_threads(count: int) -> None:
 
 def cores() -> int:
     """How many processor cores a loop may use; 1 where it runs on an accelerator."""
-    if len(tf.config.list_logical_devices()) > len(tf.config.list_logical_devices("CPU")):
+    if not only_on_cpu():
         return 1
     limits = [
         tf.config.threading.get_intra_op_parallelism_threads(),
@@ -25,3 +25,8 @@ def cores() -> int:
         machine.cores(),
     ]
     return min(limit for limit in limits if limit)
+
+
+def only_on_cpu() -> bool:
+    """Whether there is no accelerator."""
+    return len(tf.config.list_logical_devices()) == len(tf.config.list_logical_devices("CPU"))

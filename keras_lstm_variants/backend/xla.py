@@ -1,15 +1,18 @@
 """Where a loop will run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import tensorflow as tf
 
 # Private, and without a public equal. Guarded by a test.
 from tensorflow.python.eager.forwardprop_util import pack_tangents
-from tensorflow.python.eager.record import could_possibly_record
+from tensorflow.python.eager.record import could_possibly_record, stop_recording
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from tensorflow.python.ops.control_flow_v2_func_graphs import WhileBodyFuncGraph
+
+from keras_lstm_variants.core.keras_private import TRAINER_FUNCTIONS
 
 
 def compiled_by_xla() -> bool:
@@ -30,12 +33,24 @@ def vectorized() -> bool:
 
     Not seen is a graph that was built before. Both build under a name scope of that name.
     """
+    return any("loop_body" in graph.get_name_scope().split("/") for graph in _being_built())
+
+
+def built_by_keras() -> bool:
+    """Whether what is being built is what `fit`, `evaluate` or `predict` runs.
+
+    That is run again and again, and never saved, unlike any other function.
+    """
+    names = (str(getattr(graph, "name", "")) for graph in _being_built())
+    return any(name.startswith(TRAINER_FUNCTIONS) for name in names)
+
+
+def _being_built() -> Iterator[Any]:
+    """The graph that is being built, and those around it."""
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
-        if "loop_body" in graph.get_name_scope().split("/"):
-            return True
+        yield graph
         graph = getattr(graph, "outer_graph", None)
-    return False
 
 
 def check_vectorized() -> None:
@@ -65,6 +80,11 @@ def refusing_vectorized(tensors: list[Any]) -> list[Any]:
 def under_a_tape() -> bool:
     """Whether a `tf.GradientTape` is open where the graph is being built."""
     return bool(could_possibly_record())
+
+
+def without_tapes() -> AbstractContextManager[None]:
+    """While active, no tape records."""
+    return stop_recording()
 
 
 def tapes_are_stopped() -> bool:

@@ -9,6 +9,7 @@ import keras
 from keras_lstm_variants.core.startup import fail
 
 __all__ = [
+    "TRAINER_FUNCTIONS",
     "AutocastScope",
     "DropoutRNNCell",
     "LossFunctionWrapper",
@@ -67,6 +68,9 @@ DropoutRNNCell = base_of(keras.layers.LSTMCell, "DropoutRNNCell")
 
 # As what a model compiles a function that is its loss.
 LossFunctionWrapper = base_of(keras.losses.MeanSquaredError, "LossFunctionWrapper")
+
+# How the names of the functions begin that `fit`, `evaluate` and `predict` run.
+TRAINER_FUNCTIONS = ("one_step_on_data", "multi_step_on_")
 
 _flatten_layers = method_of(keras.layers.Layer, "_flatten_layers")
 

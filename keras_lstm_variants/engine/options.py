@@ -15,8 +15,8 @@ class LoopOptions:
         zero_output_for_mask: the output of a masked step is zero, not the last one.
         keep_outputs, keep_states: return the outputs, the states of all steps.
         engine: "auto": the fast loop where it can run, which is in graphs, for a `Cell` whose
-            step may be run twice. "xla": the same, compiled by XLA also where the function
-            that it stands in is not. "plain": the plain loop.
+            step may be run twice; compiled by XLA once its shape has come back (see `recurring`).
+            "xla": compiled from the first call on. "plain": the plain loop.
         recompute: in training, compute again what the gradient needs instead of keeping it.
         stop_gradient_every, clip_state_gradients: see `truncation`.
     """

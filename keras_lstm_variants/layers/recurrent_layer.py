@@ -54,11 +54,13 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
             its own, which trains faster and needs less memory; it needs a `klv.Cell` whose
             step uses nothing but its inputs, states and weights. Other cells, and eager
             calls, run in the plain loop. A cell with a parallel form (`Cell.scan`), as
-            `MinGRUCell`, needs no loop where the number of steps is known. `"xla"`: the same,
-            compiled by XLA also where the model is not, the rows of a batch divided among the
-            processor's cores: the fastest on a CPU, but each new shape of the input is compiled,
-            in about a second; for data of one length. `"plain"`: always the plain loop, which
-            TensorFlow differentiates step by step. The results are the same.
+            `MinGRUCell`, needs no loop where the number of steps is known. On a CPU, in `fit`,
+            `evaluate`, `predict` and under a gradient tape, XLA compiles the loop for a shape
+            of the input once 4096 time steps of it have been run, for at most eight shapes of a
+            known number of steps. `"xla"`: compiled from the first call on, in about a second
+            for each shape of the input. Compiled loops divide the rows of a batch among the
+            processor's cores. `"plain"`: always the plain loop, which TensorFlow differentiates
+            step by step. The results are the same.
         recompute: in training, keep the states of every n-th step only, and compute what
             the gradient needs again: less memory for more time. Not with `engine="plain"`.
         stop_gradient_every: k: truncated back-propagation: no gradient flows back through
@@ -308,6 +310,7 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
             partial(self, training=checks.flag("training", training)),
             {"sequences": tuple(sequences_shape), **shapes},
             self.compute_dtype,
+            training,
         )
         return "\n".join(
             f"{type(cell).__name__}: {chosen}" + (f", because {reason}" if reason else "")

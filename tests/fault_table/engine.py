@@ -135,8 +135,8 @@ ENGINE = [
     ),
     Fault(
         "second_derivatives_without_the_dropout",
-        "again = step.with_masks(dropout_masks)",
-        "again = step.with_masks((None, None))",
+        "return _plainly(step.with_masks(dropout_masks), inputs,",
+        "return _plainly(step.with_masks((None, None)), inputs,",
         "tests/test_engine.py -k second_derivatives_and_dropout",
     ),
     Fault(
@@ -255,5 +255,47 @@ ENGINE = [
         'graph = getattr(graph, "outer_graph", None)',
         "graph = None",
         "tests/test_engine.py -k gradients_through_a_function",
+    ),
+    Fault(
+        "first_shape_that_comes_back_compiles_all",
+        "place = tf.math.floormod(batch * 1009 + steps, _PLACES)",
+        "place = tf.math.floormod(0 * batch, _PLACES)",
+        "tests/test_recurring.py::test_a_shape_is_compiled_once_it_has_come_back",
+    ),
+    Fault(
+        "every_shape_is_compiled",
+        "compiled < _SHAPES)",
+        "compiled >= 0)",
+        "tests/test_recurring.py::test_no_more_shapes_than_worth_it",
+    ),
+    Fault(
+        "weights_of_the_second_loop_have_no_gradient",
+        "else tf.add_n(d) for by_row, d in by_weight]",
+        "else d[0] for by_row, d in by_weight]",
+        "tests/test_recurring.py::test_equals_step_by_step",
+    ),
+    Fault(
+        "changed_cell_runs_as_it_was",
+        "return json.dumps(cell.get_config(), default=repr, sort_keys=True)",
+        "return 0",
+        "tests/test_recurring.py::test_a_changed_cell_is_traced_anew",
+    ),
+    Fault(
+        "exported_function_may_be_compiled",
+        "if not under_a_tape() and not built_by_keras():",
+        "if False:",
+        "tests/test_recurring.py::test_fit_evaluate_and_predict",
+    ),
+    Fault(
+        "predict_is_never_compiled",
+        "return any(name.startswith(TRAINER_FUNCTIONS) for name in names)",
+        "return False",
+        "tests/test_recurring.py::test_fit_evaluate_and_predict",
+    ),
+    Fault(
+        "cell_that_xla_refuses_is_compiled",
+        "return own.refused is None",
+        "return True",
+        "tests/test_recurring.py::test_what_xla_refuses_stays_uncompiled",
     ),
 ]

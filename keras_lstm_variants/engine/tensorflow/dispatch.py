@@ -82,6 +82,8 @@ def run(
                 f"shape {tuple(inputs[0].shape)}. Give it, or call the layer eagerly."
             )
         options = options.but(unroll=True)
+    if graph and inputs[0].shape[1] == 1 and options.engine == "auto":
+        options = options.but(unroll=True)
     if graph and not options.unroll:
         check_vectorized()
     return _run(cell, inputs, states, options, mask, output_dtype, tuple(side), recorder)
@@ -127,13 +129,14 @@ def _run(
     shape = _output_shape(cell)
     reason = reason or _why_not_fast(cell, inputs, output_dtype)
     if reason is None:
-        result = divide.run(
+        found = divide.run(
             cell, inputs, states, options, mask, shape, output_dtype, side_names, edge
         )
-        if isinstance(result, Result):
-            _note(cell, "the fast loop", aside)
+        if not isinstance(found, str):
+            result, chosen = found
+            _note(cell, chosen, aside)
             return result
-        reason = result
+        reason = found
     _note(cell, "the plain loop", reason)
 
     takes_training = "training" in inspect.signature(cell.call).parameters
@@ -191,10 +194,22 @@ def _note(cell: Any, chosen: str, reason: str | None = None) -> None:
 
 
 def choices_in_graph(
-    call: Callable[..., Any], shapes: dict[str, tuple[int | None, ...]], dtype: Any
+    call: Callable[..., Any],
+    shapes: dict[str, tuple[int | None, ...]],
+    dtype: Any,
+    training: bool,
 ) -> list[tuple[Any, str, str | None]]:
-    """`choices_noted` while `call` is traced for tensors of these shapes, by argument names."""
-    function = tf.function(lambda tensors: call(**tensors), autograph=False)
+    """`choices_noted` while `call` is traced for tensors of these shapes, by argument names.
+
+    Args:
+        training: whether somebody is to differentiate it.
+    """
+
+    def run(tensors: dict[str, Any]) -> Any:
+        with tf.GradientTape() if training else nullcontext():
+            return call(**tensors)
+
+    function = tf.function(run, autograph=False)
     with choices_noted() as choices:
         function.get_concrete_function({k: tf.TensorSpec(s, dtype) for k, s in shapes.items()})
     return choices
@@ -293,7 +308,7 @@ def _why_plain(options: LoopOptions, recorder: Any) -> str | None:
     if options.engine == "plain":
         return '`engine="plain"`'
     if options.unroll:
-        return "the steps are written out (`unroll=True`)"
+        return "the steps are written out (`unroll=True`, or there is but one)"
     if tf.executing_eagerly():
         return _EAGERLY
     return None if recorder is None else "its gates are recorded"

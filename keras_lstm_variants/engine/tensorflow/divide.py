@@ -1,6 +1,5 @@
 """The fast loop over a batch, whose rows may be divided among several loops."""
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +7,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lstm_variants.backend.threads import cores
-from keras_lstm_variants.backend.xla import compiled_by_xla, under_a_tape
+from keras_lstm_variants.backend.threads import cores, only_on_cpu
+from keras_lstm_variants.backend.xla import (
+    built_by_keras,
+    compiled_by_xla,
+    replica_count,
+    under_a_tape,
+    vectorized,
+)
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import LoopOptions, Result
-from keras_lstm_variants.engine.tensorflow import plain, truncation
+from keras_lstm_variants.engine.tensorflow import plain, recurring, rows, truncation
 from keras_lstm_variants.engine.tensorflow.fast import FastLoop, Residuals, Settings, differentiable
 from keras_lstm_variants.engine.tensorflow.step import Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace, trace_step
@@ -20,6 +25,8 @@ from keras_lstm_variants.engine.tensorflow.trace import StepTrace, trace_step
 # What is worth a loop of its own: so many rows, so many multiplications a step; and so many
 # loops at most, for they must be built. The batch that is expected where none is known.
 _ROWS, _WORK, _LOOPS, _USUAL_BATCH = 4, 1_000_000, 4, 32
+# Loops of at least so many steps, with at most so many multiplications each, are worth compiling.
+_FEW, _SMALL = 8, 16_000_000
 # Bytes of products' values that are kept for the gradient. More are not worth their memory.
 _KEPT = 2**26
 
@@ -34,8 +41,8 @@ def run(
     output_dtype: Any,
     side_names: tuple[str, ...],
     edge: truncation.Edge | None,
-) -> Result | str:
-    """The result of the fast loop; or why it cannot run the cell."""
+) -> tuple[Result, str] | str:
+    """The result of the fast loop, and in what form; or why it cannot run the cell."""
     flat = [tf.convert_to_tensor(s) for s in keras.tree.flatten(states)]
     if any(s.shape.rank == 0 or s.shape[0] == 1 != inputs[0].shape[0] for s in flat):
         return "an initial state is not one of each row"
@@ -54,38 +61,75 @@ def run(
     if options.training and not options.recompute and under_a_tape():
         keep = _kept(trace, inputs[0], any(step.by_row))
     settings = Settings(options, output_shape, keep, edge, compiled_by_xla())
-
-    def rows(inputs: list[Any], mask: Any, states: Any, weights: Any, dropout_masks: Any) -> Result:
-        own = step.with_masks(dropout_masks)
-        now = settings._replace(xla=compiled_by_xla())
-        fast = FastLoop(own, trace, inputs, mask, states, now)
-
-        def plain(
-            inputs: list[Any],
-            states: list[Any],
-            weights: list[Any],
-            mask: Any,
-            dropout_masks: Any,
-        ) -> Result:
-            again = step.with_masks(dropout_masks)
-            return _plainly(again, inputs, mask, states, weights, now)
-
-        return differentiable(fast, plain, inputs, states, weights, mask, dropout_masks)
-
     compiled, whole = options.engine == "xla", settings.xla
-    loops = 1 if whole else _worthwhile_loops(trace, inputs[0].shape[0], compiled)
-    if (loops > 1 and options.training) or (compiled and not whole):
-        # One function, so that it is traced and compiled once. Not at inference: tf2onnx spoils
-        # what is called twice.
-        rows = tf.function(rows, autograph=False, reduce_retracing=True, jit_compile=compiled)
-    result = _side_by_side(rows, loops, inputs, mask, flat, weights, step)
+    reason = None if compiled or whole else _why_not_compiled(trace, inputs[0])
+    recurs = reason is None and not compiled and not whole
+    loops = 1 if whole else _worthwhile_loops(trace, inputs[0].shape[0], compiled or recurs)
+
+    def plain(
+        inputs: list[Any], states: list[Any], weights: list[Any], mask: Any, dropout_masks: Any
+    ) -> Result:
+        return _plainly(step.with_masks(dropout_masks), inputs, mask, states, weights, settings)
+
+    def some_rows(
+        inputs: list[Any], mask: Any, states: Any, weights: Any, dropout_masks: Any
+    ) -> Result:
+        own, now = step.with_masks(dropout_masks), settings._replace(xla=compiled_by_xla())
+        loop = FastLoop(own, trace, inputs, mask, states, now)
+        return differentiable(loop, plain, inputs, states, weights, mask, dropout_masks)
+
+    if recurs:
+        often = recurring.has_come_back(cell, inputs[0])
+        loop = recurring.RecurringLoop(step, trace, mask, settings, loops, often)
+        result = differentiable(loop, plain, inputs, flat, weights, mask, step.masks)
+    else:
+        if (loops > 1 and options.training) or (compiled and not whole):
+            # One function, so that it is traced and compiled once. Not at inference: tf2onnx
+            # spoils what is called twice.
+            some_rows = tf.function(
+                some_rows, autograph=False, reduce_retracing=True, jit_compile=compiled
+            )
+        result = _side_by_side(some_rows, loops, inputs, mask, flat, weights, step)
 
     def packed(values: list[Any] | None) -> Any:
         return None if values is None else keras.tree.pack_sequence_as(states, values)
 
-    return result._replace(
+    form, reason = "compiled by XLA", reason or recurring.loops_of(cell).refused
+    if recurs and reason is None:
+        form += f" for shapes of which {recurring.ENOUGH} time steps have been run"
+    elif reason is not None:
+        form = f"not compiled: {reason}"
+    result = result._replace(
         states=packed(result.states), state_sequences=packed(result.state_sequences)
     )
+    return result, f"the fast loop ({form})"
+
+
+def _why_not_compiled(trace: StepTrace, sequences: Any) -> str | None:
+    """Why a loop is not compiled once its shape has come back; None if it is."""
+    batch, steps = sequences.shape[:2]
+    batch = _USUAL_BATCH if batch is None else batch
+    if not only_on_cpu() or replica_count() > 1:
+        return "more than one processor computes"
+    if vectorized():
+        return "it will be vectorised"
+    if steps is None:
+        return "the number of steps is not known, and may change"
+    if steps < _FEW:
+        return f"there are less than {_FEW} steps"
+    if batch * _work(trace) > _SMALL:
+        return "products as large are faster in TensorFlow"
+    if not under_a_tape() and not built_by_keras():
+        return (
+            "nobody differentiates it, and the function is none of Keras's: it may be exported, "
+            "or run once"
+        )
+    return None
+
+
+def _work(trace: StepTrace) -> int:
+    """Multiplications in the products of a step with one row."""
+    return sum(math.prod(p.state.shape[1:]) * p.value.shape[-1] for p in trace.products)
 
 
 def _kept(trace: StepTrace, sequences: Any, constants: bool) -> Residuals:
@@ -106,14 +150,13 @@ def _worthwhile_loops(trace: StepTrace, batch: int | None, compiled: bool) -> in
     among the cores itself.
     """
     batch = _USUAL_BATCH if batch is None else batch
-    work = sum(math.prod(p.state.shape[1:]) * p.value.shape[-1] for p in trace.products)
-    if batch * work < _WORK and not compiled:
+    if batch * _work(trace) < _WORK and not compiled:
         return 1
     return max(1, min(cores(), _LOOPS, batch // _ROWS))
 
 
 def _side_by_side(
-    rows: Callable[..., Result],
+    run: Callable[..., Result],
     loops: int,
     inputs: list[Any],
     mask: Any,
@@ -123,31 +166,15 @@ def _side_by_side(
 ) -> Result:
     """Divide the rows of the batch among `loops` loops."""
     if loops == 1:
-        return rows(inputs, mask, states, weights, step.masks)
-    batch = inputs[0].shape[0] if inputs[0].shape[0] is not None else tf.shape(inputs[0])[0]
-    ends = [batch * k // loops for k in range(loops + 1)]
-    sizes = [end - start for start, end in itertools.pairwise(ends)]
-
-    def divided(value: Any) -> list[Any]:
-        return [None] * loops if value is None else tf.split(value, sizes)
-
-    own = [
-        divided(w) if by_row else [w] * loops
-        for w, by_row in zip(weights, step.by_row, strict=True)
-    ]
-    parts = [
-        rows(list(inputs), mask, list(states), list(weights), masks)
-        for inputs, mask, states, weights, masks in zip(
-            zip(*map(divided, inputs), strict=True),
-            divided(mask),
-            zip(*map(divided, states), strict=True),
-            zip(*own, strict=True),
-            zip(*map(divided, step.masks), strict=True),
-            strict=True,
-        )
-    ]
-    return keras.tree.map_structure(
-        lambda *values: None if values[0] is None else tf.concat(values, 0), *parts
+        return run(inputs, mask, states, weights, step.masks)
+    values = (list(inputs), mask, list(states), list(step.masks))
+    own = rows.of_weights(loops, inputs[0], weights, step.by_row)
+    parts = zip(rows.divided(loops, inputs[0], values), own, strict=True)
+    return rows.joined(
+        [
+            run(inputs, mask, states, weights, tuple(masks))
+            for (inputs, mask, states, masks), weights in parts
+        ]
     )
 
 

@@ -1,0 +1,286 @@
+"""The fast loop, compiled by XLA for the shapes that come back.
+
+Compiled, a loop of small steps runs several times as fast. But a compilation takes as long as
+some dozens of training steps, and each shape of the input needs its own. So the loop is made
+in the form that XLA wants, and TensorFlow runs it as it is, until a shape has come back often
+enough. Which form runs depends on what has been run before, never on a clock: the same program
+computes the same numbers.
+
+Forward and backward loop are functions of tensors alone. They are traced once for a cell and
+its options, and called as they are or from a compiled function.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_lstm_variants.backend.xla import without_tapes
+from keras_lstm_variants.core.cell import Cell
+from keras_lstm_variants.engine.options import Result
+from keras_lstm_variants.engine.tensorflow import rows
+from keras_lstm_variants.engine.tensorflow.backward import FastLoop
+from keras_lstm_variants.engine.tensorflow.forward import Settings
+from keras_lstm_variants.engine.tensorflow.step import Step
+from keras_lstm_variants.engine.tensorflow.trace import StepTrace
+
+# A shape is compiled once so many time steps of it have been run, and so many shapes are.
+ENOUGH, _SHAPES = 4096, 8
+# Shapes are counted in so many places: two that share one are compiled sooner, no more.
+_PLACES = 256
+_COMPILED = 2**40
+
+_logger = logging.getLogger("keras_lstm_variants")
+
+
+class Forms(NamedTuple):
+    """A function of tensors, in the form that runs now.
+
+    Args:
+        run: of whether the loops are to be compiled, and of the tensors.
+        structure: of what it returns.
+    """
+
+    run: Callable[..., list[Any]]
+    structure: Any
+
+    def __call__(self, often: Any, tensors: list[Any]) -> Any:
+        # The gradient is told by `fast.differentiable`: TensorFlow is to build no other.
+        with without_tapes():
+            return _packed(self.structure, self.run(often, *tensors))
+
+
+class Loops:
+    """What is kept of the loops of a cell, in the cell: they hold it as well."""
+
+    def __init__(self) -> None:
+        self.counter: _Counter | None = None
+        self.forms: dict[Hashable, Forms] = {}
+        self.refused: str | None = None  # why XLA does not compile it
+
+
+def loops_of(cell: Cell) -> Loops:
+    # Past Keras and TensorFlow, which would save it.
+    return vars(cell).setdefault("_loops", Loops())
+
+
+def _places(values: Any) -> Any:
+    """The structure of the values: 0 where there is one, and None where there is None."""
+    return keras.tree.map_structure(lambda v: None if v is None else 0, values)
+
+
+def _packed(like: Any, tensors: Any) -> Any:
+    """The structure of `like` with these tensors where it has any, and None where it has None."""
+    left = iter(tensors)
+    leaves = [None if leaf is None else next(left) for leaf in keras.tree.flatten(like)]
+    return keras.tree.pack_sequence_as(like, leaves)
+
+
+def has_come_back(cell: Cell, sequences: Any) -> Any:
+    """Whether loops over sequences of this shape are to be compiled; counts their steps."""
+    own = loops_of(cell)
+    if own.counter is None:
+        with tf.init_scope():
+            own.counter = _Counter()
+    return own.counter.count(tf.shape(sequences, tf.int64))
+
+
+def _arguments_of(cell: Cell) -> Hashable:
+    """What of the cell may change the loop besides its weights."""
+    try:
+        return json.dumps(cell.get_config(), default=repr, sort_keys=True)
+    except NotImplementedError:
+        return object()  # Keras knows no config of it: nothing else equals it.
+
+
+class _Counter:
+    """How many steps of each shape have been run."""
+
+    def __init__(self) -> None:
+        self.table = tf.Variable(tf.zeros(_PLACES + 1, tf.int64), trainable=False)
+        shape = tf.TensorSpec((None,), tf.int64)
+        self.count = tf.function(self._count, autograph=False).get_concrete_function(shape)
+
+    def _count(self, shape: Any) -> Any:
+        batch, steps = shape[0], shape[1]
+        place = tf.math.floormod(batch * 1009 + steps, _PLACES)
+        before, compiled = tf.unstack(self.table.gather_nd([[place], [_PLACES]]))
+        known = before >= _COMPILED
+        more = tf.logical_and(before + steps >= ENOUGH, compiled < _SHAPES)
+        more = tf.logical_and(more, tf.logical_not(known))
+        now = tf.minimum(before + steps, tf.where(known, before, ENOUGH))
+        now = tf.where(more, _COMPILED, now)
+        values = tf.stack([now, compiled + tf.cast(more, tf.int64)])
+        self.table.scatter_nd_update([[place], [_PLACES]], values)
+        return tf.logical_or(known, more)
+
+
+class RecurringLoop:
+    """What `fast.differentiable` runs as a loop; see `FastLoop` for the arguments.
+
+    Args:
+        loops: among how many loops to divide the rows of the batch.
+        often: whether the compiled form is to run, as a tensor.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        trace: StepTrace,
+        mask: Any,
+        settings: Settings,
+        loops: int,
+        often: Any,
+    ) -> None:
+        self.step, self.trace, self.mask, self.loops, self.often = step, trace, mask, loops, often
+        self.settings = settings._replace(xla=False)
+
+    def forward(
+        self, inputs: list[Any], states: list[Any], weights: list[Any]
+    ) -> tuple[Result, Any]:
+        """The results, and what `backward` needs, of each loop."""
+
+        def run(loop: FastLoop, inputs: Any, states: Any, weights: Any) -> Any:
+            return loop.forward(inputs, states, weights)
+
+        def joined(found: list[Any]) -> Any:
+            results, kept = zip(*found, strict=True)
+            return rows.joined(results), list(kept)
+
+        results, kept = self._run("forward", run, joined, (inputs, states, weights))
+        return results, (states, kept)
+
+    def backward(
+        self, inputs: list[Any], weights: list[Any], kept: Any, gradients: Result
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Gradients of inputs, first states and weights, from those of the results."""
+
+        def run(loop: FastLoop, inputs: Any, states: Any, weights: Any, *more: Any) -> Any:
+            gradients, kept = more
+            return loop.backward(inputs, weights, kept, gradients)
+
+        def joined(found: list[Any]) -> Any:
+            d_inputs, d_states, d_weights = zip(*found, strict=True)
+            by_weight = zip(self.step.by_row, zip(*d_weights, strict=True), strict=True)
+            sums = [tf.concat(d, 0) if by_row else tf.add_n(d) for by_row, d in by_weight]
+            return rows.joined(d_inputs), rows.joined(d_states), sums
+
+        states, kept = kept
+        return self._run("backward", run, joined, (inputs, states, weights, gradients), kept)
+
+    def _run(
+        self,
+        name: str,
+        run: Callable,
+        joined: Callable,
+        arguments: tuple,
+        kept: list[Any] | None = None,
+    ) -> Any:
+        """What `run` makes of each loop, and of tensors in some structure, joined."""
+        given = (self.mask, list(self.step.masks), *arguments, *([] if kept is None else [kept]))
+        tensors = [leaf for leaf in keras.tree.flatten(given) if leaf is not None]
+        specs = [tf.TensorSpec(t.shape, t.dtype) for t in tensors]
+        like = _places(given)
+        key = (
+            name,
+            self.settings.options,
+            self.settings.residuals,
+            self.settings.output_shape,
+            self.loops,
+            self.step.side_names,
+            self.step.output_dtype,
+            tuple(map(str, keras.tree.flatten(like))),
+            tuple((tuple(spec.shape), spec.dtype) for spec in specs),
+            _arguments_of(self.step.cell),
+        )
+        known = loops_of(self.step.cell).forms
+        if key not in known:
+            # What is traced is kept: nothing of this graph is to be in it.
+            bare = RecurringLoop(
+                self.step.with_masks((None, None)),
+                self.trace,
+                None,
+                self.settings,
+                self.loops,
+                None,
+            )
+            with tf.init_scope():
+                known[key] = bare._traced(run, joined, like, specs)
+        return known[key](self.often, tensors)
+
+    def _traced(self, of_loop: Callable, joined: Callable, like: Any, specs: list[Any]) -> Forms:
+        structures: list[Any] = []
+        in_its_form = self.settings._replace(xla=True)
+
+        def flat(values: Any) -> list[Any]:
+            structures.append(_places(values))
+            return [v for v in keras.tree.flatten(values) if v is not None]
+
+        def part(mask: Any, masks: list[Any], inputs: Any, states: Any, *more: Any) -> Any:
+            step = self.step.with_masks(tuple(masks))
+            loop = FastLoop(step, self.trace, inputs, mask, states, in_its_form)
+            return flat(of_loop(loop, inputs, states, *more))
+
+        part = tf.function(part, autograph=False, reduce_retracing=True)
+        compiled = tf.function(
+            lambda *own: part(*own), autograph=False, reduce_retracing=True, jit_compile=True
+        )
+
+        def run(often: Any, *tensors: Any) -> list[Any]:
+            parts = self._divided(*_packed(like, tensors))
+
+            def whole(part: Callable) -> list[Any]:
+                found = [part(*own) for own in parts]
+                return flat(joined([_packed(structures[0], values) for values in found]))
+
+            if not can_compile:
+                return whole(part)
+            return tf.cond(often, lambda: whole(compiled), lambda: whole(part))
+
+        can_compile = self._can_compile(lambda *own: part(*own), like, specs)
+        often = tf.TensorSpec((), tf.bool)
+        graph = tf.function(run, autograph=False).get_concrete_function(often, *specs)
+        return Forms(graph, structures[-1])
+
+    def _can_compile(self, part: Callable, like: Any, specs: list[Any]) -> bool:
+        """Whether XLA can compile a loop. Ours are known to be; that of a plug-in is tried."""
+        cell = self.step.cell
+        if type(cell).__module__.startswith("keras_lstm_variants."):
+            return True
+        own = loops_of(cell)
+        if own.refused:
+            return False
+        few = [[2 if size is None else size for size in spec.shape] for spec in specs]
+        tensors = [tf.zeros(size, spec.dtype) for size, spec in zip(few, specs, strict=True)]
+        function = tf.function(part, autograph=False, jit_compile=True)
+        try:
+            of_one = self._divided(*_packed(like, tensors))[0]
+            function.experimental_get_compiler_ir(*of_one)(stage="hlo")
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            own.refused = f"XLA refuses it: {' '.join(str(error).split())[:200]}"
+            _logger.info("%s is not compiled: %s", cell.name, own.refused)
+        return own.refused is None
+
+    def _divided(
+        self,
+        mask: Any,
+        masks: list[Any],
+        inputs: list[Any],
+        states: list[Any],
+        weights: list[Any],
+        gradients: Any = None,
+        kept: Any = None,
+    ) -> list[tuple]:
+        """The arguments of each loop."""
+        if self.loops == 1:
+            more = [] if kept is None else [gradients, kept[0]]
+            return [(mask, masks, inputs, states, weights, *more)]
+        parts = rows.divided(self.loops, inputs[0], (mask, masks, inputs, states, gradients))
+        own = rows.of_weights(self.loops, inputs[0], weights, self.step.by_row)
+        return [
+            (*part[:4], weights, *([] if kept is None else [part[4], kept[k]]))
+            for k, (part, weights) in enumerate(zip(parts, own, strict=True))
+        ]

@@ -1,0 +1,185 @@
+"""The fast loop as it is compiled for shapes that come back: when it is, and that it is right."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import BATCH, FEATURES, MASK, TIME, UNITS, make, sequences, states_of
+from graphs import ALL, EVERY_PROTOCOL, assert_relatively_close, gradients, penalty, step_by_step
+from keras import ops
+
+import keras_lstm_variants as klv
+from keras_lstm_variants.engine.tensorflow import divide, recurring
+
+pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
+
+
+@pytest.fixture
+def forms(monkeypatch):
+    """Short loops are compiled as well; whether each call asked for the compiled form."""
+    monkeypatch.setattr(divide, "_FEW", 1)
+    asked = []
+    count = recurring.has_come_back
+
+    def counted(*args):
+        often = count(*args)
+        tf.numpy_function(lambda value: asked.append(bool(value)), [often], [])
+        return often
+
+    monkeypatch.setattr(recurring, "has_come_back", counted)
+    return asked
+
+
+@pytest.fixture(params=[pytest.param(0, id="compiled", marks=pytest.mark.slow), 2**39], ids=str)
+def form(request, monkeypatch, forms):
+    """One form runs from the first call on."""
+    monkeypatch.setattr(recurring, "ENOUGH", request.param)
+    return request.param == 0
+
+
+@EVERY_PROTOCOL
+def test_equals_step_by_step(name, options, form, forms, monkeypatch):
+    monkeypatch.setattr(divide, "cores", lambda: 2)
+    monkeypatch.setattr(divide, "_ROWS", 1)
+    layer = make(name, options, return_all_states=True, **ALL)
+    slow = make(name, options, engine="plain", return_all_states=True, **ALL)
+    slow.set_weights(layer.get_weights())
+    x, states = sequences(), states_of(layer)
+    found = gradients(layer, x, states, MASK)
+    assert_relatively_close(found, step_by_step(slow, x, states, MASK))
+    assert forms == [form]
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"go_backwards": True, "zero_output_for_mask": True, "return_sequences": True},
+        {"recompute": True, "return_state": True},
+        {"stop_gradient_every": 2, "clip_state_gradients": 0.05},
+        {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1},
+    ],
+    ids=lambda kwargs: next(iter(kwargs)),
+)
+def test_options(kwargs, form, forms):
+    layer, slow = make("GRU", **kwargs), make("GRU", engine="plain", **kwargs)
+    found = gradients(layer, sequences(), mask=MASK)
+    assert_relatively_close(found, step_by_step(slow, sequences(), mask=MASK))
+    assert forms == [form]
+
+
+def test_second_derivatives(form, forms):
+    layer, slow = make("LSTM", return_sequences=True), make("LSTM", engine="plain", **ALL)
+    slow.return_state = False
+    assert_relatively_close(penalty(layer, False), penalty(slow, None))
+    assert forms == [form]
+
+
+def test_a_shape_is_compiled_once_it_has_come_back(forms, monkeypatch):
+    monkeypatch.setattr(recurring, "ENOUGH", 3 * TIME)
+    layer = make("Elman")
+    weights = [w.value for w in layer.trainable_weights]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, TIME, FEATURES))])
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x, training=True))
+        return tape.gradient(loss, weights)
+
+    x = sequences()
+    for batch in (x, x[:2], x, x, x[:2], x):
+        step(batch)
+    assert forms == [False, False, False, True, False, True]
+
+
+def test_no_more_shapes_than_worth_it(monkeypatch):
+    monkeypatch.setattr(recurring, "ENOUGH", 5)
+    monkeypatch.setattr(recurring, "_SHAPES", 2)
+    counter = recurring._Counter()
+    sizes = [(rows, 3) for rows in (1, 2, 3)] * 3
+    often = [bool(counter.count(tf.constant(size, tf.int64))) for size in sizes]
+    assert often == [False] * 3 + [True, True, False] * 2
+
+
+def model_of(*layers):
+    model = keras.Sequential([keras.Input((None, FEATURES)), *layers, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.slow
+def test_fit_evaluate_and_predict(forms, monkeypatch, tmp_path):
+    monkeypatch.setattr(recurring, "ENOUGH", 3 * TIME)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(12, TIME, FEATURES)).astype("float32")
+    y = x[:, :1, 0]
+
+    def trained(engine):
+        keras.utils.set_random_seed(1)
+        model = model_of(klv.LSTM(UNITS, engine=engine))
+        history = model.fit(x, y, batch_size=3, epochs=2, verbose=0).history["loss"]
+        model.evaluate(x, y, batch_size=3, verbose=0)
+        return model, history, model.predict(x, batch_size=3, verbose=0)
+
+    model, history, predicted = trained("auto")
+    # Steps of training, of evaluation and of prediction count alike.
+    assert forms == [False] * 2 + [True] * 14
+    assert trained("auto")[1] == history
+    _, slow, by_step = trained("plain")
+    np.testing.assert_allclose(history, slow, rtol=1e-4)
+    np.testing.assert_allclose(predicted, by_step, rtol=1e-4, atol=1e-5)
+    # Neither form is in what is saved.
+    model.export(tmp_path, verbose=False)
+    assert b"_XlaMustCompile" not in (tmp_path / "saved_model.pb").read_bytes()
+    loaded = tf.saved_model.load(tmp_path)
+    np.testing.assert_allclose(loaded.serve(x), predicted, rtol=1e-4, atol=1e-5)
+
+
+def test_who_is_compiled_says_so():
+    layer = klv.LSTM(100)
+    for shape, training, told in (
+        (
+            (None, 20, 3),
+            True,
+            "(compiled by XLA for shapes of which 4096 time steps have been run)",
+        ),
+        ((None, 20, 3), False, "may be exported"),
+        ((None, None, 3), True, "the number of steps is not known"),
+        ((None, 5, 3), True, "less than 8 steps"),
+        ((4000, 20, 3), True, "products as large"),
+    ):
+        assert told in layer.explain_engine(shape, training=training)
+    assert "(compiled by XLA)" in klv.LSTM(UNITS, engine="xla").explain_engine((None, None, 3))
+
+
+class StringsCell(klv.AffineCell):
+    """Its step is none that XLA can compile."""
+
+    gates = ("g",)
+
+    def step(self, z, states, training=False):
+        h = ops.tanh(z + self.recurrent_matmul(states[0], training=training))
+        same = tf.strings.to_number(tf.strings.as_string(h, precision=9))
+        h = h + tf.stop_gradient(same - h)
+        return h, (h,)
+
+
+def test_what_xla_refuses_stays_uncompiled(forms, monkeypatch, caplog):
+    monkeypatch.setattr(recurring, "ENOUGH", 0)
+    layer = klv.RecurrentLayer(StringsCell(UNITS))
+    layer.build((None, None, FEATURES))
+    with caplog.at_level(logging.INFO, "keras_lstm_variants"):
+        found = gradients(layer, sequences())
+    assert_relatively_close(found, step_by_step(layer, sequences()), 1e-4)
+    assert caplog.text.count("is not compiled: XLA refuses it") == 1
+    assert "XLA refuses it" in layer.explain_engine((BATCH, TIME, FEATURES))
+
+
+def test_a_changed_cell_is_traced_anew(form):
+    layer = make("Elman")
+    before = gradients(layer, sequences())
+    layer.cell.activation = keras.activations.relu
+    after = gradients(layer, sequences())
+    assert_relatively_close(after, step_by_step(layer, sequences()))
+    assert np.max(np.abs(before[0][0] - after[0][0])) > 1e-3
