@@ -29,6 +29,14 @@ forgotten_after_each_test = pytest.fixture(forgetting)
 forgotten = pytest.fixture(autouse=True, scope="module")(forgetting)
 
 
+@pytest.fixture(autouse=True)
+def a_loop_for_few_steps(monkeypatch):
+    """Short sequences are looped over, so that they test the loop."""
+    from keras_lstm_variants.engine.tensorflow import dispatch
+
+    monkeypatch.setattr(dispatch, "FEW", 0)
+
+
 @pytest.fixture
 def fast(monkeypatch):
     """Counts the fast loops that are built, so that no test passes on the plain one."""

@@ -18,6 +18,8 @@ import tensorflow as tf
 from cases import LAYERS, MASK, ROWS, are_counters, make, sequences, states_of
 from derivative_kinds import KINDS, Call, directions, loss
 
+from keras_lstm_variants.engine.tensorflow import dispatch
+
 BATCH, TIME, TOLERANCE = 3, 3, 1e-4
 # Name -> arguments of the layer, whether the function is compiled, how it is called.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -310,6 +312,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--settings", default=";".join(SETTINGS))
     given = parser.parse_args()
+    dispatch.FEW = 0  # The loop is tried, with few steps.
     # TensorFlow logs whole graphs where vectorisation fails.
     logging.getLogger("tensorflow").setLevel(logging.CRITICAL)
     counts = {"right": 0, "refused": 0, "WRONG": 0}

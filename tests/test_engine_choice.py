@@ -5,9 +5,11 @@ import logging
 import keras
 import pytest
 import tensorflow as tf
-from cases import FEATURES, UNITS, sequences
+from cases import FEATURES, MASK, UNITS, make, sequences, states_of
+from graphs import ALL, assert_relatively_close, gradients, step_by_step
 
 import keras_lstm_variants as klv
+from keras_lstm_variants.engine.tensorflow import dispatch
 
 SHAPE = (None, None, FEATURES)
 
@@ -117,6 +119,19 @@ def test_a_type_that_differs():
     assert layer.explain_engine().startswith("LSTMCell: the fast loop (")
     stack = klv.RecurrentLayer([klv.LSTMCell(4), klv.LSTMCell(4, dtype="float64")])
     assert "cell float64" in stack.explain_engine(SHAPE).splitlines()[1]
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "GridLSTM"])
+def test_few_steps_are_written_out(name, monkeypatch, fast):
+    monkeypatch.setattr(dispatch, "FEW", 4)
+    options = {**ALL, "return_all_states": True, "go_backwards": True}
+    layer, slow = make(name, **options), make(name, engine="plain", **options)
+    x, mask = sequences()[:, :4], MASK[:, :4]
+    found = gradients(layer, x, states_of(layer), mask)
+    assert_relatively_close(found, step_by_step(slow, x, states_of(layer), mask))
+    assert not fast
+    assert "written out" in layer.explain_engine((None, 4, FEATURES))
+    assert "the fast loop" in layer.explain_engine((None, 5, FEATURES))
 
 
 def test_eager_calls_are_logged(caplog):

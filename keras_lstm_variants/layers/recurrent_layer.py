@@ -54,7 +54,8 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
             its own, which trains faster and needs less memory; it needs a `klv.Cell` whose
             step uses nothing but its inputs, states and weights. Other cells, and eager
             calls, run in the plain loop. A cell with a parallel form (`Cell.scan`), as
-            `MinGRUCell`, needs no loop where the number of steps is known. On a CPU, in `fit`,
+            `MinGRUCell`, needs no loop where the number of steps is known; up to four steps are
+            written out. On a CPU, in `fit`,
             `evaluate`, `predict` and under a gradient tape, XLA compiles the loop for a shape
             of the input once 4096 time steps of it have been run, for at most eight shapes of a
             known number of steps. `"xla"`: compiled from the first call on, in about a second

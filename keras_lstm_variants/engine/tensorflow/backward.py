@@ -34,6 +34,9 @@ class FastLoop(ForwardLoop):
         self, inputs: list[Any], weights: list[Any], kept: dict[str, Any], gradients: Result
     ) -> tuple[list[Any], list[Any], list[Any]]:
         """Gradients of inputs, first states and weights, from those of the results."""
+        if self.settings.xla:
+            # It may be a function of its own: XLA must know its sizes from its own arguments.
+            self.chunks = self.chunks_of(inputs[0])
         x, kernels = list(map(self.chunks.ready, inputs)), self._kernels(weights)
         gradients = gradients._replace(
             outputs=None if gradients.outputs is None else self.chunks.ready(gradients.outputs),

@@ -27,6 +27,8 @@ from keras_lstm_variants.engine.tensorflow.step import WeightsAs, with_side_inpu
 
 _logger = logging.getLogger("keras_lstm_variants")
 _running = threading.local()
+# So many steps are faster written out than looped over, and take no longer to build.
+FEW = 4
 _EAGERLY = "the layer is called eagerly, not in a graph"
 
 
@@ -82,7 +84,7 @@ def run(
                 f"shape {tuple(inputs[0].shape)}. Give it, or call the layer eagerly."
             )
         options = options.but(unroll=True)
-    if graph and inputs[0].shape[1] == 1 and options.engine == "auto":
+    if graph and options.engine == "auto" and (inputs[0].shape[1] or FEW + 1) <= FEW:
         options = options.but(unroll=True)
     if graph and not options.unroll:
         check_vectorized()
@@ -308,7 +310,7 @@ def _why_plain(options: LoopOptions, recorder: Any) -> str | None:
     if options.engine == "plain":
         return '`engine="plain"`'
     if options.unroll:
-        return "the steps are written out (`unroll=True`, or there is but one)"
+        return "the steps are written out (`unroll=True`, or only a few)"
     if tf.executing_eagerly():
         return _EAGERLY
     return None if recorder is None else "its gates are recorded"

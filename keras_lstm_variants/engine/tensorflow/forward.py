@@ -61,7 +61,6 @@ class ForwardLoop:
         settings: Settings,
     ) -> None:
         self.step, self.trace, self.settings = step, trace, settings
-        steps = inputs[0].shape[1] if inputs[0].shape[1] is not None else tf.shape(inputs[0])[1]
         batch, units, xla = inputs[0].shape[0], step.cell.units, settings.xla
 
         def layout(like: Any, width: int | None = units) -> Layout:
@@ -77,13 +76,20 @@ class ForwardLoop:
         self.d_inputs = [layout(z, None) for z in trace.inputs]
         self.d_values = [layout(v, None) for v in values]
         self.operands = [layout(p.state, None) for p in trace.products]
-        self.chunks = Chunks(steps, batch, sum(math.prod(v.shape[1:]) for v in values), xla)
+        self.chunks = self.chunks_of(inputs[0])
         self.mask = None if mask is None else self.chunks.ready(mask)
         # The state that the output is: with a mask none, for then it starts at zero.
         self.output_state = trace.output_state if mask is None else None
         if self.output_state is not None:
             same_type = states[self.output_state].dtype == step.output_dtype
             self.output_state = self.output_state if same_type else None
+
+    def chunks_of(self, sequences: Any) -> Chunks:
+        """The chunks of sequences in the graph that is being built."""
+        batch, steps = sequences.shape[:2]
+        columns = sum(math.prod(p.value.shape[1:]) for p in self.trace.products)
+        steps = tf.shape(sequences)[1] if steps is None else steps
+        return Chunks(steps, batch, columns, self.settings.xla)
 
     def forward(
         self, inputs: list[Any], states: list[Any], weights: list[Any]
