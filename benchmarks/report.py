@@ -30,6 +30,8 @@ milliseconds; a ratio is one median over another, **below 1: ours is faster**. E
 timed with XLA on and off, and its better one counts; the column XLA says which it is for ours.
 torch runs in a process of its own, and so does TensorFlow; each has {threads} threads, and
 only one of them computes at a time. torch is also timed with one thread, and the better counts.
+The default engine is timed as it is in the end: its loops are compiled at their first call here,
+and not after the dozens of calls that it counts otherwise; `predict` runs them like that, too.
 
 A *step* is the output of the layer (`return_sequences=True`), half the sum of its squares, and the
 gradients of the input and of all weights; nothing is updated. *inference* is the output

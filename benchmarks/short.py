@@ -5,7 +5,7 @@
 
 Prints a Markdown table. *build*: seconds to trace a function that calls the layer once and
 takes the gradients of its weights; *more*: what each further call of the layer in that function
-adds. Steps run after so many that the default engine has compiled what it will; ours and
+adds. Loops are compiled at their first call, as the default engine does in the end; ours and
 Keras's take turns, and the numbers are medians.
 """
 
@@ -25,7 +25,7 @@ import tensorflow as tf
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.bench import environment, report
-from keras_lstm_variants.engine.tensorflow import recurring
+from keras_lstm_variants.engine import compile_at_once
 
 CALLS = 5
 
@@ -71,8 +71,7 @@ def measure(
             builds[side].append(once)
             more[side].append((often - once) / CALLS)
     for function in functions.values():
-        for _ in range(recurring.ENOUGH // length + 2):
-            function(x)
+        function(x)
     for _ in range(rounds):
         for side, function in functions.items():
             start = time.perf_counter()
@@ -98,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--layers", default="LSTM,GRU", metavar="A,B", help="default: %(default)s")
     add("--rounds", type=int, default=15, metavar="N", help="default: %(default)s")
     arguments = parser.parse_args(argv)
+    compile_at_once()
     batch, features, units = 64, 64, 128
     rows = []
     for name in arguments.layers.split(","):

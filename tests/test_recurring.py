@@ -176,10 +176,46 @@ def test_what_xla_refuses_stays_uncompiled(forms, monkeypatch, caplog):
     assert "XLA refuses it" in layer.explain_engine((BATCH, TIME, FEATURES))
 
 
-def test_a_changed_cell_is_traced_anew(form):
-    layer = make("Elman")
+class ScaledCell(klv.ElmanCell):
+    """With an attribute that is none of its arguments."""
+
+    scale = 1.0
+
+    def step(self, z, states, training=False):
+        return super().step(self.scale * z, states, training)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (klv.ElmanCell, "activation", keras.activations.relu),
+        (ScaledCell, "scale", 3.0),
+    ],
+)
+def test_a_changed_cell_is_traced_anew(kind, name, value, form):
+    layer = klv.RecurrentLayer(kind(UNITS))
+    layer.build((None, None, FEATURES))
     before = gradients(layer, sequences())
-    layer.cell.activation = keras.activations.relu
+    setattr(layer.cell, name, value)
     after = gradients(layer, sequences())
     assert_relatively_close(after, step_by_step(layer, sequences()))
     assert np.max(np.abs(before[0][0] - after[0][0])) > 1e-3
+
+
+def test_forward_mode_around_a_training_step(form, forms):
+    def product(engine):
+        layer = make("LSTM", engine=engine)
+
+        @tf.function(autograph=False)
+        def step(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.sin(layer(x, mask=MASK, training=True)))
+            return tape.gradient(loss, [w.value for w in layer.trainable_weights])
+
+        x = tf.constant(sequences())
+        with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as accumulator:
+            found = step(x)
+        return found, [accumulator.jvp(g) for g in found]
+
+    assert_relatively_close(product("auto"), product("plain"))
+    assert forms == [form]

@@ -9,12 +9,14 @@ from keras_lstm_variants.engine.tensorflow.dispatch import (
 )
 from keras_lstm_variants.engine.tensorflow.plain import is_ragged
 from keras_lstm_variants.engine.tensorflow.recording import recorded, recording_of
+from keras_lstm_variants.engine.tensorflow.recurring import compile_at_once
 from keras_lstm_variants.engine.tensorflow.sizes import fitted, fitted_call, of_one_batch
 
 __all__ = [
     "LoopOptions",
     "Result",
     "choices_in_graph",
+    "compile_at_once",
     "fitted",
     "fitted_call",
     "in_processing_order",

@@ -295,8 +295,8 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
 
         Example:
             >>> import keras_lstm_variants as klv
-            >>> print(klv.LSTM(4, unroll=True).explain_engine((None, 5, 3)))
-            LSTMCell: the plain loop, because the steps are written out (`unroll=True`)
+            >>> print(klv.LSTM(4, engine="plain").explain_engine((None, 5, 3)))
+            LSTMCell: the plain loop, because `engine="plain"`
         """
         if sequences_shape is None:
             if not self.built or self.input_spec is None:

@@ -276,13 +276,13 @@ ENGINE = [
     ),
     Fault(
         "changed_cell_runs_as_it_was",
-        "return json.dumps(cell.get_config(), default=repr, sort_keys=True)",
+        "return config, tuple(sorted(facts))",
         "return 0",
         "tests/test_recurring.py::test_a_changed_cell_is_traced_anew",
     ),
     Fault(
         "exported_function_may_be_compiled",
-        "if not under_a_tape() and not built_by_keras():",
+        "if not under_a_tape() and not built_by_keras() and not recurring.at_once():",
         "if False:",
         "tests/test_recurring.py::test_fit_evaluate_and_predict",
     ),

@@ -119,7 +119,7 @@ def _why_not_compiled(trace: StepTrace, sequences: Any) -> str | None:
         return f"there are less than {_FEW} steps"
     if batch * _work(trace) > _SMALL:
         return "products as large are faster in TensorFlow"
-    if not under_a_tape() and not built_by_keras():
+    if not under_a_tape() and not built_by_keras() and not recurring.at_once():
         return (
             "nobody differentiates it, and the function is none of Keras's: it may be exported, "
             "or run once"

@@ -79,8 +79,23 @@ def _packed(like: Any, tensors: Any) -> Any:
     return keras.tree.pack_sequence_as(like, leaves)
 
 
+_at_once = False
+
+
+def compile_at_once() -> None:
+    """From now on compile loops at their first call, whoever calls them: for benchmarks alone."""
+    global _at_once
+    _at_once = True
+
+
+def at_once() -> bool:
+    return _at_once
+
+
 def has_come_back(cell: Cell, sequences: Any) -> Any:
     """Whether loops over sequences of this shape are to be compiled; counts their steps."""
+    if _at_once:
+        return tf.constant(True)
     own = loops_of(cell)
     if own.counter is None:
         with tf.init_scope():
@@ -88,12 +103,16 @@ def has_come_back(cell: Cell, sequences: Any) -> Any:
     return own.counter.count(tf.shape(sequences, tf.int64))
 
 
-def _arguments_of(cell: Cell) -> Hashable:
+def _facts_of(cell: Cell) -> Hashable:
     """What of the cell may change the loop besides its weights."""
+    simple = (bool, int, float, str, tuple, type(None))
+    public = {k: v for k, v in vars(cell).items() if not k.startswith("_")}
+    facts = [(k, repr(v) if isinstance(v, simple) else id(v)) for k, v in public.items()]
     try:
-        return json.dumps(cell.get_config(), default=repr, sort_keys=True)
+        config = json.dumps(cell.get_config(), default=repr, sort_keys=True)
     except NotImplementedError:
         return object()  # Keras knows no config of it: nothing else equals it.
+    return config, tuple(sorted(facts))
 
 
 class _Counter:
@@ -194,7 +213,7 @@ class RecurringLoop:
             self.step.output_dtype,
             tuple(map(str, keras.tree.flatten(like))),
             tuple((tuple(spec.shape), spec.dtype) for spec in specs),
-            _arguments_of(self.step.cell),
+            _facts_of(self.step.cell),
         )
         known = loops_of(self.step.cell).forms
         if key not in known:
