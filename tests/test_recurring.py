@@ -140,14 +140,14 @@ def test_who_is_compiled_says_so():
     layer = klv.LSTM(100)
     for shape, training, told in (
         (
-            (None, 20, 3),
+            (None, 40, 3),
             True,
             "(compiled by XLA for shapes of which 4096 time steps have been run)",
         ),
-        ((None, 20, 3), False, "may be exported"),
+        ((None, 40, 3), False, "may be exported"),
         ((None, None, 3), True, "the number of steps is not known"),
-        ((None, 5, 3), True, "less than 8 steps"),
-        ((4000, 20, 3), True, "products as large"),
+        ((None, 5, 3), True, "less than 25 steps"),
+        ((4000, 40, 3), True, "products as large"),
     ):
         assert told in layer.explain_engine(shape, training=training)
     assert "(compiled by XLA)" in klv.LSTM(UNITS, engine="xla").explain_engine((None, None, 3))

@@ -58,7 +58,7 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
             written out. On a CPU, in `fit`,
             `evaluate`, `predict` and under a gradient tape, XLA compiles the loop for a shape
             of the input once 4096 time steps of it have been run, for at most eight shapes of a
-            known number of steps. `"xla"`: compiled from the first call on, in about a second
+            known number of steps, 25 at least. `"xla"`: compiled from the first call on, in about a second
             for each shape of the input. Compiled loops divide the rows of a batch among the
             processor's cores. `"plain"`: always the plain loop, which TensorFlow differentiates
             step by step. The results are the same.

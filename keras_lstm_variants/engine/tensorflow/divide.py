@@ -26,7 +26,7 @@ from keras_lstm_variants.engine.tensorflow.trace import StepTrace, trace_step
 # loops at most, for they must be built. The batch that is expected where none is known.
 _ROWS, _WORK, _LOOPS, _USUAL_BATCH = 4, 1_000_000, 4, 32
 # Loops of at least so many steps, with at most so many multiplications each, are worth compiling.
-_FEW, _SMALL = 8, 16_000_000
+_FEW, _SMALL = 25, 16_000_000
 # Bytes of products' values that are kept for the gradient. More are not worth their memory.
 _KEPT = 2**26
 
