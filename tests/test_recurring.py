@@ -103,7 +103,7 @@ def test_no_more_shapes_than_worth_it(monkeypatch):
 
 
 def model_of(*layers):
-    model = keras.Sequential([keras.Input((None, FEATURES)), *layers, keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((TIME, FEATURES)), *layers, keras.layers.Dense(1)])
     model.compile("adam", "mse")
     return model
 
