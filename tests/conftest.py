@@ -34,7 +34,7 @@ def a_loop_for_few_steps(monkeypatch):
     """Short sequences are looped over, so that they test the loop."""
     from keras_lstm_variants.engine.tensorflow import dispatch
 
-    monkeypatch.setattr(dispatch, "FEW", 0)
+    monkeypatch.setattr(dispatch, "WRITTEN_OUT", 0)
 
 
 @pytest.fixture

@@ -312,7 +312,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--settings", default=";".join(SETTINGS))
     given = parser.parse_args()
-    dispatch.FEW = 0  # The loop is tried, with few steps.
+    dispatch.WRITTEN_OUT = 0  # The loop is tried, with few steps.
     # TensorFlow logs whole graphs where vectorisation fails.
     logging.getLogger("tensorflow").setLevel(logging.CRITICAL)
     counts = {"right": 0, "refused": 0, "WRONG": 0}

@@ -123,7 +123,7 @@ def test_a_type_that_differs():
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "GridLSTM"])
 def test_few_steps_are_written_out(name, monkeypatch, fast):
-    monkeypatch.setattr(dispatch, "FEW", 4)
+    monkeypatch.setattr(dispatch, "WRITTEN_OUT", 4)
     options = {**ALL, "return_all_states": True, "go_backwards": True}
     layer, slow = make(name, **options), make(name, engine="plain", **options)
     x, mask = sequences()[:, :4], MASK[:, :4]

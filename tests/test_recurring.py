@@ -146,7 +146,7 @@ def test_who_is_compiled_says_so():
         ),
         ((None, 40, 3), False, "may be exported"),
         ((None, None, 3), True, "the number of steps is not known"),
-        ((None, 5, 3), True, "less than 25 steps"),
+        ((None, 5, 3), True, "fewer than 25 steps"),
         ((4000, 40, 3), True, "products as large"),
     ):
         assert told in layer.explain_engine(shape, training=training)

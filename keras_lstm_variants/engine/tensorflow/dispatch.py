@@ -28,7 +28,7 @@ from keras_lstm_variants.engine.tensorflow.step import WeightsAs, with_side_inpu
 _logger = logging.getLogger("keras_lstm_variants")
 _running = threading.local()
 # So many steps are faster written out than looped over, and take no longer to build.
-FEW = 4
+WRITTEN_OUT = 4
 _EAGERLY = "the layer is called eagerly, not in a graph"
 
 
@@ -84,7 +84,7 @@ def run(
                 f"shape {tuple(inputs[0].shape)}. Give it, or call the layer eagerly."
             )
         options = options.but(unroll=True)
-    if graph and options.engine == "auto" and (inputs[0].shape[1] or FEW + 1) <= FEW:
+    if graph and options.engine == "auto" and (inputs[0].shape[1] or WRITTEN_OUT + 1) <= WRITTEN_OUT:
         options = options.but(unroll=True)
     if graph and not options.unroll:
         check_vectorized()

@@ -110,13 +110,13 @@ def _why_not_compiled(trace: StepTrace, sequences: Any) -> str | None:
     batch, steps = sequences.shape[:2]
     batch = _USUAL_BATCH if batch is None else batch
     if not only_on_cpu() or replica_count() > 1:
-        return "more than one processor computes"
+        return "an accelerator computes, or several devices do"
     if vectorized():
         return "it will be vectorised"
     if steps is None:
         return "the number of steps is not known, and may change"
     if steps < _FEW:
-        return f"there are less than {_FEW} steps"
+        return f"there are fewer than {_FEW} steps"
     if batch * _work(trace) > _SMALL:
         return "products as large are faster in TensorFlow"
     if not under_a_tape() and not built_by_keras() and not recurring.at_once():
