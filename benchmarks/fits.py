@@ -10,12 +10,13 @@ after each round; `python benchmarks/report.py` makes RESULTS.md of them.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import child as child_process
 
 RESULTS = Path(__file__).parent / "results"
 # Name: where the layer is, its arguments, and those of `compile`.
@@ -145,16 +146,6 @@ def _torch(job: dict[str, Any]) -> dict[str, Any]:
 # In the parent.
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """What a fresh interpreter finds, or an `error`."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return {"error": f"exit code {done.returncode}: {lines[-1] if lines else 'no message'}"}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def row_of(job: dict[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the runs of one contender."""
     good = [f for f in found if "error" not in f]
@@ -270,7 +261,7 @@ def run_rounds(
         for k, job in enumerate(jobs):
             about = f"{job['contender']}, {job['form']}, {job['job']}"
             print(f"[{turn + 1}/{runs}, {k + 1}/{len(jobs)}] {about} ...", flush=True)
-            found[k].append(measure(job))
+            found[k].append(child_process.measure(__file__, job))
             if "error" in found[k][-1]:
                 print(f"FAILED: {about}: {found[k][-1]['error']}", file=sys.stderr, flush=True)
         rows = [row_of(job, f) for job, f in zip(jobs, found, strict=True)]

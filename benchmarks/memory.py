@@ -12,12 +12,13 @@ import json
 import resource
 import runpy
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import child as child_process
 
 RESULTS = Path(__file__).parent / "results"
 # Name: where the layer is, and its arguments.
@@ -128,16 +129,6 @@ def _torch_steps(job: dict[str, Any]) -> Steps:
 
 
 # In the parent.
-
-
-def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """What a fresh interpreter finds, or an `error`."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return {"error": f"exit code {done.returncode}: {lines[-1] if lines else 'no message'}"}
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def row_of(job: dict[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -274,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for k, job in enumerate(jobs):
             about = f"{job['contender']}, XLA {report.on_off(job['jit'])}, {job['form']}"
             print(f"[{k + 1}/{len(jobs)}] {about} ...", flush=True)
-            row = row_of(job, [measure(job) for _ in range(runs)])
+            row = row_of(job, [child_process.measure(__file__, job) for _ in range(runs)])
             results["rows"].append(row)
             report.write(folder, "memory", results, results["rows"])
             if row["error"]:

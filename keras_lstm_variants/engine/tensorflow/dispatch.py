@@ -84,7 +84,11 @@ def run(
                 f"shape {tuple(inputs[0].shape)}. Give it, or call the layer eagerly."
             )
         options = options.but(unroll=True)
-    if graph and options.engine == "auto" and (inputs[0].shape[1] or WRITTEN_OUT + 1) <= WRITTEN_OUT:
+    if (
+        graph
+        and options.engine == "auto"
+        and (inputs[0].shape[1] or WRITTEN_OUT + 1) <= WRITTEN_OUT
+    ):
         options = options.but(unroll=True)
     if graph and not options.unroll:
         check_vectorized()
