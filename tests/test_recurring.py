@@ -150,6 +150,8 @@ def test_who_is_compiled_says_so():
         ((4000, 40, 3), True, "products as large"),
     ):
         assert told in layer.explain_engine(shape, training=training)
+    exact = klv.LSTM(UNITS, dtype="float64")
+    assert "in float64 wrongly" in exact.explain_engine((None, 40, 3))
     assert "(compiled by XLA)" in klv.LSTM(UNITS, engine="xla").explain_engine((None, None, 3))
 
 

@@ -113,6 +113,8 @@ def _why_not_compiled(trace: StepTrace, sequences: Any) -> str | None:
         return "an accelerator computes, or several devices do"
     if vectorized():
         return "it will be vectorised"
+    if sequences.dtype == tf.float64:
+        return "XLA has been seen to compile a loop in float64 wrongly"
     if steps is None:
         return "the number of steps is not known, and may change"
     if steps < _FEW:
