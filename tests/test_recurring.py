@@ -11,7 +11,7 @@ from graphs import ALL, EVERY_PROTOCOL, assert_relatively_close, gradients, pena
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine.tensorflow import divide, recurring
+from keras_lstm_variants.engine.tensorflow import divide, recurring, trace
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
@@ -202,6 +202,20 @@ def test_a_changed_cell_is_traced_anew(kind, name, value, form):
     after = gradients(layer, sequences())
     assert_relatively_close(after, step_by_step(layer, sequences()))
     assert np.max(np.abs(before[0][0] - after[0][0])) > 1e-3
+
+
+def test_a_step_is_tried_out_once_for_all_graphs(monkeypatch):
+    tried, try_out = [], trace._tried
+    monkeypatch.setattr(trace, "_tried", lambda *of: tried.append(of) or try_out(*of))
+    layer = make("LSTM")
+
+    def times(training):
+        tf.function(lambda x: layer(x, training=training), autograph=False)(sequences())
+        return len(tried)
+
+    assert [times(False), times(False), times(True), times(True)] == [1, 1, 2, 2]
+    layer.cell.activation = keras.activations.relu
+    assert times(True) == 3
 
 
 def test_forward_mode_around_a_training_step(form, forms):

@@ -19,6 +19,7 @@ from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import LoopOptions, Result
 from keras_lstm_variants.engine.tensorflow import plain, recurring, rows, truncation
 from keras_lstm_variants.engine.tensorflow.fast import FastLoop, Residuals, Settings, differentiable
+from keras_lstm_variants.engine.tensorflow.kept import loops_of
 from keras_lstm_variants.engine.tensorflow.step import Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace, trace_step
 
@@ -94,7 +95,7 @@ def run(
     def packed(values: list[Any] | None) -> Any:
         return None if values is None else keras.tree.pack_sequence_as(states, values)
 
-    form, reason = "compiled by XLA", reason or recurring.loops_of(cell).refused
+    form, reason = "compiled by XLA", reason or loops_of(cell).refused
     if recurs and reason is None:
         form += f" for shapes of which {recurring.ENOUGH} time steps have been run"
     elif reason is not None:

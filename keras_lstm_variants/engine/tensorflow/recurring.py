@@ -10,9 +10,8 @@ Forward and backward loop are functions of tensors alone. They are traced once f
 its options, and called as they are or from a compiled function.
 """
 
-import json
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -24,6 +23,7 @@ from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow import rows
 from keras_lstm_variants.engine.tensorflow.backward import FastLoop
 from keras_lstm_variants.engine.tensorflow.forward import Settings
+from keras_lstm_variants.engine.tensorflow.kept import facts_of, loops_of, specs_of
 from keras_lstm_variants.engine.tensorflow.step import Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace
 
@@ -51,20 +51,6 @@ class Forms(NamedTuple):
         # The gradient is told by `fast.differentiable`: TensorFlow is to build no other.
         with without_tapes():
             return _packed(self.structure, self.run(often, *tensors))
-
-
-class Loops:
-    """What is kept of the loops of a cell, in the cell: they hold it as well."""
-
-    def __init__(self) -> None:
-        self.counter: _Counter | None = None
-        self.forms: dict[Hashable, Forms] = {}
-        self.refused: str | None = None  # why XLA does not compile it
-
-
-def loops_of(cell: Cell) -> Loops:
-    # Past Keras and TensorFlow, which would save it.
-    return vars(cell).setdefault("_loops", Loops())
 
 
 def _places(values: Any) -> Any:
@@ -101,18 +87,6 @@ def has_come_back(cell: Cell, sequences: Any) -> Any:
         with tf.init_scope():
             own.counter = _Counter()
     return own.counter.count(tf.shape(sequences, tf.int64))
-
-
-def _facts_of(cell: Cell) -> Hashable:
-    """What of the cell may change the loop besides its weights."""
-    simple = (bool, int, float, str, tuple, type(None))
-    public = {k: v for k, v in vars(cell).items() if not k.startswith("_")}
-    facts = [(k, repr(v) if isinstance(v, simple) else id(v)) for k, v in public.items()]
-    try:
-        config = json.dumps(cell.get_config(), default=repr, sort_keys=True)
-    except NotImplementedError:
-        return object()  # Keras knows no config of it: nothing else equals it.
-    return config, tuple(sorted(facts))
 
 
 class _Counter:
@@ -203,6 +177,7 @@ class RecurringLoop:
         tensors = [leaf for leaf in keras.tree.flatten(given) if leaf is not None]
         specs = [tf.TensorSpec(t.shape, t.dtype) for t in tensors]
         like = _places(given)
+        facts = facts_of(self.step.cell)
         key = (
             name,
             self.settings.options,
@@ -212,10 +187,10 @@ class RecurringLoop:
             self.step.side_names,
             self.step.output_dtype,
             tuple(map(str, keras.tree.flatten(like))),
-            tuple((tuple(spec.shape), spec.dtype) for spec in specs),
-            _facts_of(self.step.cell),
+            specs_of(tensors),
+            facts,
         )
-        known = loops_of(self.step.cell).forms
+        known = loops_of(self.step.cell).forms if facts is not None else {}
         if key not in known:
             # What is traced is kept: nothing of this graph is to be in it.
             bare = RecurringLoop(

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_lstm_variants.core import keras_private
 from keras_lstm_variants.engine.tensorflow.buffers import sizes
+from keras_lstm_variants.engine.tensorflow.kept import facts_of, loops_of, specs_of
 from keras_lstm_variants.engine.tensorflow.step import Product, Step
 
 
@@ -29,12 +30,35 @@ class StepTrace(NamedTuple):
 def trace_step(
     given: Step, inputs: list[Any], states: list[Any], weights: list[Any]
 ) -> StepTrace | str:
-    """Try a step out. Why not, if the fast loop cannot run it, which the plain loop can.
+    """Try a step out, once. Why not, if the fast loop cannot run it, which the plain loop can.
 
     The fast loop runs a step twice and gives gradients to inputs, states and weights. So a
     step must draw no random numbers, update no variable, and use no values that are neither
     its inputs nor weights of the cell. That it treats each row alone cannot be seen here.
     """
+    facts = facts_of(given.cell)
+    key = (
+        given.training,
+        given.output_dtype,
+        given.side_names,
+        specs_of(inputs, 2),
+        specs_of(states, 1),
+        specs_of(weights),
+        specs_of(given.masks, 1),
+        facts,
+    )
+    known = loops_of(given.cell).traces if facts is not None else {}
+    if key not in known:
+        found = _tried(given, inputs, states, weights)
+        if isinstance(found, str):
+            return found
+        known[key] = found
+    return known[key]
+
+
+def _tried(
+    given: Step, inputs: list[Any], states: list[Any], weights: list[Any]
+) -> StepTrace | str:
     traces: list[StepTrace | str] = []
     name = type(given.cell).__name__
 
