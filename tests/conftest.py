@@ -1,5 +1,8 @@
+import contextlib
 import gc
 import os
+import warnings
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import pytest
@@ -7,7 +10,21 @@ import pytest
 # Before TensorFlow starts: its notes on the machine are no part of a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # What XLA makes of a graph is tested, not how fast the machine's code is: that takes longest.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+_FLAGS = ["--xla_backend_optimization_level=0"]
+for _name in ("tensorflow", "tensorflow-cpu"):
+    with contextlib.suppress(PackageNotFoundError):
+        if version(_name).startswith(("2.20.", "2.21.")):  # XLA dies of flags that it does not know
+            _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def imports_frozen():
+    """Collections of garbage pass over what the imports have made, which stays to the end."""
+    import keras_lstm_variants  # noqa: F401, with all that it imports
+
+    gc.collect()
+    gc.freeze()
 
 
 def forgetting():
@@ -35,6 +52,18 @@ def a_loop_for_few_steps(monkeypatch):
     from keras_lstm_variants.engine.tensorflow import dispatch
 
     monkeypatch.setattr(dispatch, "WRITTEN_OUT", 0)
+
+
+@pytest.fixture
+def trained_eagerly():
+    """Models train step by step: making a graph takes longer than a few batches."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions")
+        yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """The scripts in `benchmarks/`, in a tiny setting. Nothing asserts on times."""
 
 import csv
+import importlib
 import json
 import re
-import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -15,28 +16,36 @@ from keras_lstm_variants.bench import environment
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def script(name, *arguments):
-    return subprocess.run(
-        [sys.executable, str(BENCHMARKS / name), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+@pytest.fixture
+def script(monkeypatch, capfd):
+    """Runs a script in this process: its exit code, its output and its errors."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setitem(sys.modules, "quiet", types.ModuleType("quiet"))
+
+    def run(name, *arguments):
+        capfd.readouterr()
+        code = importlib.import_module(name).main(list(map(str, arguments)))
+        return code, *capfd.readouterr()
+
+    yield run
+    for name in set(sys.modules) - before:
+        if str(BENCHMARKS) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
 
 
 @pytest.mark.processes
 @pytest.mark.slow
 class TestScripts:
-    def test_speed_writes_each_piece_and_resumes(self, tmp_path):
+    def test_speed_writes_each_piece_and_resumes(self, tmp_path, script):
         command = ["--grid", SHAPE, "--repeats", 1, "--no-torch", "--jit", "off"]
         command += ["--kind", "inference", "--output", tmp_path, "--variants"]
-        first = script("speed.py", *command, "Elman")
-        assert first.returncode == 0 and first.stderr == "", first.stderr
+        code, _, err = script("speed", *command, "Elman")
+        assert code == 0 and err == "", err
         before = json.loads((tmp_path / "speed.json").read_text())["pieces"]
-        done = script("speed.py", *command, "Elman", "--options", "--resume")
-        assert done.returncode == 0 and done.stderr == "", done.stderr
-        assert "[1/2] speed Elman 2x4x3x5: finished already" in done.stdout
+        code, out, err = script("speed", *command, "Elman", "--options", "--resume")
+        assert code == 0 and err == "", err
+        assert "[1/2] speed Elman 2x4x3x5: finished already" in out
         pieces = json.loads((tmp_path / "speed.json").read_text())["pieces"]
         assert pieces[:1] == before
         assert [p["name"] for p in pieces] == ["speed Elman 2x4x3x5", "options LSTM 2x4x3x5"]
@@ -47,16 +56,16 @@ class TestScripts:
             rows = list(csv.DictReader(file))
         assert [r["piece"] for r in rows] == [p["name"] for p in pieces for _ in p["rows"]]
 
-        other = script("speed.py", *command, "Elman", "--resume", "--repeats", 2)
-        assert other.returncode == 2
-        assert other.stderr.count("\n") == 1 and "repeats 1 there, 2 here" in other.stderr
+        code, _, err = script("speed", *command, "Elman", "--resume", "--repeats", 2)
+        assert code == 2
+        assert err.count("\n") == 1 and "repeats 1 there, 2 here" in err
 
-    def test_memory(self, tmp_path):
-        done = script(
-            "memory.py", "--shape", "2x16x3x5", "--runs", 1, "--output", tmp_path,
+    def test_memory(self, tmp_path, script):
+        code, _, err = script(
+            "memory", "--shape", "2x16x3x5", "--runs", 1, "--output", tmp_path,
             "--contenders", "klv.LSTM(recompute=True)", "--forms", "last", "--jit", "off",
         )  # fmt: skip
-        assert done.returncode == 0 and done.stderr == "", done.stderr
+        assert code == 0 and err == "", err
         results = json.loads((tmp_path / "memory.json").read_text())
         (found,) = results["rows"]
         assert found["contender"] == "klv.LSTM(recompute=True)" and found["runs"] == 1
@@ -64,20 +73,18 @@ class TestScripts:
         with open(tmp_path / "memory.csv", newline="") as file:
             assert float(next(csv.DictReader(file))["growth_mb"]) == found["growth_mb"]
 
-    def test_fits(self, tmp_path):
-        done = script(
-            "fits.py", "--shape", "2x10x3x5", "--steps", "2,3", "--random-steps", 2, "--runs", 1,
+    def test_fits(self, tmp_path, script):
+        code, _, err = script(
+            "fits", "--shape", "2x10x3x5", "--steps", "2,3", "--random-steps", 2, "--runs", 1,
             "--forms", "two", "--contenders", "klv", "--output", tmp_path,
         )  # fmt: skip
-        assert done.returncode == 0 and done.stderr == "", done.stderr
+        assert code == 0 and err == "", err
         fixed, random = json.loads((tmp_path / "fits.json").read_text())["rows"]
         assert 0 < fixed["fit_2_s"] < fixed["fit_3_s"] and fixed["predict_s"] > 0
         assert (random["job"], random["fit_3_s"], random["predict_s"]) == ("random", None, None)
         assert random["fit_2_s"] > 0
-        wrong = script("fits.py", "--steps", "2,x", "--output", tmp_path)
-        assert wrong.returncode == 2 and "--steps must be whole numbers" in wrong.stderr
 
-    def test_report(self, tmp_path):
+    def test_report(self, tmp_path, script):
         where = environment.environment()
         piece = {"name": "", "git_commit": "abc", "load_before": 0.5, "date": ""}
         pieces = [
@@ -97,8 +104,8 @@ class TestScripts:
         ]
         results = {"environment": where, "settings": settings, "rows": rows}
         (tmp_path / "memory.json").write_text(json.dumps(results))
-        done = script("report.py", "--results", tmp_path, "--output", tmp_path / "RESULTS.md")
-        assert done.returncode == 0 and done.stderr == "", done.stderr
+        code, _, err = script("report", "--results", tmp_path, "--output", tmp_path / "RESULTS.md")
+        assert code == 0 and err == "", err
         text = (tmp_path / "RESULTS.md").read_text()
         for line in (
             "| LSTM | step | 1 | 0.25 | - | - | - | - | - |",
@@ -111,14 +118,16 @@ class TestScripts:
             assert line in text.splitlines()
         assert where["machine"]["cpu"] in text and "keras " in text and "medians over 7" in text
 
-    @pytest.mark.parametrize(
-        ("name", "arguments", "message"),
-        [
-            ("speed.py", ["--grid", "1,9"], "--grid must be .*'9'"),
-            ("memory.py", ["--contenders", "klv.GRU"], "--contenders must be .*'klv.GRU'"),
-        ],
-    )
-    def test_bad_input(self, name, arguments, message):
-        done = script(name, *arguments)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1 and re.search(message, done.stderr), done.stderr
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("speed", ["--grid", "1,9"], "--grid must be .*'9'"),
+        ("memory", ["--contenders", "klv.GRU"], "--contenders must be .*'klv.GRU'"),
+        ("fits", ["--steps", "2,x"], "--steps must be whole numbers"),
+    ],
+)
+def test_bad_input(name, arguments, message, script):
+    code, _, err = script(name, *arguments)
+    assert code == 2
+    assert err.count("\n") == 1 and re.search(message, err), err

@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import keras_lstm_variants as klv
 from keras_lstm_variants import callbacks
 
+EAGERLY = pytest.mark.usefixtures("trained_eagerly")
+
 
 @pytest.mark.parametrize("stateful", [False, True])
 def test_training_is_as_without(stateful, tmp_path):
@@ -54,6 +56,7 @@ def test_training_is_as_without(stateful, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@EAGERLY
 class TestTensorBoard:
     def tags(self, folder):
         events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
@@ -102,6 +105,7 @@ class TestTensorBoard:
         assert set(found) == {"loss"} and self.tags(tmp_path)[0]
 
 
+@EAGERLY
 def test_the_history_has_what_the_line_of_the_epoch_has_not(capsys, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -150,6 +154,7 @@ def test_a_model_that_fit_builds_and_one_compiled_anew():
     )
 
 
+@EAGERLY
 def test_training_that_diverges_is_not_stopped_by_it():
     x, y = data()
     model = model_of()
@@ -161,6 +166,7 @@ def test_training_that_diverges_is_not_stopped_by_it():
     assert np.isnan(found["lstm/h/norm"]).all()
 
 
+@EAGERLY
 def test_layers_that_are_changed_between_trainings():
     x, _ = data(4)
     monitor, model = callbacks.GateMonitor(x), model_of()
@@ -174,6 +180,7 @@ def test_layers_that_are_changed_between_trainings():
     assert "gru/h/norm" in found and "lstm/h/norm" not in found
 
 
+@EAGERLY
 def test_states_of_layers_of_keras_are_left():
     def losses(*monitors):
         keras.utils.set_random_seed(0)
@@ -192,6 +199,7 @@ def test_states_of_layers_of_keras_are_left():
     assert losses(callbacks.GateMonitor(data(4, seed=1)[0])) == losses()
 
 
+@EAGERLY
 def test_every_list_has_as_many_numbers_as_epochs():
     class Sharper(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -15,6 +15,8 @@ from keras_lstm_variants.cli import main
 
 __all__ = ["trouble"]
 
+EAGERLY = pytest.mark.usefixtures("trained_eagerly")
+
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
@@ -92,6 +94,7 @@ def test_a_search_from_begin_to_end(data, tmp_path, capsys):
     assert said.count("\n") == 1 and "holds another search (units '2' there, '3' here)" in said
 
 
+@EAGERLY
 @pytest.mark.slow
 def test_failed_trials_are_recorded_and_the_search_goes_on(data, trouble, capsys):
     names = "Raises,OutOfMemory,NotANumber,LSTM"
@@ -158,6 +161,7 @@ def test_a_stopped_search_continues(data, trouble, tmp_path, capsys):
     assert oracle_state("out")["accounting"]["deaths"] == {"1": 1}
 
 
+@EAGERLY
 @pytest.mark.slow
 def test_hyperband_goes_on_with_the_best(data):
     command = [data, *TINY, "--variants=Elman", "--learning-rate=0.001:0.1", "--epochs=3"]
@@ -175,6 +179,7 @@ def test_hyperband_goes_on_with_the_best(data):
     assert best["trained_again"]["epochs"] == 3
 
 
+@EAGERLY
 @pytest.mark.slow
 def test_what_goes_on_keeps_what_the_optimizer_gathered(tmp_path):
     """Steps, momenta and all: one training of three epochs, cut after the second."""
@@ -202,6 +207,7 @@ def test_what_goes_on_keeps_what_the_optimizer_gathered(tmp_path):
     assert int(model.optimizer.iterations) == 2 and np.abs(before[-1]).max() > 0
 
 
+@EAGERLY
 @pytest.mark.slow
 def test_a_folder_that_fails_is_no_trials_fault(data, capsys, monkeypatch):
     """A full disk, a folder that is gone, files that are cut: a line each, and on it goes."""
@@ -249,6 +255,7 @@ def test_a_folder_that_fails_is_no_trials_fault(data, capsys, monkeypatch):
         path.write_bytes(whole)
 
 
+@EAGERLY
 @pytest.mark.slow
 def test_an_end_by_the_clock(data, capsys, monkeypatch):
     """In the second trial the time is up: the first one is the best, and the next call goes on."""
@@ -273,6 +280,7 @@ def test_an_end_by_the_clock(data, capsys, monkeypatch):
     assert "finished: 2 trial(s) ended" in shown and "0 failed trial(s) run again" in shown
 
 
+@EAGERLY
 @pytest.mark.slow
 def test_raw_numbers_and_baselines_from_begin_to_end(tmp_path, monkeypatch, capsys):
     """A series far from 0: scores in its units, and a last value that two epochs do not beat."""
