@@ -7,13 +7,13 @@ TOOLS = [
         "compare_scores_the_last_epoch",
         "    model.set_weights(epochs.best_weights)\n",
         "    model.set_weights(model.get_weights())\n",
-        "tests/test_compare.py -k validated_best",
+        "tests/test_compare_training.py -k validated_best",
     ),
     Fault(
         "compare_trains_on_what_it_reads",
         "self.x, self.y = self.task.train[at], self.task.train[at + 1]",
         "self.x, self.y = self.task.train[at], self.task.train[at]",
-        "tests/test_compare.py -k follow_the_text",
+        "tests/test_compare_training.py -k follow_the_text",
     ),
     Fault(
         "runs_of_another_comparison_are_merged",
