@@ -8,14 +8,20 @@ from cases import CASES, IDS, MASK, PROTOCOL, ROWS, sequences
 from tiers import quick_first
 
 EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-# Those of one cell are of one kind, so that a quick run tries the first of each alone.
-FIRST_QUICK = pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        pytest.param(*case, id=id_, marks=[] if case[1] is ROWS[case[0]][0] else pytest.mark.slow)
-        for case, id_ in zip(CASES, IDS, strict=True)
-    ],
-)
+
+
+def first_quick(names=tuple(ROWS)):
+    """`EVERY_CASE`, of which a quick run tries the first of each of these cells alone."""
+    marks = [
+        [] if name in names and options is ROWS[name][0] else pytest.mark.slow
+        for name, options in CASES
+    ]
+    cases = zip(CASES, IDS, marks, strict=True)
+    return pytest.mark.parametrize(
+        ("name", "options"), [pytest.param(*case, id=id_, marks=own) for case, id_, own in cases]
+    )
+
+
 # The loop does not look into cells: what is not about their equations is tested with these.
 EVERY_PROTOCOL = pytest.mark.parametrize(
     ("name", "options"), [(name, ROWS[name][-1]) for name in PROTOCOL], ids=PROTOCOL

@@ -273,6 +273,7 @@ def test_integers_have_no_gradient():
         klv.attribution(make("LSTM"), np.ones((2, 3, FEATURES), "int32"), 0)
 
 
+@pytest.mark.slow
 def test_tokens():
     tokens = np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
     inputs = keras.Input((None,), dtype="int32")

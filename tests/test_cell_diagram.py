@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from cases import LAYERS, make
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants import plots
@@ -74,7 +75,7 @@ class TestCell:
         assert ("output", "output") in self.parts("GridLSTM")
         assert self.parts("Elman")["new", "h"].sources == {("gate", "g"): {}}
 
-    @pytest.mark.parametrize("name", LAYERS)
+    @quick_first(pytest.mark.parametrize("name", LAYERS))
     def test_of_every_variant(self, name):
         figure = plots.cell_diagram(name, input_dim=5, units=4)
         facts = klv.describe(name, 5, 4, format="dict")

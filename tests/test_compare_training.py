@@ -82,6 +82,7 @@ def test_forget_bias_where_there_is_a_gate(text_task):
     assert training.make_layer("LSTM", settings, text_task).max_timesteps == settings.steps
 
 
+@pytest.mark.slow
 def test_learns_what_can_be_learned(text_task):
     settings = Settings(units=32, epochs=4, steps=20, embedding=8, jit=False)
     reports = []

@@ -23,7 +23,7 @@ from cases import (
     state_names,
     states_of,
 )
-from graphs import EVERY_CASE, EVERY_PROTOCOL, FIRST_QUICK, plain
+from graphs import EVERY_CASE, EVERY_PROTOCOL, first_quick, plain
 from tiers import quick_first
 
 import keras_lstm_variants as klv
@@ -44,7 +44,7 @@ def model_of(*layers, features=FEATURES, **kwargs):
     return keras.Sequential([keras.Input((None, features), **kwargs), *layers])
 
 
-@FIRST_QUICK
+@first_quick(PROTOCOL)
 def test_contract(name, options, fast, monkeypatch):
     """With blocks of four and two steps, in a fast loop, in a graph and compiled.
 

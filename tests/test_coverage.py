@@ -180,7 +180,16 @@ def test_private_names_are_found_where_they_have_moved_and_missed_in_one_line(mo
 MODULES = [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_lstm_variants.")]
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not m.endswith("__main__")])
+# Whose examples train models.
+DEAR = ("generative.", "tuning.factory", ".testing", "gate_monitor")
+EXAMPLES = [
+    pytest.param(m, marks=pytest.mark.slow if any(part in m for part in DEAR) else [])
+    for m in MODULES
+    if not m.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
 def test_examples_in_docstrings(module):
     failures, _ = doctest.testmod(importlib.import_module(module))
     assert failures == 0

@@ -72,6 +72,7 @@ def translation(layers, kind):
     return model, [source, target], np.roll(target, -1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "kind"), [(reviews, "LSTM"), (translation, "GRU")])
 def test_a_script_has_the_losses_that_it_had(script, kind):
     losses = []

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
 
 @pytest.mark.usefixtures("short_blocks")
-@EVERY_PROTOCOL
+@quick_first(EVERY_PROTOCOL)
 def test_equals_keras_in_a_graph(name, options, fast):
     layer = make(name, options, **ALL)
     x, states = sequences(), states_of(layer)

@@ -23,6 +23,8 @@ from cases import (
     states_of,
 )
 from equations import EQUATIONS, PARAMETERS, gradient, run
+from graphs import first_quick
+from tiers import quick_first
 
 import keras_lstm_variants as klv
 
@@ -83,7 +85,7 @@ def test_gates(name, options):
         np.testing.assert_allclose(shown[gate], value, rtol=0, atol=1e-12, err_msg=gate)
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+@first_quick()
 def test_gradients_against_finite_differences(name, options):
     layer = float64_layer(name, options)
     x, start = sequences("float64"), states_of(layer, dtype="float64")
@@ -195,7 +197,7 @@ class TestDegenerateCases:
         plain = make("LayerNormLSTM", {"layer_norm": False})
         np.testing.assert_array_equal(plain(x), make("LSTM")(x))
 
-    @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+    @quick_first(pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"]))
     def test_exponential_gates_of_any_size(self, dtype):
         """Open wide, or shut: results and gradients are numbers."""
         layer = klv.MatrixLSTM(UNITS, dtype=dtype, return_sequences=True)

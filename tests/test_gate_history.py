@@ -20,7 +20,7 @@ from cases import (
     states_of,
 )
 from equations import EQUATIONS
-from graphs import FIRST_QUICK, JIT
+from graphs import JIT, first_quick
 from keras import ops
 
 import keras_lstm_variants as klv
@@ -49,7 +49,7 @@ def stepped(name, layer, x, start, mask=None, backwards=False, **options):
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-@FIRST_QUICK
+@first_quick()
 def test_every_cell_against_its_equations(name, options, backwards):
     layer = make(name, options, dtype="float64", go_backwards=backwards)
     x, start = sequences("float64"), states_of(layer, dtype="float64")

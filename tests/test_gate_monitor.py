@@ -35,6 +35,7 @@ def test_numbers_by_hand(jit):
         np.testing.assert_allclose(found[name][-1], value, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 def test_layers_of_all_kinds_and_masks():
     inputs = keras.Input((None,), dtype="int32")
     y = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)

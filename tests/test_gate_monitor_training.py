@@ -15,6 +15,7 @@ from keras_lstm_variants import callbacks
 EAGERLY = pytest.mark.usefixtures("trained_eagerly")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stateful", [False, True])
 def test_training_is_as_without(stateful, tmp_path):
     def trained(monitor):
