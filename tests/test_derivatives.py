@@ -111,6 +111,33 @@ def test_the_plain_loop_refuses_vectorisation_under_xla():
     assert "experimental_use_pfor" in told
 
 
+@pytest.mark.parametrize("name", ["MUT1", "GridLSTM"])
+def test_compiled_steps_that_concatenate(name):
+    """Of which TensorFlow alone has no third derivative, which this takes."""
+    error, told = check(name, "compiled", "forward_over_backward", {}, {})
+    assert error < TOLERANCE, (error, told)
+
+
+def test_the_gradient_of_what_is_put_into_a_compiled_tensor():
+    from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+    random = np.random.default_rng(0)
+    whole, update, d = (random.normal(size=s).astype("float32") for s in ((4, 5), (2, 3), (4, 5)))
+
+    @tf.function(autograph=False, jit_compile=True)
+    def slopes(whole, update):
+        with tf.GradientTape() as tape:
+            tape.watch([whole, update])
+            found = gen_xla_ops.xla_dynamic_update_slice(whole, update, tf.constant([1, 2]))
+        return tape.gradient(found, [whole, update], output_gradients=d)
+
+    of_whole, of_update = slopes(tf.constant(whole), tf.constant(update))
+    np.testing.assert_array_equal(of_update, d[1:3, 2:5])
+    expected = d.copy()
+    expected[1:3, 2:5] = 0
+    np.testing.assert_array_equal(of_whole, expected)
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_other_cell(name):
     """The kinds that vectorise its steps, and the steps of its gradient alone."""

@@ -1,5 +1,6 @@
 """Where a loop will run."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,6 +14,21 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from tensorflow.python.ops.control_flow_v2_func_graphs import WhileBodyFuncGraph
 
 from keras_lstm_variants.core.keras_private import TRAINER_FUNCTIONS
+
+
+def _of_updated_slice(op: Any, gradient: Any) -> tuple[Any, Any, None]:
+    whole, update, start = op.inputs
+    size = tf.shape(update, start.dtype)
+    around = tf.stack([start, tf.shape(whole, start.dtype) - start - size], axis=1)
+    replaced = tf.pad(tf.ones_like(update, tf.bool), around)
+    of_whole = tf.where(replaced, tf.zeros_like(gradient), gradient)
+    return of_whole, tf.slice(gradient, start, size), None
+
+
+# Compiled, the second derivative of a concatenation has this operation, whose own gradient
+# TensorFlow 2.21 lacks. Where a version has it, that one stays.
+with contextlib.suppress(KeyError):
+    tf.RegisterGradient("XlaDynamicUpdateSlice")(_of_updated_slice)
 
 
 def compiled_by_xla() -> bool:

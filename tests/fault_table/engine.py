@@ -257,6 +257,12 @@ ENGINE = [
         "tests/test_engine.py -k gradients_through_a_function",
     ),
     Fault(
+        "third_derivative_of_a_concatenation_is_zero",
+        "return of_whole, tf.slice(gradient, start, size), None",
+        "return of_whole, tf.zeros_like(update), None",
+        "tests/test_derivatives.py::test_compiled_steps_that_concatenate",
+    ),
+    Fault(
         "first_shape_that_comes_back_compiles_all",
         "place = tf.math.floormod(batch * 1009 + steps, _PLACES)",
         "place = tf.math.floormod(0 * batch, _PLACES)",
