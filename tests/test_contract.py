@@ -57,7 +57,8 @@ def test_contract(name, options, fast, monkeypatch):
         skip["exported"] = "test_saving exports every layer"
     if not last:
         skip["compiled_by_xla"] = "the last options are compiled with gradients, all without"
-        for check in ("saving", "named_layer", "stacked", "parts_of_a_sequence", "masked_steps"):
+        same = ("saving", "named_layer", "stacked", "parts_of_a_sequence", "masked_steps")
+        for check in (*same, "precision"):
             skip[check] = "of what is the same for all options of a cell"
     # Of long periods no unit may be open in a few steps.
     open_often = {"periods": (1.0, 4.0), "open_ratio": 0.5} if name == "PhasedLSTM" else {}
