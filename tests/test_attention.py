@@ -149,8 +149,9 @@ class TestLoops:
         return tf.function(run, jit_compile=jit, input_signature=specs)(x, memory)
 
     @JIT
-    @quick_first(pytest.mark.parametrize("options", OPTIONS[:3], ids=str))
+    @pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
     @pytest.mark.usefixtures("short_blocks")
+    @pytest.mark.slow
     def test_the_fast_loop(self, options, jit, fast):
         options = {**options, **ALL, "coverage_penalty": 0.5, "initial_state": "memory"}
         masks = {"mask": MASK, "memory_mask": SEEN}
@@ -218,6 +219,7 @@ class TestLoops:
         )
     )
     @pytest.mark.parametrize("engine", ["auto", "plain"])
+    @pytest.mark.slow
     def test_truncation_leaves_the_penalty_alone(self, options, engine):
         x, memory = data()
         options = {**options, "engine": engine, "coverage_penalty": 1.0}
@@ -325,6 +327,7 @@ class TestModels:
         assert_close(attention[:, 2:], np.zeros((BATCH, 2)))
 
     @JIT
+    @pytest.mark.slow
     def test_every_weight_moves(self, jit):
         x, memory = keras.Input((None, FEATURES)), keras.Input((None, DEPTH))
         layer = klv.AttentionLSTM(

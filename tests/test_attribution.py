@@ -31,6 +31,7 @@ def test_a_linear_model_is_explained_exactly():
     assert_close(found.baseline_output, np.repeat(model(base)[:, 1], BATCH), 1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_complete():
     model, x = model_of(), sequences()
     coarse, fine = (klv.attribution(model, x, 0, steps=n, max_steps=n) for n in (4, 256))
@@ -87,6 +88,7 @@ def test_steps_are_refined_where_the_sum_is_wrong():
     assert np.abs(some.gap).max() < 0.1 * np.abs(even.gap).max()
 
 
+@pytest.mark.slow
 def test_expected_gradients_are_the_mean_over_baselines():
     rows = np.stack([0 * WAVES[0], 0.5 * WAVES[1]])
     layer, options = wave(), {"method": "expected_gradients", "baseline": rows}
@@ -117,6 +119,7 @@ def test_occlusion_hides_one_number_at_a_time():
     assert found.values[:, :3][MASK[:, :3]].any()
 
 
+@pytest.mark.slow
 def test_numbers_of_python_are_as_good():
     model, x = model_of(), sequences("float64")
     found = klv.attribution(model, x, 0, steps=256)
@@ -134,6 +137,7 @@ def test_gradient_x_input_against_differences():
     assert found.gap is found.baseline_output is None
 
 
+@pytest.mark.slow
 def test_compiled_by_xla_and_models_that_run_eagerly():
     model, x = model_of(), sequences()
     found, compiled = (
@@ -216,6 +220,7 @@ def test_several_inputs():
     assert_close(found.values, klv.attribution(layer, sequences(), 2, mask=MASK).values, 1e-6)
 
 
+@pytest.mark.slow
 def test_targets():
     layer, x = make("LSTM", return_sequences=True), sequences()
     one = klv.attribution(layer, x, (-1, 2))
@@ -318,6 +323,7 @@ def test_tokens():
 
 
 @pytest.mark.parametrize("layer", [klv.LSTM, keras.layers.LSTM], ids=["ours", "theirs"])
+@pytest.mark.slow
 def test_kept_states_are_the_same_for_every_gradient_and_left(layer):
     inputs = keras.Input((TIME, FEATURES), batch_size=BATCH)
     y = keras.layers.Dense(1)(layer(UNITS, stateful=True)(inputs))

@@ -18,6 +18,7 @@ class TestTiming:
     """What is timed does what it says."""
 
     @pytest.mark.parametrize("jit", [False, True])
+    @pytest.mark.slow
     def test_step_and_inference_compute_the_layer(self, jit):
         layer, random = klv.LSTM(5, return_sequences=True), np.random.default_rng(0)
         x = random.standard_normal((2, 4, 3), "float32")

@@ -47,6 +47,7 @@ class TestCell:
             ("new", "c"),
         }
 
+    @pytest.mark.slow
     def test_sums_and_products(self):
         product = lambda *of: cell_graph.Operation("×", of)  # noqa: E731
         f, i, g, o, z = (("gate", name) for name in "figoz")

@@ -50,6 +50,7 @@ def test_score_is_the_mean_of_bits(text_task):
 
 
 @pytest.mark.parametrize("kind", ["adding", "digits"])
+@pytest.mark.slow
 def test_other_tasks_are_scored_in_their_metric(kind):
     task = tasks.load(kind)
     model = training.make_model("GRU", Settings(units=4), task)
@@ -102,6 +103,7 @@ def test_learns_what_can_be_learned(text_task):
     assert np.mean([w in words for w in written.split()[1:-1]]) > 0.5
 
 
+@pytest.mark.slow
 def test_the_test_split_is_scored_with_the_weights_that_validated_best(text_task, monkeypatch):
     seen = []
 
@@ -125,6 +127,7 @@ def test_same_seed_same_record(text_task):
     assert records[0]["test"] == records[1]["test"]
 
 
+@pytest.mark.slow
 def test_a_diverging_run_says_so(text_task):
     settings = Settings(units=4, epochs=1, steps=20, learning_rate=float("inf"), jit=False)
     with pytest.raises(training.Diverged, match="no longer a number in epoch 1"):

@@ -300,6 +300,7 @@ def test_errors():
         klv.describe("GRU", format="html")
 
 
+@pytest.mark.slow
 def test_weights_are_counted_without_being_made():
     """A million units have weights of terabytes."""
     for name in klv.list_variants():

@@ -107,6 +107,7 @@ def test_gradients_are_finite_differences(name, fast):
         ids=["graph", "jit", "xla"],
     )
 )
+@pytest.mark.slow
 def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     expected = loss_and_gradients(make(name, engine="plain"), images(), noise_of())
     assert not fast
@@ -115,7 +116,8 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     assert_relatively_close(found, expected)
 
 
-@quick_first(EVERY, quick=2)
+@EVERY
+@pytest.mark.slow
 def test_training(name):
     model = make(name, seed=0, kl_warm_up=4)
     before = arrays(model.trainable_weights)

@@ -37,7 +37,8 @@ pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
 
 @pytest.mark.usefixtures("short_blocks")
-@quick_first(EVERY_PROTOCOL)
+@EVERY_PROTOCOL
+@pytest.mark.slow
 def test_equals_keras_in_a_graph(name, options, fast):
     layer = make(name, options, **ALL)
     x, states = sequences(), states_of(layer)
@@ -50,6 +51,7 @@ def test_equals_keras_in_a_graph(name, options, fast):
     ("name", "length"), [("LSTM", 2), ("PeepholeLSTM", 5), ("GRU", 6), ("GridLSTM", 5)]
 )
 @JIT
+@pytest.mark.slow
 def test_blocks_of_any_length_without_a_mask(name, length, jit, fast, monkeypatch):
     monkeypatch.setattr(chunks, "_length", lambda *_: length)
     layer = make(name, **ALL)
@@ -71,6 +73,7 @@ def test_equals_keras_in_float64(name, options, fast):
 
 @pytest.mark.usefixtures("short_blocks")
 @cells(["LSTM", "PeepholeLSTM", "GRU", "MUT1"], compiled=["MUT1"])
+@pytest.mark.slow
 def test_computed_again_equals_kept(name, jit, fast, monkeypatch):
     rates = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 1}
     x = sequences()
@@ -96,7 +99,8 @@ def test_computed_again_equals_kept(name, jit, fast, monkeypatch):
 
 
 @pytest.mark.usefixtures("short_blocks")
-@quick_first(pytest.mark.parametrize("name", ["LSTM", "ClockworkLSTM"]))
+@pytest.mark.parametrize("name", ["LSTM", "ClockworkLSTM"])
+@pytest.mark.slow
 def test_all_options_in_a_graph(name, fast):
     """Sequences of states, backwards, zeros for masked outputs, last output only."""
     x = sequences()

@@ -29,6 +29,7 @@ SECOND = ["LSTM", "PeepholeLSTM", "GRU", "MUT1", "FGRLSTM", "ClockworkLSTM", "Gr
 
 
 @cells([*SECOND, "DeepGateLSTM"], compiled=["PeepholeLSTM"])
+@pytest.mark.slow
 def test_second_derivatives(name, jit, fast):
     options = {"depth": 1, "priority": "time"} if name == "GridLSTM" else {}
     quick, slow = (make(name, options, engine=e) for e in ("auto", "plain"))
@@ -82,6 +83,7 @@ def _masked_gradients(layer, inputs, mask, function):
         pytest.param(lambda f: f, id="eager"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_masked_may_be_no_number(function):
     """NaN there leaves no trace in any gradient."""
     both_ways = keras.layers.Bidirectional(make("LSTM"))

@@ -10,7 +10,6 @@ from cases import FEATURES, MASK, PROTOCOL, ROWS, UNITS, make, sequences
 from graphs import ALL, JIT, assert_relatively_close, gradients, plain, step_by_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.engine.tensorflow import chunks
@@ -66,6 +65,7 @@ def test_xla_knows_how_often_each_loop_runs(known, monkeypatch):
     ("name", "recompute"), [("LSTM", False), ("FGRLSTM", True), ("GRU", True), ("MUT1", False)]
 )
 @JIT
+@pytest.mark.slow
 def test_unknown_batch_and_time(name, jit, recompute, fast):
     quick = make(name, recompute=recompute, **ALL)
     slow = make(name, engine="plain", **ALL)
@@ -96,9 +96,10 @@ def test_unknown_batch_and_time(name, jit, recompute, fast):
     assert fast
 
 
-@quick_first(pytest.mark.parametrize("name", PROTOCOL))
+@pytest.mark.parametrize("name", PROTOCOL)
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(data=st.data())
+@pytest.mark.slow
 def test_equals_keras_whatever_the_shapes_masks_and_options(name, data):
     batch, time, features, units = (data.draw(st.integers(1, n)) for n in (5, 9, 4, 6))
     options = data.draw(st.sampled_from(ROWS[name]))

@@ -24,7 +24,6 @@ from cases import (
 )
 from equations import EQUATIONS, PARAMETERS, gradient, run
 from graphs import first_quick
-from tiers import quick_first
 
 import keras_lstm_variants as klv
 
@@ -197,7 +196,8 @@ class TestDegenerateCases:
         plain = make("LayerNormLSTM", {"layer_norm": False})
         np.testing.assert_array_equal(plain(x), make("LSTM")(x))
 
-    @quick_first(pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"]))
+    @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+    @pytest.mark.slow
     def test_exponential_gates_of_any_size(self, dtype):
         """Open wide, or shut: results and gradients are numbers."""
         layer = klv.MatrixLSTM(UNITS, dtype=dtype, return_sequences=True)

@@ -302,6 +302,7 @@ def test_models_that_look_at_numbers():
 
 
 @pytest.mark.parametrize("keras_own", [False, True], ids=["our layer", "layer of keras"])
+@pytest.mark.slow
 def test_beside_another_thread(keras_own):
     layer, x = make("LSTM", return_sequences=True), sequences()
     if keras_own:
@@ -364,6 +365,7 @@ def test_a_call_that_takes_any_argument_gets_it():
     assert_close(found, model.lstm(2 * x), 1e-6)
 
 
+@pytest.mark.slow
 def test_many_models_bring_no_warnings(caplog):
     # TensorFlow warns of a function that is traced again and again; these are of other models.
     with caplog.at_level("WARNING"):

@@ -13,6 +13,7 @@ from keras_lstm_variants.analysis.heat_image import heat_image
 
 
 @JIT
+@pytest.mark.slow
 def test_numbers_by_hand(jit):
     model, (x, y) = model_of(jit=jit), data(4, seed=1)
     found = fit(model, callbacks.GateMonitor(x, y, low=0.4, high=0.6))
@@ -35,6 +36,7 @@ def test_numbers_by_hand(jit):
         np.testing.assert_allclose(found[name][-1], value, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_layers_of_all_kinds_and_masks():
     inputs = keras.Input((None,), dtype="int32")
@@ -88,6 +90,7 @@ def test_masked_steps_do_not_count_where_a_cell_has_no_gates():
     np.testing.assert_allclose(found["simple/state_0/norm"], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_and_gates_of_one_name_are_of_one_layer():
     class Crossed(keras.Model):
         def __init__(self):
@@ -109,6 +112,7 @@ def test_gradients_and_gates_of_one_name_are_of_one_layer():
     np.testing.assert_allclose(found["lstm/gradient_norm"], [expected], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_time_constants_of_a_grid_are_those_along_time():
     found = fit(model_of(klv.GridLSTM(3, depth=2, name="grid")), callbacks.GateMonitor(data(4)[0]))
     lives = [name for name in found if name.endswith("half_life")]

@@ -17,6 +17,7 @@ EAGERLY = pytest.mark.usefixtures("trained_eagerly")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.slow
 def test_training_is_as_without(stateful, tmp_path):
     def trained(monitor):
         keras.utils.set_random_seed(0)
@@ -66,6 +67,7 @@ class TestTensorBoard:
             tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]
         }, events
 
+    @pytest.mark.slow
     def test_numbers_histograms_and_images(self, tmp_path):
         model, (x, y) = model_of(), data(4)
         monitor = callbacks.GateMonitor(x, y, tmp_path)
@@ -83,6 +85,7 @@ class TestTensorBoard:
         buckets = tf.make_ndarray(events.Tensors("lstm/f/values")[0].tensor_proto)
         assert buckets[:, 2].sum() == 4 * TIME * UNITS
 
+    @pytest.mark.slow
     def test_every_so_many_batches(self, tmp_path):
         found = fit(model_of(), callbacks.GateMonitor(data(4)[0], None, tmp_path, 2, images=False))
         tags, _ = self.tags(tmp_path)
@@ -91,6 +94,7 @@ class TestTensorBoard:
         assert not any(tag.endswith(("map", "gradient_norm")) for tag in tags)
         assert len(found["lstm/c/norm"]) == 2
 
+    @pytest.mark.slow
     def test_batches_that_are_run_at_once_and_a_run_that_goes_on(self, tmp_path):
         x, y = data(48)
         model = model_of()
@@ -101,12 +105,14 @@ class TestTensorBoard:
             model.fit(x, y, **options)
         assert self.tags(tmp_path)[0]["lstm/c/norm"] == [4, 8, 12, 16, 20, 24]
 
+    @pytest.mark.slow
     def test_not_into_the_history(self, tmp_path):
         found = fit(model_of(), callbacks.GateMonitor(data(4)[0], log_dir=tmp_path, history=False))
         assert set(found) == {"loss"} and self.tags(tmp_path)[0]
 
 
 @EAGERLY
+@pytest.mark.slow
 def test_the_history_has_what_the_line_of_the_epoch_has_not(capsys, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -141,6 +147,7 @@ def test_the_history_has_what_the_line_of_the_epoch_has_not(capsys, tmp_path):
     assert "lstm/c/norm" in capsys.readouterr().out and early.best == min(found["lstm/c/norm"])
 
 
+@pytest.mark.slow
 def test_a_model_that_fit_builds_and_one_compiled_anew():
     model = keras.Sequential([klv.LSTM(UNITS, name="lstm"), keras.layers.Dense(1)])
     model.compile("adam", "mse")
@@ -182,6 +189,7 @@ def test_layers_that_are_changed_between_trainings():
 
 
 @EAGERLY
+@pytest.mark.slow
 def test_states_of_layers_of_keras_are_left():
     def losses(*monitors):
         keras.utils.set_random_seed(0)
@@ -222,6 +230,7 @@ def test_every_list_has_as_many_numbers_as_epochs():
     assert "look/entropy/norm" in found and "look/entropy/saturated_low" not in found
 
 
+@pytest.mark.slow
 def test_a_model_that_fit_builds_is_trained_as_without():
     def losses(*monitors):
         keras.utils.set_random_seed(0)
@@ -235,6 +244,7 @@ def test_a_model_that_fit_builds_is_trained_as_without():
     assert losses(callbacks.GateMonitor(data(4, seed=1)[0])) == losses()
 
 
+@pytest.mark.slow
 def test_a_model_that_fit_builds_takes_any_length():
     model = keras.Sequential([klv.LSTM(UNITS), keras.layers.Dense(1)])
     model.compile("adam", "mse")

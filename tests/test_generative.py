@@ -29,7 +29,8 @@ import keras_lstm_variants as klv
 LOG_2 = np.log(2)
 
 
-@quick_first(EVERY)
+@EVERY
+@pytest.mark.slow
 def test_gradients_are_finite_differences(name, fast):
     model = make(name, dtype="float64")
     x, noise = tf.constant(data(name, "float64")), tf.constant(noise_of("float64"))
@@ -57,6 +58,7 @@ def test_gradients_are_finite_differences(name, fast):
         ],
     )
 )
+@pytest.mark.slow
 def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     expected = loss_and_gradients(make(name, engine="plain"), data(name), noise_of(), MASK)
     assert not fast
@@ -66,7 +68,8 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(name, engine, jit, fast):
     assert_relatively_close(found, expected)
 
 
-@quick_first(EVERY)
+@EVERY
+@pytest.mark.slow
 def test_masked_steps_count_in_nothing(name):
     """Right padding and holes are the same as if these steps were not there."""
     model = make(name, dtype="float64")
@@ -115,7 +118,8 @@ def test_metrics_are_sums_of_nats(kind):
     assert np.mean(model.elbo(**x)) == pytest.approx(-expected["loss"], rel=1e-5)
 
 
-@quick_first(pytest.mark.parametrize("name", TWO))
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.slow
 def test_warm_up_weighs_kl_in_training_alone(name):
     model = make(name, kl_warm_up=4)
     model.compile(keras.optimizers.SGD(0.0))
@@ -141,6 +145,7 @@ def test_warm_up_weighs_kl_in_training_alone(name):
         [("VRNN", False), ("VRNN-I", True), ("STORN", True), ("STORN-both", False)],
     )
 )
+@pytest.mark.slow
 def test_every_weight_moves_and_the_bound_rises(name, jit):
     model = make(name, seed=0)
     before = arrays(model.trainable_weights)
@@ -153,7 +158,8 @@ def test_every_weight_moves_and_the_bound_rises(name, jit):
         assert np.all(np.any(arrays(weight)[0] != old)), weight.path
 
 
-@quick_first(pytest.mark.parametrize("name", TWO))
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.slow
 def test_sequences_of_any_length_from_a_dataset(name):
     def sequences():
         for time in (2, 5, 3, 4):
@@ -210,7 +216,8 @@ def test_sampling(name):
         assert np.all(model.sample(3, 4, noise=noise) == 1)
 
 
-@quick_first(pytest.mark.parametrize("name", TWO))
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.slow
 def test_estimates(name):
     model = make(name)
     x, noise = data(name), noise_of()
@@ -289,6 +296,7 @@ def test_without_use_of_z_the_bounds_are_the_likelihood(name):
         ("name", "policy"), [("VRNN", "mixed_float16"), ("STORN-both", "mixed_bfloat16")]
     )
 )
+@pytest.mark.slow
 def test_other_precisions(name, policy):
     x, noise = data(name), noise_of()
     exact = arrays(make(name).terms(x, MASK, noise))
@@ -302,7 +310,8 @@ def test_other_precisions(name, policy):
     assert model.sample(2, 3).shape == (2, 3, FEATURES)
 
 
-@quick_first(pytest.mark.parametrize("name", TWO))
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.slow
 def test_evaluation_draws_and_prediction_does_not(name):
     found = []
     for _ in range(2):

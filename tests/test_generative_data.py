@@ -51,6 +51,7 @@ def sources(*parts):
 
 
 @EVERY
+@pytest.mark.slow
 def test_good_data_from_anywhere(name):
     model = compiled(name)
     expected = model.predict(GOOD, verbose=0)
@@ -152,6 +153,7 @@ def test_other_bad_data(name):
             call(GOOD, batch_size=0)
 
 
+@pytest.mark.slow
 def test_a_data_set_that_a_strategy_has_divided():
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
@@ -162,6 +164,7 @@ def test_a_data_set_that_a_strategy_has_divided():
 
 
 @pytest.mark.parametrize("name", ["VRNN", "DRAW"])
+@pytest.mark.slow
 def test_a_fit_that_failed_spoils_none_after_it(name, monkeypatch):
     model = MAKE[name]()
     model.compile("sgd", jit_compile=False)
@@ -190,6 +193,7 @@ def test_its_loss_and_metrics_are_its_own(name):
         model.compile("adam", "mse")
 
 
+@pytest.mark.slow
 def test_shapes_that_only_run_time_knows():
     model = MAKE["DRAW"]()
     model(GOOD)

@@ -9,7 +9,6 @@ import tensorflow as tf
 from cases import assert_close
 from generative import EVERY, FEATURES, LATENT, MASK, TIME, TWO, UNITS, data, make, noise_of
 from test_saving import run_script
-from tiers import quick_first
 
 import keras_lstm_variants as klv
 
@@ -56,7 +55,8 @@ def test_files_in_another_process(tmp_path):
     assert run_script(READ, str(tmp_path)).count("read") == len(TWO)
 
 
-@quick_first(pytest.mark.parametrize("name", TWO))
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.slow
 def test_exported(name, tmp_path):
     """Built with unknown sizes, a model is exported for any batch and length."""
     model = make(name)

@@ -82,6 +82,7 @@ def test_sweep_equals_the_equations(options, mask, priority):
 
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 @EVERY
+@pytest.mark.slow
 def test_sweep_in_graphs_equals_eager_with_gradients(options, jit, fast):
     layer = built(klv.GridLSTM2D, images().shape, options)
     weights = [w.value for w in layer.trainable_weights]

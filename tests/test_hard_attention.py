@@ -165,6 +165,7 @@ class TestHard:
         assert_close(loss, np.mean(rows) - 0.1 * np.mean(draws["entropy"]), 1e-5)
 
     @JIT
+    @pytest.mark.slow
     def test_it_learns(self, jit, tmp_path):
         """Which of the places is marked: its other number is the answer."""
         random = np.random.default_rng(0)
@@ -191,6 +192,7 @@ class TestHard:
         assert again.evaluate(x, y, verbose=0) == pytest.approx(after)
 
     @JIT
+    @pytest.mark.slow
     def test_with_dropout(self, jit):
         x, memory = data()
         model = self.model()
@@ -240,6 +242,7 @@ class TestHard:
         with pytest.raises(ValueError, match=r"Call .* before its loss"):
             model.compute_loss(None, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
 
+    @pytest.mark.slow
     def test_one_output_in_a_list(self):
         x, memory = data()
         model = self.model()

@@ -128,6 +128,7 @@ def test_every_tool_has_the_same_paths_and_names(make, expected):
             np.testing.assert_array_equal(after, before + 1)
 
 
+@pytest.mark.slow
 def test_the_monitor_has_the_same_paths():
     inputs = keras.Input((TIME, FEATURES))
     y = keras.layers.Bidirectional(klv.GRU(2, return_sequences=True), name="both")(inputs)

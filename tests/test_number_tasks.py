@@ -80,6 +80,7 @@ def test_digits_baselines(digits):
         assert 1 < digits.baselines["logistic regression"][split] < 7
 
 
+@pytest.mark.slow
 def test_digits_baselines_converge_without_a_warning():
     pytest.importorskip("sklearn")
     with warnings.catch_warnings():

@@ -6,7 +6,6 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 from cases import FEATURES, assert_close, randomize
-from tiers import quick_first
 
 import keras_lstm_variants as klv
 from keras_lstm_variants.engine.tensorflow import chunks, divide
@@ -80,7 +79,8 @@ def test_any_batch_and_length(tmp_path):
     assert_the_same_in_onnx(every_feature(), tmp_path, [(3, 1), (1, 8), (3, 17)])
 
 
-@quick_first(pytest.mark.parametrize("time", [1, 9]))
+@pytest.mark.parametrize("time", [1, 9])
+@pytest.mark.slow
 def test_known_length(time, tmp_path):
     assert_the_same_in_onnx(of_length(time), tmp_path, [(2, time)])
 

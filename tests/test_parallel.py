@@ -127,6 +127,7 @@ def test_sizes_that_only_run_time_knows(cell):
 
 
 @EACH
+@pytest.mark.slow
 def test_derivatives(cell):
     """Jacobians, vectorised and in a graph, second derivatives, and forward mode."""
     quick, slow = layers(cell())

@@ -69,6 +69,7 @@ def test_options(kwargs, form, forms):
     assert forms == [form]
 
 
+@pytest.mark.slow
 def test_second_derivatives(form, forms):
     layer, slow = make("LSTM", return_sequences=True), make("LSTM", engine="plain", **ALL)
     slow.return_state = False
@@ -136,6 +137,7 @@ def test_fit_evaluate_and_predict(forms, monkeypatch, tmp_path):
     np.testing.assert_allclose(loaded.serve(x), predicted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_who_is_compiled_says_so():
     layer = klv.LSTM(100)
     for shape, training, told in (
@@ -194,6 +196,7 @@ class ScaledCell(klv.ElmanCell):
         (ScaledCell, "scale", 3.0),
     ],
 )
+@pytest.mark.slow
 def test_a_changed_cell_is_traced_anew(kind, name, value, form):
     layer = klv.RecurrentLayer(kind(UNITS))
     layer.build((None, None, FEATURES))
@@ -218,6 +221,7 @@ def test_a_step_is_tried_out_once_for_all_graphs(monkeypatch):
     assert times(True) == 3
 
 
+@pytest.mark.slow
 def test_forward_mode_around_a_training_step(form, forms):
     def product(engine):
         layer = make("LSTM", engine=engine)

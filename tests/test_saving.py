@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 from cases import FEATURES, LAYERS, ROWS, UNITS, randomize
-from tiers import quick_first
 
 import keras_lstm_variants as klv
 
@@ -158,7 +157,8 @@ def test_package_name_in_files_never_changes():
         assert config["registered_name"] == f"keras_lstm_variants>{name}"
 
 
-@quick_first(pytest.mark.parametrize("name", ["v0_1_0", "v0_1_0_stacks"]))
+@pytest.mark.parametrize("name", ["v0_1_0", "v0_1_0_stacks"])
+@pytest.mark.slow
 def test_golden_file_of_the_first_version(name):
     """A file written by version 0.1.0 must load for ever."""
     golden = Path(__file__).parent / "golden"

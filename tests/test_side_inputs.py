@@ -108,6 +108,7 @@ def functional():
     return keras.Model([x, times], y)
 
 
+@pytest.mark.slow
 def test_functional_models_are_trained_saved_and_exported(tmp_path):
     model = functional()
     model.compile("sgd", "mse")
@@ -152,6 +153,7 @@ def test_a_stack_hands_each_cell_its_own(engine):
 
 
 @pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_gradients_by_side_inputs(jit, fast, short_blocks):
     """In all three forms of the loop; of the times as well."""
     layer, x = make("PhasedLSTM", return_sequences=True), tf.constant(sequences())
@@ -244,6 +246,7 @@ def test_states_of_a_type_of_their_own_in_keras_own_loop(name):
     assert np.max(np.abs(found - np.asarray(ours, "float32"))) < 1e-2
 
 
+@pytest.mark.slow
 def test_matrix_states_of_functional_models():
     """Keras takes the sizes of a matrix for those of several states."""
     x, options = keras.Input((TIME, FEATURES)), {"heads": 2, "return_state": True}

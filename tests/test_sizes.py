@@ -123,6 +123,7 @@ def test_what_does_not_fit_is_named_and_what_fits_is_right(case, engine, jit):
 
 
 @JIT
+@pytest.mark.slow
 def test_features_and_rows_of_images_that_a_graph_does_not_know(jit):
     layer = klv.GridLSTM2D(2, depth=1)
     layer.build((None, 4, None, 2))

@@ -209,6 +209,7 @@ def test_text_files_that_cannot_be_read(tmp_path):
 # --- digests and arguments --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_digest_is_stable_and_follows_seed_and_length(docs, digits):
     assert tasks.load("docs_text").sha256 == docs.sha256 == tasks.load("docs_text", seed=5).sha256
     assert tasks.load("digits").sha256 == digits.sha256 != tasks.load("digits", seed=1).sha256

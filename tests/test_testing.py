@@ -195,6 +195,7 @@ def failing(cell_class, cases, checks):
     return set()
 
 
+@pytest.mark.slow
 def test_a_right_cell_passes_all():
     results = check_cell(RightCell, [{"units": 4}, {"units": 3, "leak": 0.25}])
     assert {r.status for r in results} == {"passed"}
@@ -202,6 +203,7 @@ def test_a_right_cell_passes_all():
 
 
 @pytest.mark.parametrize("cell_class", FAULTS, ids=lambda c: c.__name__)
+@pytest.mark.slow
 def test_a_fault_is_found(cell_class):
     wanted = FAULTS[cell_class]
     assert wanted <= failing(cell_class, [{"units": 4, "leak": 0.125}], CHEAP | wanted)
@@ -229,6 +231,7 @@ def test_every_check_has_a_fault():
     assert set().union(*FAULTS.values(), {"named_layer"}) == set(list_checks())
 
 
+@pytest.mark.slow
 def test_a_cell_of_keras():
     skip = dict.fromkeys(["exported", "compiled_by_xla"], "takes long")
     results = check_cell(keras.layers.LSTMCell, [{"units": 4}], skip=skip)

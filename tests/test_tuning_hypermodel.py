@@ -38,6 +38,7 @@ class TestHyperModel:
             ("next_step", 6),
         ],
     )
+    @pytest.mark.slow
     def test_every_head_learns(self, head, symbols):
         keras.utils.set_random_seed(0)
         x, y = data_of(head, symbols)
@@ -63,6 +64,7 @@ class TestHyperModel:
     @pytest.mark.parametrize(
         ("head", "masked"), [("regression", False), ("values", True), ("next_step", True)]
     )
+    @pytest.mark.slow
     def test_a_model_that_standardises_takes_and_gives_raw_numbers(self, head, masked, tmp_path):
         """The same weights as a model without, fed with standardised numbers by hand."""
         random = np.random.default_rng(0)
@@ -134,6 +136,7 @@ class TestHyperModel:
             right = (scores.argmax(-1) == y)[mask].mean()
             assert found["accuracy"] == pytest.approx(right, rel=1e-4)
 
+    @pytest.mark.slow
     def test_a_loss_that_is_no_number_fails_the_trial(self):
         x, y = data_of("regression", None)
         hypermodel = RecurrentHyperModel((5, 2), "regression", 3, **SMALL)

@@ -107,6 +107,7 @@ class TestSearches:
         with pytest.raises(SearchError, match="No trial completed, 2 failed.*is no number"):
             tuner.get_best_hyperparameters()
 
+    @pytest.mark.slow
     def test_bayesian_goes_to_where_scores_are_good(self, tmp_path):
         pytest.importorskip("sklearn")
 
@@ -256,6 +257,7 @@ print("replicas", [strategy.num_replicas_in_sync for strategy in strategies])
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 def test_a_trial_on_two_devices(tmp_path, monkeypatch):
     """`tf.distribute` wants a process of its own."""
     monkeypatch.chdir(tmp_path)
