@@ -105,8 +105,15 @@ def test_forward_mode_around_a_compiled_layer_is_refused():
         function(x)
 
 
-def test_the_plain_loop_refuses_vectorisation_under_xla():
-    error, told = check("LSTM", "compiled, plain", "jacobian_by_input", {})
+@pytest.mark.parametrize(
+    ("name", "setting", "kind"),
+    [
+        ("LSTM", "compiled, plain", "jacobian_by_input"),
+        ("Elman", "plain, all, masked", "hessian"),
+    ],
+)
+def test_what_the_plain_loop_refuses_to_vectorise(name, setting, kind):
+    error, told = check(name, setting, kind, {})
     assert error == np.inf
     assert "experimental_use_pfor" in told
 

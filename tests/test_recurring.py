@@ -11,7 +11,7 @@ from graphs import ALL, EVERY_PROTOCOL, assert_relatively_close, gradients, pena
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine.tensorflow import divide, recurring, trace
+from keras_lstm_variants.engine.tensorflow import divide, kept, recurring, trace
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
@@ -221,7 +221,16 @@ def test_a_step_is_tried_out_once_for_all_graphs(monkeypatch):
     assert times(True) == 3
 
 
-@pytest.mark.slow
+def test_what_a_changed_cell_has_is_never_taken_for_what_it_had():
+    """Freed objects leave their ids to others."""
+    cell, facts = make("LSTM").cell, set()
+    for _ in range(9):
+        cell.something = object()
+        facts.add(kept.facts_of(cell))
+        cell.something = None
+    assert len(facts) == 9
+
+
 def test_forward_mode_around_a_training_step(form, forms):
     def product(engine):
         layer = make("LSTM", engine=engine)

@@ -17,6 +17,7 @@ from keras_lstm_variants.core.keras_private import TRAINER_FUNCTIONS
 
 
 def _of_updated_slice(op: Any, gradient: Any) -> tuple[Any, Any, None]:
+    """The gradients of a tensor, and of what replaces a part of it, by those of the result."""
     whole, update, start = op.inputs
     size = tf.shape(update, start.dtype)
     around = tf.stack([start, tf.shape(whole, start.dtype) - start - size], axis=1)

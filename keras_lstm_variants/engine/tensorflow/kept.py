@@ -24,16 +24,29 @@ def loops_of(cell: Cell) -> Loops:
     return vars(cell).setdefault("_loops", Loops())
 
 
+class _Itself:
+    """Equal to the same object alone, which it keeps: its id goes to no other meanwhile."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 def facts_of(cell: Cell) -> Hashable | None:
     """What of the cell may change the loop besides its weights; None if it cannot be told."""
     simple = (bool, int, float, str, tuple, type(None))
     public = {k: v for k, v in vars(cell).items() if not k.startswith("_")}
-    facts = [(k, repr(v) if isinstance(v, simple) else id(v)) for k, v in public.items()]
+    facts = [(k, repr(v) if isinstance(v, simple) else _Itself(v)) for k, v in public.items()]
     try:
         config = json.dumps(cell.get_config(), default=repr, sort_keys=True)
     except NotImplementedError:
         return None
-    return config, tuple(sorted(facts))
+    return config, tuple(sorted(facts, key=lambda fact: fact[0]))
 
 
 def specs_of(values: Any, first: int = 0) -> Hashable:
