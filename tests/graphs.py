@@ -45,10 +45,13 @@ def plain(layer, **kwargs):
     return keras.layers.RNN(layer.cell, **kwargs)
 
 
-def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, weights=None):
+def gradients(
+    layer, x, states=None, mask=None, *, jit=False, training=True, weights=None, any_length=False
+):
     """Results, and the gradients of weights, inputs and first states, from one graph.
 
     Or step by step, where `jit` is None: what is right is then there without tracing its loop.
+    `any_length`: the graph does not know the number of steps.
     """
     weights = layer.trainable_weights if weights is None else weights
 
@@ -64,7 +67,18 @@ def gradients(layer, x, states=None, mask=None, *, jit=False, training=True, wei
         return outputs, tape.gradient(loss, sources, unconnected_gradients=none)
 
     function = run if jit is None else tf.function(run, jit_compile=jit)
-    return function(tf.constant(x), [tf.constant(s) for s in states or ()], mask)
+    given = tf.constant(x), [tf.constant(s) for s in states or ()], mask
+    if any_length:
+        function = function.get_concrete_function(*of_any_length(given))
+    return function(*given)
+
+
+def of_any_length(given):
+    """Specifications of (sequence, states, mask) for any number of steps."""
+    x, states, mask = given
+    x = tf.TensorSpec([x.shape[0], None, *x.shape[2:]], x.dtype)
+    states = [tf.TensorSpec(s.shape, s.dtype) for s in states]
+    return x, states, None if mask is None else tf.TensorSpec([len(mask), None], tf.bool)
 
 
 def step_by_step(layer, *args, **kwargs):
@@ -79,18 +93,22 @@ def assert_relatively_close(actual, expected, tolerance=1e-5):
         assert np.max(np.abs(a - e), initial=0) <= tolerance * np.max(np.abs(e), initial=1e-3)
 
 
-def penalty(layer, jit):
+def penalty(layer, jit, any_length=False):
     """A gradient penalty, as GANs use it: the gradient of a gradient's norm; no graph if None."""
 
-    def run(x):
+    def run(x, mask):
         weights = [w.value for w in layer.trainable_weights]
         with tf.GradientTape() as outer:
             outer.watch(x)
             with tf.GradientTape() as inner:
                 inner.watch(x)
-                y = tf.reduce_sum(tf.sin(layer(x, mask=MASK, training=True)))
+                y = tf.reduce_sum(tf.sin(layer(x, mask=mask, training=True)))
             size = tf.reduce_sum(inner.gradient(y, x) ** 2)
         return outer.gradient(size, [x, *weights])
 
     function = run if jit is None else tf.function(run, jit_compile=jit)
-    return function(tf.constant(sequences()))
+    x = tf.constant(sequences())
+    if any_length:
+        x_spec, _, mask_spec = of_any_length((x, [], MASK))
+        function = function.get_concrete_function(x_spec, mask_spec)
+    return function(x, tf.constant(MASK))

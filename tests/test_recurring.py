@@ -1,6 +1,7 @@
 """The fast loop as it is compiled for shapes that come back: when it is, and that it is right."""
 
 import logging
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from graphs import ALL, EVERY_PROTOCOL, assert_relatively_close, gradients, pena
 from keras import ops
 
 import keras_lstm_variants as klv
-from keras_lstm_variants.engine.tensorflow import divide, kept, recurring, trace
+from keras_lstm_variants.engine.tensorflow import divide, kept, recurring, trace, varying
 
 pytestmark = pytest.mark.usefixtures("forgotten_after_each_test")
 
@@ -32,11 +33,35 @@ def forms(monkeypatch):
     return asked
 
 
-@pytest.fixture(params=[pytest.param(0, id="compiled", marks=pytest.mark.slow), 2**39], ids=str)
+class Form(NamedTuple):
+    """Which form runs from the first call on, and whether the number of steps is known."""
+
+    compiled: bool
+    known: bool
+
+    def gradients(self, layer, *args, **kwargs):
+        return gradients(layer, *args, any_length=not self.known, **kwargs)
+
+
+FORMS = [
+    pytest.param(Form(compiled, known), id=id_, marks=[] if id_ == "known" else pytest.mark.slow)
+    for compiled, known, id_ in (
+        (False, True, "known"),
+        (True, True, "known, compiled"),
+        (False, False, "any length"),
+        (True, False, "any length, compiled"),
+    )
+]
+
+
+@pytest.fixture(params=FORMS)
 def form(request, monkeypatch, forms):
-    """One form runs from the first call on."""
-    monkeypatch.setattr(recurring, "ENOUGH", request.param)
-    return request.param == 0
+    form = request.param
+    monkeypatch.setattr(recurring, "ENOUGH", 0 if form.compiled else 2**39)
+    # Chunks of any length are then one of four steps, and one of two that is filled up.
+    monkeypatch.setattr(varying, "_LONGEST", 4)
+    monkeypatch.setattr(varying, "_ENOUGH", 1)
+    return form
 
 
 @EVERY_PROTOCOL
@@ -47,9 +72,9 @@ def test_equals_step_by_step(name, options, form, forms, monkeypatch):
     slow = make(name, options, engine="plain", return_all_states=True, **ALL)
     slow.set_weights(layer.get_weights())
     x, states = sequences(), states_of(layer)
-    found = gradients(layer, x, states, MASK)
+    found = form.gradients(layer, x, states, MASK)
     assert_relatively_close(found, step_by_step(slow, x, states, MASK))
-    assert forms == [form]
+    assert forms == [form.compiled]
 
 
 @pytest.mark.parametrize(
@@ -64,17 +89,18 @@ def test_equals_step_by_step(name, options, form, forms, monkeypatch):
 )
 def test_options(kwargs, form, forms):
     layer, slow = make("GRU", **kwargs), make("GRU", engine="plain", **kwargs)
-    found = gradients(layer, sequences(), mask=MASK)
+    found = form.gradients(layer, sequences(), mask=MASK)
     assert_relatively_close(found, step_by_step(slow, sequences(), mask=MASK))
-    assert forms == [form]
+    assert forms == [form.compiled]
 
 
 @pytest.mark.slow
 def test_second_derivatives(form, forms):
     layer, slow = make("LSTM", return_sequences=True), make("LSTM", engine="plain", **ALL)
     slow.return_state = False
-    assert_relatively_close(penalty(layer, False), penalty(slow, None))
-    assert forms == [form]
+    found = penalty(layer, False, any_length=not form.known)
+    assert_relatively_close(found, penalty(slow, None))
+    assert forms == [form.compiled]
 
 
 def test_a_shape_is_compiled_once_it_has_come_back(forms, monkeypatch):
@@ -98,8 +124,9 @@ def test_no_more_shapes_than_worth_it(monkeypatch):
     monkeypatch.setattr(recurring, "ENOUGH", 5)
     monkeypatch.setattr(recurring, "_SHAPES", 2)
     counter = recurring._Counter()
-    sizes = [(rows, 3) for rows in (1, 2, 3)] * 3
-    often = [bool(counter.count(tf.constant(size, tf.int64))) for size in sizes]
+    steps = tf.constant(3, tf.int64)
+    batches = [tf.constant(rows, tf.int64) for rows in (1, 2, 3)] * 3
+    often = [bool(counter.count(batch, steps, steps)) for batch in batches]
     assert often == [False] * 3 + [True, True, False] * 2
 
 
@@ -247,4 +274,4 @@ def test_forward_mode_around_a_training_step(form, forms):
         return found, [accumulator.jvp(g) for g in found]
 
     assert_relatively_close(product("auto"), product("plain"))
-    assert forms == [form]
+    assert forms == [form.compiled]

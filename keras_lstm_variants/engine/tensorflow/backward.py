@@ -34,6 +34,14 @@ class FastLoop(ForwardLoop):
         self, inputs: list[Any], weights: list[Any], kept: dict[str, Any], gradients: Result
     ) -> tuple[list[Any], list[Any], list[Any]]:
         """Gradients of inputs, first states and weights, from those of the results."""
+        d_inputs, _, d_states, sums = self.slopes(inputs, weights, kept, gradients)
+        d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
+        return d_inputs, d_states, d_weights
+
+    def slopes(
+        self, inputs: list[Any], weights: list[Any], kept: dict[str, Any], gradients: Result
+    ) -> tuple[list[Any], Any, list[Any], list[Any]]:
+        """`backward`, with the gradient of the output before, and the weights' in full."""
         if self.settings.xla:
             # It may be a function of its own: XLA must know its sizes from its own arguments.
             self.chunks = self.chunks_of(inputs[0])
@@ -67,24 +75,24 @@ class FastLoop(ForwardLoop):
                     u = self.states[state].chunk(kept_states, past.states_from, chunk.space)
                 u, d = (tf.reshape(v, [-1, v.shape[-1]]) for v in (u, d))
                 d_kernel = tf.matmul(u, d, transpose_a=True)
-                d_kernels = [*d_kernels[:m], _add(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
+                d_kernels = [*d_kernels[:m], added(d_kernels[m], d_kernel), *d_kernels[m + 1 :]]
             parts = [self.chunks.part(values, chunk) for values in x]
             d_parts, d_weights = self._projection_gradient(parts, weights, d_z)
-            sums = list(map(_add, sums, d_weights))
+            sums = list(map(added, sums, d_weights))
             filled = map(self.chunks.filled, d_parts)
             d_x = [ta.write(chunk.place, d) for ta, d in zip(d_x, filled, strict=True)]
             return d_held, d_states, sums, d_kernels, d_x
 
-        sums, d_kernels = list(map(_zero_sum, weights)), list(map(_zero_sum, kernels))
-        _, d_states, sums, d_kernels, d_inputs = self.chunks.repeat(
+        sums, d_kernels = list(map(zero_sum, weights)), list(map(zero_sum, kernels))
+        d_held, d_states, sums, d_kernels, d_inputs = self.chunks.repeat(
             run,
             (d_held, d_states, sums, d_kernels, list(map(self.chunks.parts, inputs))),
             backwards=True,
         )
         sums = self._with_kernels(sums, d_kernels)
-        d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
         joined = [self.chunks.join(d, like) for d, like in zip(d_inputs, inputs, strict=True)]
-        return joined, d_states, d_weights
+        d_before = d_held[0] if d_held else tf.zeros_like(gradients.last_output)
+        return joined, d_before, d_states, sums
 
     def _run_back(
         self,
@@ -135,7 +143,7 @@ class FastLoop(ForwardLoop):
             if self.settings.edge is not None:
                 d_old = self.settings.edge(t, d_old)
             same_shapes([*d_before, *d_old], [*d_held, *d_states])
-            sums = list(map(_add, sums, found.weights))
+            sums = list(map(added, sums, found.weights))
             return d_before, d_old, sums, self._collect(collected, k, found)
 
         collected = self._nothing_collected(chunk.space)
@@ -317,16 +325,16 @@ class FastLoop(ForwardLoop):
         return d_x, found[n:]
 
 
-def _zero_sum(weight: Any) -> Any:
+def zero_sum(weight: Any) -> Any:
     half = weight.dtype in (tf.float16, tf.bfloat16)
     zeros = tf.zeros(sizes(weight), tf.float32 if half else weight.dtype)
     zeros.set_shape(weight.shape)
     return zeros
 
 
-def _add(total: Any, more: Any) -> Any:
+def added(total: Any, more: Any) -> Any:
     if more is None:
         return total
-    added = total + tf.cast(more, total.dtype)
-    added.set_shape(total.shape)
-    return added
+    result = total + tf.cast(more, total.dtype)
+    result.set_shape(total.shape)
+    return result

@@ -37,11 +37,16 @@ class Chunks:
         batch: rows a step, or None.
         columns: values kept for a row.
         xla: whether the loop will be compiled.
+        longest: steps of a chunk at most.
     """
 
-    def __init__(self, steps: Any, batch: int | None, columns: int, xla: bool) -> None:
+    may_be_empty = property(lambda self: not isinstance(self.steps, int))
+
+    def __init__(
+        self, steps: Any, batch: int | None, columns: int, xla: bool, longest: int = _LONGEST
+    ) -> None:
         self.steps, self.xla = steps, xla
-        self.length = _length(steps, batch or 32, columns)
+        self.length = min(_length(steps, batch or 32, columns), longest)
         # Not -(-steps // length): ONNX divides negative numbers another way.
         self.count = (steps + self.length - 1) // self.length
         self.space = steps  # of all chunks
@@ -83,7 +88,7 @@ class Chunks:
         if not self.xla:
             return values
         values = time_first(values)
-        if isinstance(self.steps, int):
+        if self.space is self.steps:
             return values
         return tf.pad(values, [[0, self.space - self.steps]] + [[0, 0]] * (values.shape.rank - 1))
 
@@ -123,6 +128,27 @@ class Chunks:
     def _part_shape(self, like: Any) -> list[Any]:
         batch, _, *rest = sizes(like)
         return [self.length, batch, *rest]
+
+
+class OneChunk(Chunks):
+    """One chunk, of which only the first steps are run; for XLA.
+
+    Args:
+        steps: of the sequences, one at least.
+        ran: how many are run, a tensor.
+    """
+
+    may_be_empty = False
+
+    def __init__(self, steps: Any, ran: Any) -> None:
+        self.steps = self.length = self.space = steps
+        self.ran, self.count, self.xla, self.even = ran, 1, True, True
+
+    def repeat(self, body: Callable, values: tuple, backwards: bool = False) -> tuple:
+        return tuple(body(Chunk(0, 0, self.ran, self.steps), *values))
+
+    def filled(self, values: Any) -> Any:
+        return values
 
 
 def _length(steps: Any, batch: int, columns: int) -> int:

@@ -116,9 +116,7 @@ def _why_not_compiled(trace: StepTrace, sequences: Any) -> str | None:
         return "it will be vectorised"
     if sequences.dtype == tf.float64:
         return "XLA has been seen to compile a loop in float64 wrongly"
-    if steps is None:
-        return "the number of steps is not known, and may change"
-    if steps < _FEW:
+    if steps is not None and steps < _FEW:
         return f"there are fewer than {_FEW} steps"
     if batch * _work(trace) > _SMALL:
         return "products as large are faster in TensorFlow"

@@ -16,7 +16,14 @@ from keras_lstm_variants.engine.tensorflow.buffers import (
     sizes,
     write,
 )
-from keras_lstm_variants.engine.tensorflow.chunks import Chunk, Chunks, by_step, repeat, scan
+from keras_lstm_variants.engine.tensorflow.chunks import (
+    Chunk,
+    Chunks,
+    OneChunk,
+    by_step,
+    repeat,
+    scan,
+)
 from keras_lstm_variants.engine.tensorflow.plain import batch_first, where
 from keras_lstm_variants.engine.tensorflow.step import Product, Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace
@@ -49,6 +56,7 @@ class ForwardLoop:
         mask: bool (batch, time), or None.
         states: the first states, for their types.
         settings: what is asked for.
+        ran: how many of the steps are run, if not all are: a tensor. They are one chunk then.
     """
 
     def __init__(
@@ -59,8 +67,9 @@ class ForwardLoop:
         mask: Any,
         states: list[Any],
         settings: Settings,
+        ran: Any = None,
     ) -> None:
-        self.step, self.trace, self.settings = step, trace, settings
+        self.step, self.trace, self.settings, self.ran = step, trace, settings, ran
         batch, units, xla = inputs[0].shape[0], step.cell.units, settings.xla
 
         def layout(like: Any, width: int | None = units) -> Layout:
@@ -76,6 +85,7 @@ class ForwardLoop:
         self.d_inputs = [layout(z, None) for z in trace.inputs]
         self.d_values = [layout(v, None) for v in values]
         self.operands = [layout(p.state, None) for p in trace.products]
+        self.columns = sum(math.prod(p.value.shape[1:]) for p in trace.products)
         self.chunks = self.chunks_of(inputs[0])
         self.mask = None if mask is None else self.chunks.ready(mask)
         # The state that the output is: with a mask none, for then it starts at zero.
@@ -87,14 +97,15 @@ class ForwardLoop:
     def chunks_of(self, sequences: Any) -> Chunks:
         """The chunks of sequences in the graph that is being built."""
         batch, steps = sequences.shape[:2]
-        columns = sum(math.prod(p.value.shape[1:]) for p in self.trace.products)
         steps = tf.shape(sequences)[1] if steps is None else steps
-        return Chunks(steps, batch, columns, self.settings.xla)
+        if self.ran is not None:
+            return OneChunk(steps, self.ran)
+        return Chunks(steps, batch, self.columns, self.settings.xla)
 
     def forward(
-        self, inputs: list[Any], states: list[Any], weights: list[Any]
+        self, inputs: list[Any], states: list[Any], weights: list[Any], before: Any = None
     ) -> tuple[Result, Any]:
-        """The results, and what `backward` needs."""
+        """The results, and what `backward` needs. `before` is the output before, if not zero."""
         if self.settings.residuals is Residuals.STARTS and not self.settings.xla:
             return self._forward_by_chunk(inputs, states, weights)
         x, kernels = list(map(self.chunks.ready, inputs)), self._kernels(weights)
@@ -103,7 +114,7 @@ class ForwardLoop:
         shown = self.settings.options.keep_outputs and at is not None
         no_output = zeros_of(self.output, inputs[0])
         # The last output; nothing where it is a state anyway.
-        held = [] if at is not None else [no_output]
+        held = [] if at is not None else [no_output if before is None else before]
         space = self.chunks.space
         history = {
             **self._empty(space, keep is Residuals.ALL),
@@ -301,7 +312,7 @@ class ForwardLoop:
 
     def _unless_empty(self, value: Any, otherwise: Any) -> Any:
         """`value`, or `otherwise` for a sequence without steps."""
-        if isinstance(self.chunks.steps, int):
+        if not self.chunks.may_be_empty:
             return value
         return tf.where(self.chunks.steps > 0, value, otherwise)
 

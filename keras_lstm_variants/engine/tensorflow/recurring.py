@@ -10,7 +10,6 @@ Forward and backward loop are functions of tensors alone. They are traced once f
 its options, and called as they are or from a compiled function.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,10 +21,12 @@ from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow import rows
 from keras_lstm_variants.engine.tensorflow.backward import FastLoop
+from keras_lstm_variants.engine.tensorflow.forms import InTwoForms, packed, places, present
 from keras_lstm_variants.engine.tensorflow.forward import Settings
 from keras_lstm_variants.engine.tensorflow.kept import facts_of, loops_of, specs_of
 from keras_lstm_variants.engine.tensorflow.step import Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace
+from keras_lstm_variants.engine.tensorflow.varying import VaryingLoop
 
 # A shape is compiled once so many time steps of it have been run, and so many shapes are.
 ENOUGH, _SHAPES = 4096, 8
@@ -33,10 +34,8 @@ ENOUGH, _SHAPES = 4096, 8
 _PLACES = 256
 _COMPILED = 2**40
 
-_logger = logging.getLogger("keras_lstm_variants")
 
-
-class Forms(NamedTuple):
+class Traced(NamedTuple):
     """A function of tensors, in the form that runs now.
 
     Args:
@@ -50,19 +49,7 @@ class Forms(NamedTuple):
     def __call__(self, often: Any, tensors: list[Any]) -> Any:
         # The gradient is told by `fast.differentiable`: TensorFlow is to build no other.
         with without_tapes():
-            return _packed(self.structure, self.run(often, *tensors))
-
-
-def _places(values: Any) -> Any:
-    """The structure of the values: 0 where there is one, and None where there is None."""
-    return keras.tree.map_structure(lambda v: None if v is None else 0, values)
-
-
-def _packed(like: Any, tensors: Any) -> Any:
-    """The structure of `like` with these tensors where it has any, and None where it has None."""
-    left = iter(tensors)
-    leaves = [None if leaf is None else next(left) for leaf in keras.tree.flatten(like)]
-    return keras.tree.pack_sequence_as(like, leaves)
+            return packed(self.structure, self.run(often, *tensors))
 
 
 _at_once = False
@@ -86,7 +73,10 @@ def has_come_back(cell: Cell, sequences: Any) -> Any:
     if own.counter is None:
         with tf.init_scope():
             own.counter = _Counter()
-    return own.counter.count(tf.shape(sequences, tf.int64))
+    batch, steps = tf.unstack(tf.shape(sequences, tf.int64)[:2])
+    # Where any length is compiled at once, it does not matter.
+    length = tf.constant(0, tf.int64) if sequences.shape[1] is None else steps
+    return own.counter.count(batch, length, steps)
 
 
 class _Counter:
@@ -94,12 +84,11 @@ class _Counter:
 
     def __init__(self) -> None:
         self.table = tf.Variable(tf.zeros(_PLACES + 1, tf.int64), trainable=False)
-        shape = tf.TensorSpec((None,), tf.int64)
-        self.count = tf.function(self._count, autograph=False).get_concrete_function(shape)
+        number = [tf.TensorSpec((), tf.int64)] * 3
+        self.count = tf.function(self._count, autograph=False).get_concrete_function(*number)
 
-    def _count(self, shape: Any) -> Any:
-        batch, steps = shape[0], shape[1]
-        place = tf.math.floormod(batch * 1009 + steps, _PLACES)
+    def _count(self, batch: Any, length: Any, steps: Any) -> Any:
+        place = tf.math.floormod(batch * 1009 + length, _PLACES)
         before, compiled = tf.unstack(self.table.gather_nd([[place], [_PLACES]]))
         known = before >= _COMPILED
         more = tf.logical_and(before + steps >= ENOUGH, compiled < _SHAPES)
@@ -174,9 +163,9 @@ class RecurringLoop:
     ) -> Any:
         """What `run` makes of each loop, and of tensors in some structure, joined."""
         given = (self.mask, list(self.step.masks), *arguments, *([] if kept is None else [kept]))
-        tensors = [leaf for leaf in keras.tree.flatten(given) if leaf is not None]
+        tensors = present(given)
         specs = [tf.TensorSpec(t.shape, t.dtype) for t in tensors]
-        like = _places(given)
+        like = places(given)
         facts = facts_of(self.step.cell)
         key = (
             name,
@@ -205,58 +194,36 @@ class RecurringLoop:
                 known[key] = bare._traced(run, joined, like, specs)
         return known[key](self.often, tensors)
 
-    def _traced(self, of_loop: Callable, joined: Callable, like: Any, specs: list[Any]) -> Forms:
-        structures: list[Any] = []
+    def _traced(self, of_loop: Callable, joined: Callable, like: Any, specs: list[Any]) -> Traced:
         in_its_form = self.settings._replace(xla=True)
+        any_length = packed(like, specs)[2][0].shape[1] is None
 
-        def flat(values: Any) -> list[Any]:
-            structures.append(_places(values))
-            return [v for v in keras.tree.flatten(values) if v is not None]
-
-        def part(mask: Any, masks: list[Any], inputs: Any, states: Any, *more: Any) -> Any:
+        def whole(mask: Any, masks: list[Any], inputs: Any, states: Any, *more: Any) -> Any:
             step = self.step.with_masks(tuple(masks))
             loop = FastLoop(step, self.trace, inputs, mask, states, in_its_form)
-            return flat(of_loop(loop, inputs, states, *more))
+            return of_loop(loop, inputs, states, *more)
 
-        part = tf.function(part, autograph=False, reduce_retracing=True)
-        compiled = tf.function(
-            lambda *own: part(*own), autograph=False, reduce_retracing=True, jit_compile=True
-        )
+        form, of_chunks = InTwoForms(whole, self.step.cell), {}
+
+        def of_rows(often: Any, own: tuple) -> Any:
+            if not any_length:
+                return form(often, own)
+            mask, masks, inputs, states, *more = own
+            given = (self.step.with_masks(tuple(masks)), self.trace, inputs, mask, states)
+            loop = VaryingLoop(*given, in_its_form, often, of_chunks)
+            return of_loop(loop, inputs, states, *more)
+
+        structures: list[Any] = []
 
         def run(often: Any, *tensors: Any) -> list[Any]:
-            parts = self._divided(*_packed(like, tensors))
+            parts = self._divided(*packed(like, tensors))
+            found = joined([of_rows(often, own) for own in parts])
+            structures.append(places(found))
+            return present(found)
 
-            def whole(part: Callable) -> list[Any]:
-                found = [part(*own) for own in parts]
-                return flat(joined([_packed(structures[0], values) for values in found]))
-
-            if not can_compile:
-                return whole(part)
-            return tf.cond(often, lambda: whole(compiled), lambda: whole(part))
-
-        can_compile = self._can_compile(lambda *own: part(*own), like, specs)
         often = tf.TensorSpec((), tf.bool)
         graph = tf.function(run, autograph=False).get_concrete_function(often, *specs)
-        return Forms(graph, structures[-1])
-
-    def _can_compile(self, part: Callable, like: Any, specs: list[Any]) -> bool:
-        """Whether XLA can compile a loop. Ours are known to be; that of a plug-in is tried."""
-        cell = self.step.cell
-        if type(cell).__module__.startswith("keras_lstm_variants."):
-            return True
-        own = loops_of(cell)
-        if own.refused:
-            return False
-        few = [[2 if size is None else size for size in spec.shape] for spec in specs]
-        tensors = [tf.zeros(size, spec.dtype) for size, spec in zip(few, specs, strict=True)]
-        function = tf.function(part, autograph=False, jit_compile=True)
-        try:
-            of_one = self._divided(*_packed(like, tensors))[0]
-            function.experimental_get_compiler_ir(*of_one)(stage="hlo")
-        except (tf.errors.OpError, ValueError, TypeError) as error:
-            own.refused = f"XLA refuses it: {' '.join(str(error).split())[:200]}"
-            _logger.info("%s is not compiled: %s", cell.name, own.refused)
-        return own.refused is None
+        return Traced(graph, structures[-1])
 
     def _divided(
         self,
