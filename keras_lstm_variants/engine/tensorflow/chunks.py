@@ -37,16 +37,16 @@ class Chunks:
         batch: rows a step, or None.
         columns: values kept for a row.
         xla: whether the loop will be compiled.
-        longest: steps of a chunk at most.
+        length: of a chunk, if it is not to be the one that is usual.
     """
 
     may_be_empty = property(lambda self: not isinstance(self.steps, int))
 
     def __init__(
-        self, steps: Any, batch: int | None, columns: int, xla: bool, longest: int = _LONGEST
+        self, steps: Any, batch: int | None, columns: int, xla: bool, length: Any = None
     ) -> None:
         self.steps, self.xla = steps, xla
-        self.length = min(_length(steps, batch or 32, columns), longest)
+        self.length = _length(steps, batch, columns) if length is None else length
         # Not -(-steps // length): ONNX divides negative numbers another way.
         self.count = (steps + self.length - 1) // self.length
         self.space = steps  # of all chunks
@@ -151,9 +151,14 @@ class OneChunk(Chunks):
         return values
 
 
-def _length(steps: Any, batch: int, columns: int) -> int:
+def usual_length(batch: int | None, columns: int) -> int:
+    """Steps of a chunk with so many rows a step, and so many values in a row."""
     rows = max(_ROWS, _BYTES // (4 * max(columns, 1)))
-    usual = min(max(rows // batch, _SHORTEST), _LONGEST)
+    return min(max(rows // (batch or 32), _SHORTEST), _LONGEST)
+
+
+def _length(steps: Any, batch: int | None, columns: int) -> int:
+    usual = usual_length(batch, columns)
     if not isinstance(steps, int):
         return usual
     if steps <= 2 * usual:

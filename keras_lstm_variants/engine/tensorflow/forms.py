@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -35,6 +35,18 @@ def packed(like: Any, tensors: Any) -> Any:
     return keras.tree.pack_sequence_as(like, leaves)
 
 
+class Often(NamedTuple):
+    """Whether sequences have come often enough for a compiled loop, as tensors.
+
+    Args:
+        whole: those of this shape.
+        any_length: those of this batch size, where the number of steps is not known.
+    """
+
+    whole: Any
+    any_length: Any
+
+
 class InTwoForms:
     """A function of tensors, in any structure, and its compiled form; both share a trace.
 
@@ -52,7 +64,6 @@ class InTwoForms:
             reduce_retracing=True,
             jit_compile=True,
         )
-        self._can_compile: bool | None = None
 
     def _flat(self, *given: Any) -> list[Any]:
         found = self.function(*given)
@@ -64,35 +75,37 @@ class InTwoForms:
         graph = self.part.get_concrete_function(*each(_spec, like))
         return packed(self.structure, map(_spec, graph.outputs))
 
-    def __call__(
-        self, compiled: Any, given: tuple, instead: Callable[[], tuple] | None = None
-    ) -> Any:
-        """Its value, from the compiled form if this tensor is true.
-
-        Args:
-            compiled, given: which form, and what of.
-            instead: makes what the compiled form is given instead.
-        """
-        if self._can_compile is None:
-            self._can_compile = self._compiles(given)
-
-        def fast() -> Any:
-            return self.compiled(*(given if instead is None else instead()))
-
-        def slow() -> Any:
-            return self.part(*given)
-
-        found = tf.cond(compiled, fast, slow) if self._can_compile else slow()
+    def __call__(self, compiled: bool, *given: Any) -> Any:
+        found = (self.compiled if compiled else self.part)(*given)
         return packed(self.structure, found)
 
-    def _compiles(self, given: tuple) -> bool:
+    def chosen(self, compiled: Any, run: Callable[[bool], Any], *like: Any) -> Any:
+        """`run(True)` if the tensor `compiled` is true, else `run(False)`.
+
+        Args:
+            compiled, run: which, and what; it is to call this function in that form.
+            like: what the function is given, as far as types and shapes go.
+        """
+        if not self._compiles(like):
+            return run(False)
+        structures: list[Any] = []
+
+        def flat(compiled: bool) -> list[Any]:
+            found = run(compiled)
+            structures.append(places(found))
+            return present(found)
+
+        found = tf.cond(compiled, lambda: flat(True), lambda: flat(False))
+        return packed(structures[0], found)
+
+    def _compiles(self, like: tuple) -> bool:
         """Whether XLA can compile it. What is ours is known to; what is a plug-in's is tried."""
         if type(self.cell).__module__.startswith("keras_lstm_variants."):
             return True
         own = loops_of(self.cell)
         if own.refused is None:
             with tf.init_scope():
-                few = each(lambda v: tf.zeros([s or 2 for s in v.shape], v.dtype), given)
+                few = each(lambda v: tf.zeros([s or 2 for s in v.shape], v.dtype), like)
                 function = tf.function(self.part, autograph=False, jit_compile=True)
                 try:
                     function.experimental_get_compiler_ir(*few)(stage="hlo")

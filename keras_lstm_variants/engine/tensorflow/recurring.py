@@ -21,7 +21,7 @@ from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow import rows
 from keras_lstm_variants.engine.tensorflow.backward import FastLoop
-from keras_lstm_variants.engine.tensorflow.forms import InTwoForms, packed, places, present
+from keras_lstm_variants.engine.tensorflow.forms import InTwoForms, Often, packed, places, present
 from keras_lstm_variants.engine.tensorflow.forward import Settings
 from keras_lstm_variants.engine.tensorflow.kept import facts_of, loops_of, specs_of
 from keras_lstm_variants.engine.tensorflow.step import Step
@@ -39,17 +39,17 @@ class Traced(NamedTuple):
     """A function of tensors, in the form that runs now.
 
     Args:
-        run: of whether the loops are to be compiled, and of the tensors.
+        run: of what has come often, and of the tensors.
         structure: of what it returns.
     """
 
     run: Callable[..., list[Any]]
     structure: Any
 
-    def __call__(self, often: Any, tensors: list[Any]) -> Any:
+    def __call__(self, often: Often, tensors: list[Any]) -> Any:
         # The gradient is told by `fast.differentiable`: TensorFlow is to build no other.
         with without_tapes():
-            return packed(self.structure, self.run(often, *tensors))
+            return packed(self.structure, self.run(*often, *tensors))
 
 
 _at_once = False
@@ -65,18 +65,17 @@ def at_once() -> bool:
     return _at_once
 
 
-def has_come_back(cell: Cell, sequences: Any) -> Any:
+def has_come_back(cell: Cell, sequences: Any) -> Often:
     """Whether loops over sequences of this shape are to be compiled; counts their steps."""
+    known = sequences.shape[1] is not None
     if _at_once:
-        return tf.constant(True)
+        return Often(tf.constant(True), tf.constant(False))
     own = loops_of(cell)
     if own.counter is None:
         with tf.init_scope():
             own.counter = _Counter()
-    batch, steps = tf.unstack(tf.shape(sequences, tf.int64)[:2])
-    # Where any length is compiled at once, it does not matter.
-    length = tf.constant(0, tf.int64) if sequences.shape[1] is None else steps
-    return own.counter.count(batch, length, steps)
+    count = own.counter.count if known else own.counter.count_any
+    return Often(*count(*tf.unstack(tf.shape(sequences, tf.int64)[:2])))
 
 
 class _Counter:
@@ -84,20 +83,35 @@ class _Counter:
 
     def __init__(self) -> None:
         self.table = tf.Variable(tf.zeros(_PLACES + 1, tf.int64), trainable=False)
-        number = [tf.TensorSpec((), tf.int64)] * 3
+        number = [tf.TensorSpec((), tf.int64)] * 2
         self.count = tf.function(self._count, autograph=False).get_concrete_function(*number)
+        any_ = tf.function(self._count_any, autograph=False)
+        self.count_any = any_.get_concrete_function(*number)
 
-    def _count(self, batch: Any, length: Any, steps: Any) -> Any:
-        place = tf.math.floormod(batch * 1009 + length, _PLACES)
+    def _count(self, batch: Any, steps: Any) -> list[Any]:
+        return [self._seen(batch, steps, steps, ENOUGH, True), tf.constant(False)]
+
+    def _count_any(self, batch: Any, steps: Any) -> list[Any]:
+        """Nearly all of one length, and its shape is compiled, else one chunk for any length."""
+        chunk = self.table[self._place(batch, 0)] >= _COMPILED
+        whole = self._seen(batch, steps, steps, ENOUGH * 3 // 4, tf.logical_not(chunk))
+        more = tf.where(whole, tf.zeros_like(steps), steps)
+        return [whole, self._seen(batch, 0, more, ENOUGH, tf.logical_not(whole))]
+
+    def _place(self, batch: Any, length: Any) -> Any:
+        return tf.math.floormod(batch * 1009 + length, _PLACES)
+
+    def _seen(self, batch: Any, length: Any, steps: Any, enough: int, may: Any) -> Any:
+        """Count steps. Whether what has come so often is compiled from now on, where it may be."""
+        place = self._place(batch, length)
         before, compiled = tf.unstack(self.table.gather_nd([[place], [_PLACES]]))
         known = before >= _COMPILED
-        more = tf.logical_and(before + steps >= ENOUGH, compiled < _SHAPES)
-        more = tf.logical_and(more, tf.logical_not(known))
-        now = tf.minimum(before + steps, tf.where(known, before, ENOUGH))
+        more = (before + steps >= enough) & (compiled < _SHAPES) & tf.logical_not(known) & may
+        now = tf.minimum(before + steps, tf.where(known, before, enough))
         now = tf.where(more, _COMPILED, now)
         values = tf.stack([now, compiled + tf.cast(more, tf.int64)])
         self.table.scatter_nd_update([[place], [_PLACES]], values)
-        return tf.logical_or(known, more)
+        return known | more
 
 
 class RecurringLoop:
@@ -105,7 +119,7 @@ class RecurringLoop:
 
     Args:
         loops: among how many loops to divide the rows of the batch.
-        often: whether the compiled form is to run, as a tensor.
+        often: whether the compiled form is to run.
     """
 
     def __init__(
@@ -115,7 +129,7 @@ class RecurringLoop:
         mask: Any,
         settings: Settings,
         loops: int,
-        often: Any,
+        often: Often | None,
     ) -> None:
         self.step, self.trace, self.mask, self.loops, self.often = step, trace, mask, loops, often
         self.settings = settings._replace(xla=False)
@@ -205,9 +219,9 @@ class RecurringLoop:
 
         form, of_chunks = InTwoForms(whole, self.step.cell), {}
 
-        def of_rows(often: Any, own: tuple) -> Any:
+        def of_rows(often: Often, own: tuple) -> Any:
             if not any_length:
-                return form(often, own)
+                return form.chosen(often.whole, lambda compiled: form(compiled, *own), *own)
             mask, masks, inputs, states, *more = own
             given = (self.step.with_masks(tuple(masks)), self.trace, inputs, mask, states)
             loop = VaryingLoop(*given, in_its_form, often, of_chunks)
@@ -215,14 +229,15 @@ class RecurringLoop:
 
         structures: list[Any] = []
 
-        def run(often: Any, *tensors: Any) -> list[Any]:
+        def run(whole: Any, any_length: Any, *tensors: Any) -> list[Any]:
+            often = Often(whole, any_length)
             parts = self._divided(*packed(like, tensors))
             found = joined([of_rows(often, own) for own in parts])
             structures.append(places(found))
             return present(found)
 
-        often = tf.TensorSpec((), tf.bool)
-        graph = tf.function(run, autograph=False).get_concrete_function(often, *specs)
+        yes = tf.TensorSpec((), tf.bool)
+        graph = tf.function(run, autograph=False).get_concrete_function(yes, yes, *specs)
         return Traced(graph, structures[-1])
 
     def _divided(

@@ -13,23 +13,21 @@ import tensorflow as tf
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow.backward import FastLoop, added, zero_sum
 from keras_lstm_variants.engine.tensorflow.buffers import (
-    Buffer,
     empty_list,
     sizes,
     stacked,
     steps_of,
 )
-from keras_lstm_variants.engine.tensorflow.chunks import Chunk, Chunks, repeat
-from keras_lstm_variants.engine.tensorflow.forms import InTwoForms, each, packed, present
+from keras_lstm_variants.engine.tensorflow.chunks import Chunks, repeat, usual_length
+from keras_lstm_variants.engine.tensorflow.forms import InTwoForms, Often, each, packed, present
 from keras_lstm_variants.engine.tensorflow.forward import Settings, zeros_of
 from keras_lstm_variants.engine.tensorflow.step import Step
 from keras_lstm_variants.engine.tensorflow.trace import StepTrace
 
 _NUMBER = tf.TensorSpec((), tf.int32)
-# Steps of a chunk at most: to call one costs as much as a few steps, and so does the filling.
-_LONGEST = 64
-# So many steps are worth the compiled form, which multiplies for all steps of a chunk.
-_ENOUGH = 16
+# Rows (steps x batch) of a chunk, and the bounds of its steps then: to call a chunk takes as long
+# as a few steps, and so does filling up the last one. Fewer than so many steps are not worth it.
+_ROWS, _SHORTEST, _LONGEST, _ENOUGH = 1024, 32, 128, 16
 
 
 class VaryingLoop:
@@ -37,7 +35,8 @@ class VaryingLoop:
 
     Args:
         step, trace, inputs, mask, states, settings: as for `FastLoop`.
-        often: whether chunks are compiled, as a tensor.
+        often: whether chunks are compiled: for this length, which they then divide evenly, or for
+            any, which have chunks of one size.
         forms: the functions of a chunk are kept here, for others like this.
     """
 
@@ -49,14 +48,20 @@ class VaryingLoop:
         mask: Any,
         states: list[Any],
         settings: Settings,
-        often: Any,
+        often: Often,
         forms: dict[str, InTwoForms],
     ) -> None:
         self.step, self.trace, self.mask, self.settings = step, trace, mask, settings
-        self.often, self.forms = often, forms
+        self.forms = forms
         self.whole = FastLoop(step, trace, inputs, mask, states, settings)
         steps, batch = tf.shape(inputs[0])[1], inputs[0].shape[0]
-        self.chunks = Chunks(steps, batch, self.whole.columns, False, _LONGEST)
+        usual = usual_length(batch, self.whole.columns)
+        even = (steps - 1) // tf.maximum((steps + usual // 2) // usual, 1) + 1
+        one_size = min(usual, max(_ROWS // (batch or 32), _SHORTEST), _LONGEST)
+        length = tf.where(often.whole, tf.maximum(even, 1), one_size)
+        self.chunks = Chunks(steps, batch, self.whole.columns, False, length)
+        enough = tf.logical_and(often.any_length, steps >= _ENOUGH)
+        self.compiled = tf.logical_or(often.whole, enough)
 
     def forward(
         self, inputs: list[Any], states: list[Any], weights: list[Any]
@@ -65,29 +70,35 @@ class VaryingLoop:
         last = zeros_of(self.whole.output, inputs[0])
         form = self._form("forward", self._chunk_forward)
         sequences, others = [inputs, self.mask], [list(self.step.masks), weights]
-        result, like_kept = form.returns(sequences, _NUMBER, _NUMBER, *others, last, states)
-        like_shown = (result.outputs, result.state_sequences)
+        arguments = (sequences, _NUMBER, _NUMBER, *others, last, states)
+        like, like_kept = form.returns(*arguments)
+        like_shown = (like.outputs, like.state_sequences)
         shapes = [self._shape_of(v, inputs[0]) for v in present(like_shown)]
-        like = zip(
-            [*shapes, *[v.shape for v in present(like_kept)]],
-            present((like_shown, like_kept)),
-            strict=True,
-        )
-        lists = [empty_list(self.chunks.count, shape, v.dtype) for shape, v in like]
+        kinds = [v.dtype for v in present((like_shown, like_kept))]
+        places = [*shapes, *[v.shape for v in present(like_kept)]]
 
-        def run(j: Any, last: Any, states: Any, lists: Any) -> Any:
-            chunk = self.chunks.at(j)
-            result, kept = self._call(form, chunk, sequences, *others, last, states)
-            shown = each(self._filled, (result.outputs, result.state_sequences))
-            found = present((shown, kept))
-            lists = [ta.write(j, v) for ta, v in zip(lists, found, strict=True)]
-            return result.last_output, result.states, lists
+        def run(compiled: bool) -> Any:
+            given = each(self._whole_chunks, sequences) if compiled else sequences
 
-        last, states, lists = repeat(self.chunks.count, run, (last, list(states), lists))
-        joined = map(self._joined, lists, shapes)
-        outputs, state_sequences = packed(like_shown, joined)
-        kept = packed(like_kept, [ta.flow for ta in lists[len(shapes) :]])
-        return Result(last, outputs, states, state_sequences), kept
+            def one(j: Any, last: Any, states: Any, lists: Any) -> Any:
+                chunk = self._chunk(j, given, compiled)
+                result, kept = form(compiled, *chunk, *others, last, states)
+                shown = (result.outputs, result.state_sequences)
+                shown = shown if compiled else each(self._filled, shown)
+                found = present((shown, kept))
+                lists = [ta.write(j, v) for ta, v in zip(lists, found, strict=True)]
+                return result.last_output, result.states, lists
+
+            count = self.chunks.count
+            lists = [empty_list(count, s, kind) for s, kind in zip(places, kinds, strict=True)]
+            last_output, new, lists = repeat(count, one, (last, list(states), lists))
+            joined = map(self._joined, lists, shapes)
+            kept = packed(like_kept, [ta.flow for ta in lists[len(shapes) :]])
+            return Result(last_output, None, new, None), list(joined), kept
+
+        result, shown, kept = form.chosen(self.compiled, run, *arguments)
+        outputs, state_sequences = packed(like_shown, shown)
+        return result._replace(outputs=outputs, state_sequences=state_sequences), kept
 
     def backward(
         self, inputs: list[Any], weights: list[Any], kept: Any, gradients: Result
@@ -95,24 +106,33 @@ class VaryingLoop:
         """Gradients of inputs, first states and weights, from those of the results."""
         form = self._form("backward", self._chunk_backward)
         sequences = [inputs, self.mask, gradients.outputs, gradients.state_sequences]
+        others = [list(self.step.masks), weights]
+        d_last, d_states = gradients.last_output, list(gradients.states)
         count, shapes = self.chunks.count, [self._shape_of(v, v) for v in inputs]
-        lists = [empty_list(count, s, v.dtype) for s, v in zip(shapes, inputs, strict=True)]
 
-        def run(i: Any, d_last: Any, d_states: Any, sums: Any, lists: Any) -> Any:
-            j = count - 1 - i
-            there = {name: self._kept_of(j, name, flows) for name, flows in kept.items()}
-            given = [list(self.step.masks), weights, there, d_last, d_states]
-            found = self._call(form, self.chunks.at(j), sequences, *given)
-            d_inputs, d_last, d_states, more = found
-            d_inputs = map(self._filled, d_inputs)
-            lists = [ta.write(j, d) for ta, d in zip(lists, d_inputs, strict=True)]
-            return d_last, d_states, list(map(added, sums, more)), lists
+        def run(compiled: bool) -> Any:
+            given = each(self._whole_chunks, sequences) if compiled else sequences
 
-        sums = list(map(zero_sum, weights))
-        values = (gradients.last_output, list(gradients.states), sums, lists)
-        _, d_states, sums, lists = repeat(count, run, values)
+            def one(i: Any, d_last: Any, d_states: Any, sums: Any, lists: Any) -> Any:
+                j = count - 1 - i
+                there = self._kept(kept, lambda flow, like: _read(flow, like, j))
+                chunk = self._chunk(j, given, compiled)
+                found = form(compiled, *chunk, *others, there, d_last, d_states)
+                d_inputs, d_last, d_states, more = found
+                d_inputs = d_inputs if compiled else list(map(self._filled, d_inputs))
+                lists = [ta.write(j, d) for ta, d in zip(lists, d_inputs, strict=True)]
+                return d_last, d_states, list(map(added, sums, more)), lists
+
+            lists = [empty_list(count, s, v.dtype) for s, v in zip(shapes, inputs, strict=True)]
+            sums = list(map(zero_sum, weights))
+            _, d_before, sums, lists = repeat(count, one, (d_last, d_states, sums, lists))
+            return list(map(self._joined, lists, shapes)), d_before, sums
+
+        there = self._kept(kept, lambda _, like: like)
+        arguments = (sequences, _NUMBER, _NUMBER, *others, there, d_last, d_states)
+        d_inputs, d_states, sums = form.chosen(self.compiled, run, *arguments)
         d_weights = [tf.cast(s, w.dtype) for s, w in zip(sums, weights, strict=True)]
-        return list(map(self._joined, lists, shapes)), d_states, d_weights
+        return d_inputs, d_states, d_weights
 
     # The functions of a chunk, of tensors alone.
 
@@ -151,27 +171,35 @@ class VaryingLoop:
         gradients = Result(d_last, d_outputs, d_states, d_sequences)
         return loop.slopes(inputs, weights, kept, gradients)
 
-    def _call(self, form: InTwoForms, chunk: Chunk, sequences: Any, *others: Any) -> Any:
-        enough = chunk.length >= min(_ENOUGH, self.chunks.length // 2)
-        compiled = tf.logical_and(self.often, enough)
-        parts = each(lambda v: steps_of(v, chunk.start, chunk.length, axis=1), sequences)
-        rest = (chunk.start, chunk.length, *others)
-        return form(compiled, (parts, *rest), lambda: (each(self._filled, parts), *rest))
-
     # Sequences (batch, time, ...), and what is kept of their chunks.
 
-    def _kept_of(self, chunk: Any, name: str, flows: list[list[Any]]) -> list[Buffer]:
-        """What was kept of a chunk."""
-        return [
-            [_read(flow, [None, *layout.piece_shape], layout.dtype, chunk) for flow in history]
-            for layout, history in zip(getattr(self.whole, name), flows, strict=True)
-        ]
+    def _chunk(self, place: Any, sequences: Any, compiled: bool) -> tuple[Any, Any, Any]:
+        """A chunk of the sequences, its first step, and how many there are to be run."""
+        chunk = self.chunks.at(place)
+        length = self.chunks.length if compiled else chunk.length
+        parts = each(lambda v: steps_of(v, chunk.start, length, axis=1), sequences)
+        return parts, chunk.start, chunk.length
+
+    def _kept(self, flows: dict[str, Any], of: Callable[[Any, tf.TensorSpec], Any]) -> Any:
+        """A history for each that is kept: made by `of` a list of chunks, and their type."""
+        return {
+            name: [
+                [of(flow, tf.TensorSpec([None, *la.piece_shape], la.dtype)) for flow in history]
+                for la, history in zip(getattr(self.whole, name), histories, strict=True)
+            ]
+            for name, histories in flows.items()
+        }
+
+    def _whole_chunks(self, values: Any) -> Any:
+        return self._longer(values, self.chunks.count * self.chunks.length)
 
     def _filled(self, values: Any) -> Any:
-        more = self.chunks.length - tf.shape(values)[1]
-        values = tf.pad(values, [[0, 0], [0, more]] + [[0, 0]] * (values.shape.rank - 2))
-        values.set_shape([values.shape[0], self.chunks.length, *values.shape[2:]])
-        return values
+        """A chunk of full length."""
+        return self._longer(values, self.chunks.length)
+
+    def _longer(self, values: Any, steps: Any) -> Any:
+        more = [[0, 0], [0, steps - tf.shape(values)[1]]]
+        return tf.pad(values, more + [[0, 0]] * (values.shape.rank - 2))
 
     def _shape_of(self, values: Any, inputs: Any) -> list[Any]:
         """The shape of a chunk that is filled up, whose batch is that of the inputs."""
@@ -186,7 +214,7 @@ class VaryingLoop:
         return whole[:, : self.chunks.steps]
 
 
-def _read(flow: Any, shape: list[Any], dtype: Any, place: Any) -> Any:
-    value = tf.TensorArray(dtype, flow=flow).read(place)
-    value.set_shape(shape)
+def _read(flow: Any, like: tf.TensorSpec, place: Any) -> Any:
+    value = tf.TensorArray(like.dtype, flow=flow).read(place)
+    value.set_shape(like.shape)
     return value
