@@ -1,6 +1,9 @@
 """The fast loop as it is compiled for shapes that come back: when it is, and that it is right."""
 
 import logging
+import os
+import subprocess
+import sys
 from typing import NamedTuple
 
 import keras
@@ -62,6 +65,7 @@ def form(request, monkeypatch, forms):
     monkeypatch.setattr(recurring, "ENOUGH", 0 if form.compiled else 2**39)
     if form.one_size:
         monkeypatch.setattr(recurring._Counter, "_seen", lambda _, batch, length, *__: length == 0)
+    monkeypatch.setattr(recurring, "_AGAIN", 0)
     monkeypatch.setattr(varying, "_LONGEST", 4)
     monkeypatch.setattr(varying, "_ENOUGH", 1)
     return form
@@ -133,6 +137,63 @@ def test_no_more_shapes_than_worth_it(monkeypatch):
     assert often == [False] * 3 + [True, True, False] * 2
 
 
+def test_one_length_or_many(monkeypatch):
+    """What nearly all sequences have is compiled for its length, and what varies for all lengths.
+
+    So much of each: three quarters for a length, everything for any; none where both would be.
+    """
+    monkeypatch.setattr(recurring, "ENOUGH", 40)
+
+    def answers(*lengths):
+        counter, batch = recurring._Counter(), tf.constant(2, tf.int64)
+        often = [counter.count_any(batch, tf.constant(n, tf.int64)) for n in lengths]
+        return [(bool(whole), bool(any_length)) for whole, any_length in often]
+
+    neither, whole, any_length = (False, False), (True, False), (False, True)
+    assert answers(10, 10, 10, 10) == [neither, neither, whole, whole]
+    assert answers(10, 11, 12, 13, 10, 10) == [*[neither] * 3, *[any_length] * 3]
+    # Others beside it are compiled for any length once there is enough of them.
+    others = [neither, any_length]
+    assert answers(10, 10, 10, 19, 12, 10) == [neither, neither, whole, *others, whole]
+    # One long sequence is not many.
+    assert answers(50, 60, 60) == [neither, any_length, any_length]
+    assert answers(50, 50) == [neither, whole]
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_all_lengths_share_what_is_compiled(tmp_path):
+    """Forwards and backwards, once: XLA writes down what it compiles."""
+    script = tmp_path / "lengths.py"
+    script.write_text(LENGTHS)
+    flags = os.environ.get("XLA_FLAGS", "") + f" --xla_dump_to={tmp_path}"
+    subprocess.run([sys.executable, script], check=True, env={**os.environ, "XLA_FLAGS": flags})
+    loops = [p.name for p in tmp_path.glob("*after_optimizations.txt") if "lambda" in p.name]
+    assert len(loops) == 2, loops
+
+
+LENGTHS = """
+import tensorflow as tf
+import keras_lstm_variants as klv
+from keras_lstm_variants.engine.tensorflow import recurring, varying
+
+recurring.ENOUGH, varying._LONGEST, varying._ENOUGH = 20, 8, 1
+layer = klv.LSTM(4)
+layer.build((None, None, 3))
+
+
+@tf.function(input_signature=[tf.TensorSpec((None, None, 3))])
+def step(x):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x, training=True))
+    return tape.gradient(loss, [w.value for w in layer.trainable_weights])
+
+
+for length in range(5, 25):
+    step(tf.ones((2, length, 3)))
+"""
+
+
 def model_of(*layers):
     model = keras.Sequential([keras.Input((TIME, FEATURES)), *layers, keras.layers.Dense(1)])
     model.compile("adam", "mse")
@@ -177,7 +238,7 @@ def test_who_is_compiled_says_so():
             "(compiled by XLA for shapes of which 4096 time steps have been run)",
         ),
         ((None, 40, 3), False, "may be exported"),
-        ((None, None, 3), True, "the number of steps is not known"),
+        ((None, None, 3), True, "(compiled by XLA for batch sizes of which 4096 time steps"),
         ((None, 5, 3), True, "fewer than 25 steps"),
         ((4000, 40, 3), True, "products as large"),
     ):
@@ -208,6 +269,39 @@ def test_what_xla_refuses_stays_uncompiled(forms, monkeypatch, caplog):
     assert_relatively_close(found, step_by_step(layer, sequences()), 1e-4)
     assert caplog.text.count("is not compiled: XLA refuses it") == 1
     assert "XLA refuses it" in layer.explain_engine((BATCH, TIME, FEATURES))
+
+
+@tf.custom_gradient
+def with_strings_backwards(x):
+    """x, whose gradient XLA cannot compile."""
+    return tf.identity(x), lambda d: tf.strings.to_number(tf.strings.as_string(d, precision=9))
+
+
+class BackwardsCell(klv.ElmanCell):
+    """XLA can compile its step alone."""
+
+    def step(self, z, states, training=False):
+        return super().step(with_strings_backwards(z), states, training)
+
+
+@pytest.mark.slow
+def test_what_xla_refuses_backwards(form, forms):
+    """Chunks may have been kept by a compiled loop."""
+    layer = klv.RecurrentLayer(BackwardsCell(UNITS))
+    layer.build((None, None, FEATURES))
+    found = form.gradients(layer, sequences(), mask=MASK)
+    assert_relatively_close(found, step_by_step(layer, sequences(), mask=MASK), 1e-4)
+    assert forms == [form.compiled]
+    assert "XLA refuses it" in layer.explain_engine((BATCH, TIME, FEATURES))
+
+
+@pytest.mark.slow
+def test_no_steps(form):
+    """The output is zero, and the states are what they were."""
+    x, layer = sequences()[:, :0], make("LSTM", return_state=True)
+    states = states_of(layer)
+    found = Form.gradients(form._replace(known=False), layer, x, states)
+    assert_relatively_close(found, step_by_step(layer, x, states))
 
 
 class ScaledCell(klv.ElmanCell):

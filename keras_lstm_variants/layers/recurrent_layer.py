@@ -57,11 +57,12 @@ class RecurrentLayer(CallInputs, OutputShapes, KeptStates, CheckedWeights, keras
             `MinGRUCell`, needs no loop where the number of steps is known; up to four steps are
             written out. On a CPU, in `fit`,
             `evaluate`, `predict` and under a gradient tape, XLA compiles the loop for a shape
-            of the input once 4096 time steps of it have been run, for at most eight shapes of a
-            known number of steps, 25 at least. `"xla"`: compiled from the first call on, in
-            about a second for each shape of the input. Compiled loops divide the rows of a
-            batch among the processor's cores. `"plain"`: always the plain loop, which
-            TensorFlow differentiates step by step. The results are the same.
+            of the input once 4096 time steps of it have been run, for at most eight shapes. If
+            the number of steps is known, 25 are needed; if not, and sequences of many lengths
+            come, chunks of them are compiled, once for all lengths. `"xla"`: compiled from the
+            first call on, in about a second for each shape of the input. Compiled loops divide
+            the rows of a batch among the processor's cores. `"plain"`: always the plain loop,
+            which TensorFlow differentiates step by step. The results are the same.
         recompute: in training, keep the states of every n-th step only, and compute what
             the gradient needs again: less memory for more time. Not with `engine="plain"`.
         stop_gradient_every: k: truncated back-propagation: no gradient flows back through

@@ -264,14 +264,14 @@ ENGINE = [
     ),
     Fault(
         "first_shape_that_comes_back_compiles_all",
-        "place = tf.math.floormod(batch * 1009 + steps, _PLACES)",
-        "place = tf.math.floormod(0 * batch, _PLACES)",
+        "return tf.math.floormod(batch * 1009 + length, _PLACES)",
+        "return tf.math.floormod(0 * batch, _PLACES)",
         "tests/test_recurring.py::test_a_shape_is_compiled_once_it_has_come_back",
     ),
     Fault(
         "every_shape_is_compiled",
-        "compiled < _SHAPES)",
-        "compiled >= 0)",
+        "(compiled < _SHAPES)",
+        "(compiled >= 0)",
         "tests/test_recurring.py::test_no_more_shapes_than_worth_it",
     ),
     Fault(
@@ -309,5 +309,41 @@ ENGINE = [
         "return own.refused is None",
         "return True",
         "tests/test_recurring.py::test_what_xla_refuses_stays_uncompiled",
+    ),
+    Fault(
+        "every_length_is_compiled",
+        "k = chunk.space - 1 - i",
+        "k = chunk.length - 1 - (i - (chunk.space - chunk.length))",
+        "tests/test_recurring.py::test_all_lengths_share_what_is_compiled",
+    ),
+    Fault(
+        "last_chunk_runs_what_it_is_filled_up_with",
+        "self.ran, self.count, self.xla, self.even = ran, 1, True, True",
+        "self.ran, self.count, self.xla, self.even = steps, 1, True, True",
+        "tests/test_recurring.py::test_equals_step_by_step",
+    ),
+    Fault(
+        "gradient_of_the_output_before_a_chunk_is_lost",
+        "d_before = d_held[0] if d_held else",
+        "d_before = tf.zeros_like(d_held[0]) if d_held else",
+        "tests/test_recurring.py::test_equals_step_by_step",
+    ),
+    Fault(
+        "truncation_counts_the_steps_of_a_chunk",
+        "edge=lambda time, d: edge(start + time, d)",
+        "edge=lambda time, d: edge(time, d)",
+        "tests/test_recurring.py::test_options",
+    ),
+    Fault(
+        "many_lengths_are_taken_for_one",
+        "may = (chunk < _COMPILED) & (length >= _AGAIN)",
+        "may = length >= _AGAIN",
+        "tests/test_recurring.py::test_one_length_or_many",
+    ),
+    Fault(
+        "chunks_that_xla_refuses_backwards_are_one",
+        "return (refused or otherwise)()",
+        "return otherwise()",
+        "tests/test_recurring.py::test_what_xla_refuses_backwards",
     ),
 ]

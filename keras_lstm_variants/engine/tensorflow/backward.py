@@ -114,7 +114,7 @@ class FastLoop(ForwardLoop):
             d_outputs = self.chunks.part(gradients.outputs, chunk)
 
         def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
-            k = chunk.length - 1 - i
+            k = chunk.space - 1 - i
             t = chunk.start + k
             d_new = list(d_states)
             for n, sequence in enumerate(d_sequences):
@@ -147,7 +147,10 @@ class FastLoop(ForwardLoop):
             return d_before, d_old, sums, self._collect(collected, k, found)
 
         collected = self._nothing_collected(chunk.space)
-        return repeat(chunk.length, one, (d_held, d_states, sums, collected))
+        # XLA compiles anew for each value of a tensor by which a place is told. So it is told by
+        # the loop alone, which begins later where fewer steps are run.
+        skipped = 0 if chunk.space is chunk.length else chunk.space - chunk.length
+        return repeat(chunk.length, one, (d_held, d_states, sums, collected), skipped)
 
     def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
         """The weights' gradients, with those that came through products."""

@@ -40,8 +40,6 @@ class Chunks:
         length: of a chunk, if it is not to be the one that is usual.
     """
 
-    may_be_empty = property(lambda self: not isinstance(self.steps, int))
-
     def __init__(
         self, steps: Any, batch: int | None, columns: int, xla: bool, length: Any = None
     ) -> None:
@@ -134,11 +132,9 @@ class OneChunk(Chunks):
     """One chunk, of which only the first steps are run; for XLA.
 
     Args:
-        steps: of the sequences, one at least.
+        steps: of the sequences.
         ran: how many are run, a tensor.
     """
-
-    may_be_empty = False
 
     def __init__(self, steps: Any, ran: Any) -> None:
         self.steps = self.length = self.space = steps
@@ -173,14 +169,14 @@ def by_step(rows: Any, chunk: Chunk) -> Any:
     return tf.reshape(rows, [chunk.space, -1, *rows.shape[1:]])
 
 
-def repeat(count: Any, body: Callable, values: tuple) -> tuple:
-    """`values = body(i, *values)` for i = 0, 1, ... count - 1."""
+def repeat(count: Any, body: Callable, values: tuple, first: Any = 0) -> tuple:
+    """`values = body(i, *values)` for so many i = first, first + 1, ..."""
     if isinstance(count, int) and count <= 1:
-        return tuple(body(0, *values)) if count else values
+        return tuple(body(first, *values)) if count else values
     return tf.while_loop(
-        before(count),
+        before(count if isinstance(first, int) and first == 0 else first + count),
         lambda i, *values: (i + 1, *body(i, *values)),
-        (tf.constant(0), *values),
+        (tf.convert_to_tensor(first), *values),
         # Else TensorFlow prepares up to ten chunks ahead, and keeps memory for them.
         parallel_iterations=1,
         # XLA must know it where a persistent tape follows the loop, though in vain.

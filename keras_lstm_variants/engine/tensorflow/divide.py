@@ -97,7 +97,8 @@ def run(
 
     form, reason = "compiled by XLA", reason or loops_of(cell).refused
     if recurs and reason is None:
-        form += f" for shapes of which {recurring.ENOUGH} time steps have been run"
+        what = "shapes" if inputs[0].shape[1] is not None else "batch sizes"
+        form += f" for {what} of which {recurring.ENOUGH} time steps have been run"
     elif reason is not None:
         form = f"not compiled: {reason}"
     result = result._replace(

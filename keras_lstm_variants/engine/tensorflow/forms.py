@@ -79,23 +79,31 @@ class InTwoForms:
         found = (self.compiled if compiled else self.part)(*given)
         return packed(self.structure, found)
 
-    def chosen(self, compiled: Any, run: Callable[[bool], Any], *like: Any) -> Any:
-        """`run(True)` if the tensor `compiled` is true, else `run(False)`.
+    def chosen(
+        self,
+        often: Any,
+        compiled: Callable[[], Any],
+        otherwise: Callable[[], Any],
+        *like: Any,
+        refused: Callable[[], Any] | None = None,
+    ) -> Any:
+        """`compiled()` if the tensor `often` is true, else `otherwise()`.
 
         Args:
-            compiled, run: which, and what; it is to call this function in that form.
+            often, compiled, otherwise: which; and what, which calls this function in that form.
             like: what the function is given, as far as types and shapes go.
+            refused: what runs if XLA cannot compile the function, if not `otherwise`.
         """
         if not self._compiles(like):
-            return run(False)
+            return (refused or otherwise)()
         structures: list[Any] = []
 
-        def flat(compiled: bool) -> list[Any]:
-            found = run(compiled)
+        def flat(run: Callable[[], Any]) -> list[Any]:
+            found = run()
             structures.append(places(found))
             return present(found)
 
-        found = tf.cond(compiled, lambda: flat(True), lambda: flat(False))
+        found = tf.cond(often, lambda: flat(compiled), lambda: flat(otherwise))
         return packed(structures[0], found)
 
     def _compiles(self, like: tuple) -> bool:

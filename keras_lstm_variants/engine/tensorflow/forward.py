@@ -312,7 +312,7 @@ class ForwardLoop:
 
     def _unless_empty(self, value: Any, otherwise: Any) -> Any:
         """`value`, or `otherwise` for a sequence without steps."""
-        if not self.chunks.may_be_empty:
+        if isinstance(self.chunks.steps, int):
             return value
         return tf.where(self.chunks.steps > 0, value, otherwise)
 

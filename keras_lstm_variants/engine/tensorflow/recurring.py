@@ -10,6 +10,7 @@ Forward and backward loop are functions of tensors alone. They are traced once f
 its options, and called as they are or from a compiled function.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ from keras_lstm_variants.engine.tensorflow.varying import VaryingLoop
 
 # A shape is compiled once so many time steps of it have been run, and so many shapes are.
 ENOUGH, _SHAPES = 4096, 8
+# Where lengths may vary, it must have come before: so many steps at least.
+_AGAIN = 1
 # Shapes are counted in so many places: two that share one are compiled sooner, no more.
 _PLACES = 256
 _COMPILED = 2**40
@@ -93,10 +96,12 @@ class _Counter:
 
     def _count_any(self, batch: Any, steps: Any) -> list[Any]:
         """Nearly all of one length, and its shape is compiled, else one chunk for any length."""
-        chunk = self.table[self._place(batch, 0)] >= _COMPILED
-        whole = self._seen(batch, steps, steps, ENOUGH * 3 // 4, tf.logical_not(chunk))
+        chunk, length = (self.table[self._place(batch, n)] for n in (0, steps))
+        may = (chunk < _COMPILED) & (length >= _AGAIN)
+        whole = self._seen(batch, steps, steps, ENOUGH * 3 // 4, may)
         more = tf.where(whole, tf.zeros_like(steps), steps)
-        return [whole, self._seen(batch, 0, more, ENOUGH, tf.logical_not(whole))]
+        may = tf.logical_not(whole) & (chunk >= _AGAIN)
+        return [whole, self._seen(batch, 0, more, ENOUGH, may) & tf.logical_not(whole)]
 
     def _place(self, batch: Any, length: Any) -> Any:
         return tf.math.floormod(batch * 1009 + length, _PLACES)
@@ -217,15 +222,18 @@ class RecurringLoop:
             loop = FastLoop(step, self.trace, inputs, mask, states, in_its_form)
             return of_loop(loop, inputs, states, *more)
 
-        form, of_chunks = InTwoForms(whole, self.step.cell), {}
+        def varying(often: Any, mask: Any, masks: Any, inputs: Any, states: Any, *more: Any) -> Any:
+            step = self.step.with_masks(tuple(masks))
+            given = (step, self.trace, inputs, mask, states, in_its_form)
+            return of_loop(VaryingLoop(*given, Often(*often)), inputs, states, *more)
+
+        form = InTwoForms(varying if any_length else whole, self.step.cell)
 
         def of_rows(often: Often, own: tuple) -> Any:
-            if not any_length:
-                return form.chosen(often.whole, lambda compiled: form(compiled, *own), *own)
-            mask, masks, inputs, states, *more = own
-            given = (self.step.with_masks(tuple(masks)), self.trace, inputs, mask, states)
-            loop = VaryingLoop(*given, in_its_form, often, of_chunks)
-            return of_loop(loop, inputs, states, *more)
+            if any_length:
+                return form(False, list(often), *own)
+            both = [functools.partial(form, compiled, *own) for compiled in (True, False)]
+            return form.chosen(often.whole, *both, *own)
 
         structures: list[Any] = []
 
