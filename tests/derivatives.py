@@ -47,6 +47,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plain, unknown": {"layer": {"engine": "plain"}, "unknown": True},
     "recurring": {"recurring": True},
     "recurring, training": {"recurring": True, "training": True, "masked": True},
+    "recurring, unknown": {"recurring": True, "training": True, "unknown": True},
     "compiled": {"jit": True},
     "compiled, training": {"jit": True, "training": True, "masked": True},
     "compiled, plain": {"jit": True, "layer": {"engine": "plain"}},
@@ -77,6 +78,7 @@ def compiled_at_once(active: bool) -> Iterator[None]:
             for module, name, value in (
                 (divide, "_FEW", 0),
                 (recurring, "ENOUGH", 0),
+                (recurring, "_AGAIN", 0),
                 (recurring, "_SHAPES", 2**30),
             ):
                 stack.enter_context(mock.patch.object(module, name, value))

@@ -34,6 +34,7 @@ ROWS = [
     ("GridLSTM", "graph training", {"depth": 1, "priority": "time", "input_memory": True}),
     ("DeepGateLSTM", "masked, training", {"gate_hidden_units": (4,), "deep_gates": ("f",)}),
     ("Elman", "unknown sizes", {}),
+    ("Elman", "recurring, unknown", {}),
 ]
 # Graphs of what is vectorised are large, those of a Hessian by far the largest: the first row has
 # them all, each other one in turn. The script tries them all with every cell in every setting.
@@ -48,6 +49,8 @@ REFUSED = {
     ("unknown sizes", "forward_over_backward"),
     ("unknown, training, all", "forward_mode"),
     ("unknown, training, all", "forward_over_backward"),
+    ("recurring, unknown", "forward_mode"),
+    ("recurring, unknown", "forward_over_backward"),
     # XLA compiles no vectorised loop.
     ("compiled, training", "jacobian_by_weights"),
     ("compiled, training", "jacobian_by_input"),

@@ -63,7 +63,9 @@ def run(
         keep = _kept(trace, inputs[0], any(step.by_row))
     settings = Settings(options, output_shape, keep, edge, compiled_by_xla())
     compiled, whole = options.engine == "xla", settings.xla
-    reason = None if compiled or whole else _why_not_compiled(trace, inputs[0])
+    reason = None
+    if not compiled and not whole:
+        reason = loops_of(cell).refused or _why_not_compiled(trace, inputs[0])
     recurs = reason is None and not compiled and not whole
     loops = 1 if whole else _worthwhile_loops(trace, inputs[0].shape[0], compiled or recurs)
 
