@@ -30,6 +30,8 @@ class Past(NamedTuple):
 class FastLoop(ForwardLoop):
     """The loop with its gradient. See `ForwardLoop` for the arguments."""
 
+    vectorizes = True  # TensorFlow can vectorise the gradient
+
     def backward(
         self, inputs: list[Any], weights: list[Any], kept: dict[str, Any], gradients: Result
     ) -> tuple[list[Any], list[Any], list[Any]]:

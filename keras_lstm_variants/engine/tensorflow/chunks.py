@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_lstm_variants.backend.xla import before, compiled_by_xla
 from keras_lstm_variants.engine.tensorflow.buffers import empty_list, sizes, stacked, steps_of
-from keras_lstm_variants.engine.tensorflow.plain import time_first
+from keras_lstm_variants.engine.tensorflow.plain import batch_first, time_first
 
 _ROWS = 1024
 _BYTES = 2**22
@@ -145,6 +145,21 @@ class OneChunk(Chunks):
 
     def filled(self, values: Any) -> Any:
         return values
+
+    def parts(self, like: Any) -> Any:
+        return _Only()
+
+    def join(self, parts: Any, like: Any) -> Any:
+        return batch_first(parts.value)
+
+
+class _Only(NamedTuple):
+    """A list of one chunk, which needs no list: vectorised, one that is never read is refused."""
+
+    value: Any = None
+
+    def write(self, _: Any, value: Any) -> "_Only":
+        return _Only(value)
 
 
 def usual_length(batch: int | None, columns: int) -> int:

@@ -83,7 +83,8 @@ def run(
 
     if recurs:
         often = recurring.has_come_back(cell, inputs[0])
-        loop = recurring.RecurringLoop(step, trace, mask, settings, loops, often)
+        steps = inputs[0].shape[1]
+        loop = recurring.RecurringLoop(step, trace, mask, settings, loops, often, steps)
         result = differentiable(loop, plain, inputs, flat, weights, mask, step.masks)
     else:
         if (loops > 1 and options.training) or (compiled and not whole):

@@ -43,7 +43,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lstm_variants.backend.graphs import followed
-from keras_lstm_variants.backend.xla import check_vectorized
+from keras_lstm_variants.backend.xla import check_vectorized, vectorized
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow.backward import FastLoop
 from keras_lstm_variants.engine.tensorflow.forward import Residuals, Settings
@@ -92,6 +92,9 @@ def differentiable(
 
     def gradient(kept: Any, *arguments_and_gradients: Any) -> Any:
         check_vectorized()
+        if vectorized() and not loop.vectorizes:
+            sources = _here(arguments_and_gradients)
+            return _plain_slopes(plainly, m, _here(masks), False, sources)
 
         @tf.custom_gradient
         def first(*arguments_and_gradients: Any) -> Any:
@@ -117,22 +120,26 @@ def _here(tensors: Any) -> list[Any]:
     return list(map(tf.identity, tensors))
 
 
+def _plain_slopes(
+    plainly: Callable, n: int, masks: list[Any], by_tape: bool, sources: list[Any]
+) -> list[Any]:
+    """The gradient from the plain loop; n sources are its arguments, others those of results."""
+    arguments, d_results = sources[:n], sources[n:]
+    results, arguments, slopes = followed(
+        lambda given: plainly(given, masks), arguments, by_tape=by_tape
+    )
+    found = slopes(results, d_results)
+    return [
+        tf.zeros_like(a) if d is None else tf.convert_to_tensor(d)
+        for a, d in zip(arguments, found, strict=True)
+    ]
+
+
 def _second(
     plainly: Callable, n: int, sources: list[Any], masks: list[Any], xla: bool, *d_d: Any
 ) -> list[Any]:
     """The gradient of the gradient, from the plain loop; n sources are its arguments."""
-
-    def first(sources: list[Any]) -> list[Any]:
-        arguments, d_results = sources[:n], sources[n:]
-        results, arguments, slopes = followed(
-            lambda given: plainly(given, masks), arguments, by_tape=xla
-        )
-        found = slopes(results, d_results)
-        return [
-            tf.zeros_like(a) if d is None else tf.convert_to_tensor(d)
-            for a, d in zip(arguments, found, strict=True)
-        ]
-
+    first = functools.partial(_plain_slopes, plainly, n, masks, xla)
     # Where a function is called under a `ForwardAccumulator`, tapes see nothing and say nothing;
     # what the graph makes of a gradient's loop, XLA cannot compile.
     d, sources, slopes = followed(first, sources, by_tape=xla)

@@ -125,6 +125,7 @@ class RecurringLoop:
     Args:
         loops: among how many loops to divide the rows of the batch.
         often: whether the compiled form is to run.
+        steps: how many, None if that is not known.
     """
 
     def __init__(
@@ -135,9 +136,11 @@ class RecurringLoop:
         settings: Settings,
         loops: int,
         often: Often | None,
+        steps: int | None = None,
     ) -> None:
         self.step, self.trace, self.mask, self.loops, self.often = step, trace, mask, loops, often
         self.settings = settings._replace(xla=False)
+        self.vectorizes = steps is not None
 
     def forward(
         self, inputs: list[Any], states: list[Any], weights: list[Any]
