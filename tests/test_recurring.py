@@ -110,6 +110,23 @@ def test_second_derivatives(form, forms):
     assert forms == [form.compiled]
 
 
+@pytest.mark.slow
+def test_a_persistent_tape_around_a_function(form, forms):
+    """TensorFlow then differentiates all that is in it, though in vain."""
+    layer, x = make("LSTM"), tf.constant(sequences())
+    weights = [w.value for w in layer.trainable_weights]
+    spec = tf.TensorSpec([len(x), TIME if form.known else None, FEATURES])
+    call = tf.function(lambda x: layer(x, training=True), autograph=False, input_signature=[spec])
+
+    def slopes(call):
+        with tf.GradientTape(persistent=True) as tape:
+            y = tf.sin(call(x))
+        return tape.gradient(y, weights)
+
+    assert_relatively_close(slopes(call), slopes(layer))
+    assert forms == [form.compiled]
+
+
 def test_a_shape_is_compiled_once_it_has_come_back(forms, monkeypatch):
     monkeypatch.setattr(recurring, "ENOUGH", 3 * TIME)
     layer = make("Elman")

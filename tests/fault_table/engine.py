@@ -312,8 +312,8 @@ ENGINE = [
     ),
     Fault(
         "every_length_is_compiled",
-        "k = chunk.space - 1 - i",
-        "k = chunk.length - 1 - (i - (chunk.space - chunk.length))",
+        "last = (self.space if self.fewer else self.length) - 1",
+        "last = self.length - 1 + (self.space - self.length if self.fewer else 0)",
         "tests/test_recurring.py::test_all_lengths_share_what_is_compiled",
     ),
     Fault(
@@ -345,5 +345,11 @@ ENGINE = [
         "return (refused or otherwise)()",
         "return otherwise()",
         "tests/test_recurring.py::test_what_xla_refuses_backwards",
+    ),
+    Fault(
+        "compiled_form_is_differentiated_itself",
+        'gradient_override_map({"IdentityN": name})',
+        "gradient_override_map({})",
+        "tests/test_recurring.py::test_a_persistent_tape_around_a_function",
     ),
 ]

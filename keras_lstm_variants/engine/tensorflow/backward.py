@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_lstm_variants.backend.graphs import followed
 from keras_lstm_variants.engine.options import Result
 from keras_lstm_variants.engine.tensorflow.buffers import Buffer, Layout, sizes, write
-from keras_lstm_variants.engine.tensorflow.chunks import Chunk, by_step, repeat
+from keras_lstm_variants.engine.tensorflow.chunks import Chunk, by_step
 from keras_lstm_variants.engine.tensorflow.forward import (
     ForwardLoop,
     Residuals,
@@ -115,8 +115,7 @@ class FastLoop(ForwardLoop):
         if gradients.outputs is not None:
             d_outputs = self.chunks.part(gradients.outputs, chunk)
 
-        def one(i: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
-            k = chunk.space - 1 - i
+        def one(k: Any, d_held: Any, d_states: Any, sums: Any, collected: Any) -> Any:
             t = chunk.start + k
             d_new = list(d_states)
             for n, sequence in enumerate(d_sequences):
@@ -126,7 +125,7 @@ class FastLoop(ForwardLoop):
                 d_output = d_output + d_outputs[k]
             elif d_outputs is not None:
                 d_new[self.output_state] = d_new[self.output_state] + d_outputs[k]
-            d_before, d_passed = [following(tf.zeros_like(d), d, i) for d in d_held], None
+            d_before, d_passed = [following(tf.zeros_like(d), d, k) for d in d_held], None
             if mask is not None:
                 # A masked step hands its gradients on to the step before.
                 on = mask[k]
@@ -137,7 +136,7 @@ class FastLoop(ForwardLoop):
                 d_output = where(on, d_output, tf.zeros_like(d_output))
             found = self._step_back(past, k, no_z, weights, transposed, d_output, d_new)
             d_old = [
-                following(tf.zeros_like(d), d, i) if f is None else f
+                following(tf.zeros_like(d), d, k) if f is None else f
                 for f, d in zip(found.states, d_states, strict=True)
             ]
             if d_passed is not None:
@@ -149,10 +148,7 @@ class FastLoop(ForwardLoop):
             return d_before, d_old, sums, self._collect(collected, k, found)
 
         collected = self._nothing_collected(chunk.space)
-        # XLA compiles anew for each value of a tensor by which a place is told. So it is told by
-        # the loop alone, which begins later where fewer steps are run.
-        skipped = 0 if chunk.space is chunk.length else chunk.space - chunk.length
-        return repeat(chunk.length, one, (d_held, d_states, sums, collected), skipped)
+        return chunk.repeat(one, (d_held, d_states, sums, collected), backwards=True)
 
     def _with_kernels(self, sums: list[Any], d_kernels: list[Any]) -> list[Any]:
         """The weights' gradients, with those that came through products."""

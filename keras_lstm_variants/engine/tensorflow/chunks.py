@@ -28,6 +28,19 @@ class Chunk(NamedTuple):
     length: Any
     space: Any  # steps that it has values for: its length, but at least one where XLA compiles
 
+    fewer: bool = False  # whether its length may be less, and is known when it is run alone
+
+    def repeat(self, body: Callable, values: tuple, backwards: bool = False) -> tuple:
+        """`values = body(k, *values)` for each step k, forwards or backwards."""
+        last = (self.space if self.fewer else self.length) - 1
+        step = (lambda i, *values: body(last - i, *values)) if backwards else body
+        if not self.fewer:
+            return repeat(self.length, step, values)
+        # XLA compiles anew for each value of a tensor by which a place is told. So it is told by
+        # the loop alone, which begins later, backwards, where fewer steps are run.
+        first = self.space - self.length if backwards else 0
+        return repeat(self.length, step, values, first, at_most=self.space)
+
 
 class Chunks:
     """`steps` time steps in chunks.
@@ -141,7 +154,7 @@ class OneChunk(Chunks):
         self.ran, self.count, self.xla, self.even = ran, 1, True, True
 
     def repeat(self, body: Callable, values: tuple, backwards: bool = False) -> tuple:
-        return tuple(body(Chunk(0, 0, self.ran, self.steps), *values))
+        return tuple(body(Chunk(0, 0, self.ran, self.steps, True), *values))
 
     def filled(self, values: Any) -> Any:
         return values
@@ -184,18 +197,25 @@ def by_step(rows: Any, chunk: Chunk) -> Any:
     return tf.reshape(rows, [chunk.space, -1, *rows.shape[1:]])
 
 
-def repeat(count: Any, body: Callable, values: tuple, first: Any = 0) -> tuple:
-    """`values = body(i, *values)` for so many i = first, first + 1, ..."""
+def repeat(count: Any, body: Callable, values: tuple, first: Any = 0, at_most: Any = None) -> tuple:
+    """`values = body(i, *values)` for so many i = first, first + 1, ...
+
+    Args:
+        count, body, values, first: how often, what, of what, from where on.
+        at_most: what XLA is to know of how often, if not `count`.
+    """
     if isinstance(count, int) and count <= 1:
         return tuple(body(first, *values)) if count else values
+    known = at_most is None
+    end = first + count
     return tf.while_loop(
-        before(count if isinstance(first, int) and first == 0 else first + count),
+        before(count) if known else lambda i, *_: i < end,
         lambda i, *values: (i + 1, *body(i, *values)),
         (tf.convert_to_tensor(first), *values),
         # Else TensorFlow prepares up to ten chunks ahead, and keeps memory for them.
         parallel_iterations=1,
         # XLA must know it where a persistent tape follows the loop, though in vain.
-        maximum_iterations=count if compiled_by_xla() else None,
+        maximum_iterations=(count if compiled_by_xla() else None) if known else at_most,
     )[1:]
 
 

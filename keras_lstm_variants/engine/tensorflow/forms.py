@@ -1,5 +1,6 @@
 """A function of tensors in two forms: as TensorFlow runs it, and compiled by XLA."""
 
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,9 +8,11 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_lstm_variants.backend.graphs import current_graph, followed
 from keras_lstm_variants.core.cell import Cell
 from keras_lstm_variants.engine.tensorflow.kept import loops_of
 
+_names = itertools.count()
 _logger = logging.getLogger("keras_lstm_variants")
 
 
@@ -76,8 +79,29 @@ class InTwoForms:
         return packed(self.structure, map(_spec, graph.outputs))
 
     def __call__(self, compiled: bool, *given: Any) -> Any:
-        found = (self.compiled if compiled else self.part)(*given)
+        found = self._compiled(given) if compiled else self.part(*given)
         return packed(self.structure, found)
+
+    def _compiled(self, given: tuple) -> list[Any]:
+        """The compiled form, differentiated as the other one is.
+
+        A persistent tape around a function makes TensorFlow differentiate all that is in it, though
+        in vain. What is compiled it can not.
+        """
+        results, arguments = self.compiled(*given), present(given)
+        count, like = len(results), places(given)
+
+        # The graph may be copied until then: all tensors are those of the operation.
+        def slopes(op: Any, *d: Any) -> list[Any]:
+            value, _, of = followed(
+                lambda tensors: self.part(*packed(like, tensors)), list(op.inputs)[count:], False
+            )
+            return [None] * count + list(of(value, list(d[:count])))
+
+        name = f"CompiledForm{next(_names)}"
+        tf.RegisterGradient(name)(slopes)
+        with current_graph().gradient_override_map({"IdentityN": name}):
+            return tf.identity_n([*results, *arguments])[:count]
 
     def chosen(
         self,

@@ -21,7 +21,6 @@ from keras_lstm_variants.engine.tensorflow.chunks import (
     Chunks,
     OneChunk,
     by_step,
-    repeat,
     scan,
 )
 from keras_lstm_variants.engine.tensorflow.plain import batch_first, where
@@ -231,7 +230,7 @@ class ForwardLoop:
             }
             return [output] if held else [], new, written
 
-        return repeat(chunk.length, one, (held, states, history))
+        return chunk.repeat(one, (held, states, history))
 
     def _steps_of(
         self, chunk: Chunk, x: list[Any], like: Any, weights: list[Any], kernels: list[Any]
