@@ -56,6 +56,11 @@ FORMS = {
 }
 
 
+KNOWN = pytest.mark.parametrize(
+    "form", [FORMS["known"], FORMS["known, compiled"]], ids=["known", "compiled"], indirect=True
+)
+
+
 @pytest.fixture(
     params=[pytest.param(f, marks=[pytest.mark.slow] * (f != Form(False))) for f in FORMS.values()],
     ids=FORMS,
@@ -339,6 +344,7 @@ class ScaledCell(klv.ElmanCell):
         (ScaledCell, "scale", 3.0),
     ],
 )
+@KNOWN
 @pytest.mark.slow
 def test_a_changed_cell_is_traced_anew(kind, name, value, form):
     layer = klv.RecurrentLayer(kind(UNITS))
@@ -374,6 +380,7 @@ def test_what_a_changed_cell_has_is_never_taken_for_what_it_had():
     assert len(facts) == 9
 
 
+@KNOWN
 def test_forward_mode_around_a_training_step(form, forms):
     def product(engine):
         layer = make("LSTM", engine=engine)
