@@ -11,8 +11,8 @@ ENGINE = [
     ),
     Fault(
         "gradient_of_peepholes_left_out",
-        "sums = list(map(_add, sums, found.weights))",
-        "sums = [_add(s, None) for s, _ in zip(sums, found.weights, strict=True)]",
+        "sums = list(map(added, sums, found.weights))",
+        "sums = [added(s, None) for s, _ in zip(sums, found.weights, strict=True)]",
         GRAPH + "PeepholeLSTM",
     ),
     Fault(
