@@ -370,6 +370,21 @@ def test_a_step_is_tried_out_once_for_all_graphs(monkeypatch):
     assert times(True) == 3
 
 
+def test_a_function_is_traced_once():
+    """It would be twice if a variable were made in it."""
+    layer, traced = make("Elman"), []
+
+    @tf.function(autograph=False)
+    def step(x):
+        traced.append(x)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x, training=True))
+        return tape.gradient(loss, layer.trainable_weights[0].value)
+
+    step(tf.ones((2, 30, FEATURES)))
+    assert len(traced) == 1
+
+
 def test_what_a_changed_cell_has_is_never_taken_for_what_it_had():
     """Freed objects leave their ids to others."""
     cell, facts = make("LSTM").cell, set()

@@ -33,8 +33,6 @@ from keras_lstm_variants.engine.tensorflow.varying import VaryingLoop
 ENOUGH, _SHAPES = 4096, 8
 # Where lengths may vary, it must have come before: so many steps at least.
 _AGAIN = 1
-# Shapes are counted in so many places: two that share one are compiled sooner, no more.
-_PLACES = 256
 _COMPILED = 2**40
 
 
@@ -85,7 +83,8 @@ class _Counter:
     """How many steps of each shape have been run."""
 
     def __init__(self) -> None:
-        self.table = tf.Variable(tf.zeros(_PLACES + 1, tf.int64), trainable=False)
+        # No variable: a function that makes one when it is traced is traced once more.
+        self.table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, 0)
         number = [tf.TensorSpec((), tf.int64)] * 2
         self.count = tf.function(self._count, autograph=False).get_concrete_function(*number)
         any_ = tf.function(self._count_any, autograph=False)
@@ -96,27 +95,27 @@ class _Counter:
 
     def _count_any(self, batch: Any, steps: Any) -> list[Any]:
         """Nearly all of one length, and its shape is compiled, else one chunk for any length."""
-        chunk, length = (self.table[self._place(batch, n)] for n in (0, steps))
+        chunk, length = (self.table.lookup(_key(batch, n)) for n in (0, steps))
         may = (chunk < _COMPILED) & (length >= _AGAIN)
         whole = self._seen(batch, steps, steps, ENOUGH * 3 // 4, may)
         more = tf.where(whole, tf.zeros_like(steps), steps)
         may = tf.logical_not(whole) & (chunk >= _AGAIN)
         return [whole, self._seen(batch, 0, more, ENOUGH, may) & tf.logical_not(whole)]
 
-    def _place(self, batch: Any, length: Any) -> Any:
-        return tf.math.floormod(batch * 1009 + length, _PLACES)
-
     def _seen(self, batch: Any, length: Any, steps: Any, enough: int, may: Any) -> Any:
         """Count steps. Whether what has come so often is compiled from now on, where it may be."""
-        place = self._place(batch, length)
-        before, compiled = tf.unstack(self.table.gather_nd([[place], [_PLACES]]))
+        keys = tf.stack([_key(batch, length), tf.constant(-1, tf.int64)])
+        before, compiled = tf.unstack(self.table.lookup(keys), 2)
         known = before >= _COMPILED
         more = (before + steps >= enough) & (compiled < _SHAPES) & tf.logical_not(known) & may
         now = tf.minimum(before + steps, tf.where(known, before, enough))
         now = tf.where(more, _COMPILED, now)
-        values = tf.stack([now, compiled + tf.cast(more, tf.int64)])
-        self.table.scatter_nd_update([[place], [_PLACES]], values)
+        self.table.insert(keys, tf.stack([now, compiled + tf.cast(more, tf.int64)]))
         return known | more
+
+
+def _key(batch: Any, length: Any) -> Any:
+    return batch * 2**31 + length
 
 
 class RecurringLoop:
