@@ -121,3 +121,23 @@ def no_variants_left_behind():
     for name in local:
         for table in (registry._layers, registry._registered, registry._packages):
             table.pop(name, None)
+
+
+@pytest.fixture
+def forms(monkeypatch):
+    """Short loops are compiled as well; whether each call asked for the compiled form."""
+    import tensorflow as tf
+
+    from keras_lstm_variants.engine.tensorflow import divide, recurring
+
+    monkeypatch.setattr(divide, "_FEW", 1)
+    asked = []
+    count = recurring.has_come_back
+
+    def counted(*args):
+        often = count(*args)
+        tf.numpy_function(lambda *values: asked.append(any(values)), often, [])
+        return often
+
+    monkeypatch.setattr(recurring, "has_come_back", counted)
+    return asked

@@ -266,13 +266,13 @@ ENGINE = [
         "first_shape_that_comes_back_compiles_all",
         "return batch * 2**31 + length",
         "return 0 * batch",
-        "tests/test_recurring.py::test_a_shape_is_compiled_once_it_has_come_back",
+        "tests/test_recurring_rule.py::test_a_shape_is_compiled_once_it_has_come_back",
     ),
     Fault(
         "every_shape_is_compiled",
         "(compiled < _SHAPES)",
         "(compiled >= 0)",
-        "tests/test_recurring.py::test_no_more_shapes_than_worth_it",
+        "tests/test_recurring_rule.py::test_no_more_shapes_than_worth_it",
     ),
     Fault(
         "weights_of_the_second_loop_have_no_gradient",
@@ -296,13 +296,13 @@ ENGINE = [
         "exported_function_may_be_compiled",
         "if not under_a_tape() and not built_by_keras() and not recurring.at_once():",
         "if False:",
-        "tests/test_recurring.py::test_fit_evaluate_and_predict",
+        "tests/test_recurring_rule.py::test_fit_evaluate_and_predict",
     ),
     Fault(
         "predict_is_never_compiled",
         "return any(name.startswith(TRAINER_FUNCTIONS) for name in names)",
         "return False",
-        "tests/test_recurring.py::test_fit_evaluate_and_predict",
+        "tests/test_recurring_rule.py::test_fit_evaluate_and_predict",
     ),
     Fault(
         "cell_that_xla_refuses_is_compiled",
@@ -314,7 +314,7 @@ ENGINE = [
         "every_length_is_compiled",
         "last = (self.space if self.fewer else self.length) - 1",
         "last = self.length - 1 + (self.space - self.length if self.fewer else 0)",
-        "tests/test_recurring.py::test_all_lengths_share_what_is_compiled",
+        "tests/test_recurring_rule.py::test_all_lengths_share_what_is_compiled",
     ),
     Fault(
         "last_chunk_runs_what_it_is_filled_up_with",
@@ -338,7 +338,7 @@ ENGINE = [
         "many_lengths_are_taken_for_one",
         "may = (chunk < _COMPILED) & (length >= _AGAIN)",
         "may = length >= _AGAIN",
-        "tests/test_recurring.py::test_one_length_or_many",
+        "tests/test_recurring_rule.py::test_one_length_or_many",
     ),
     Fault(
         "chunks_that_xla_refuses_backwards_are_one",
