@@ -57,8 +57,8 @@ class VaryingLoop:
         even = (steps - 1) // tf.maximum((steps + usual // 2) // usual, 1) + 1
         one_size = min(usual, max(_ROWS // (batch or 32), _SHORTEST), _LONGEST)
         in_one_size = tf.logical_and(often.any_length, steps >= _ENOUGH)
-        self.compiled = tf.logical_or(often.whole, in_one_size)
-        # What is not compiled is one chunk.
+        # No step is no chunk, in a loop that is not run: what is not compiled is one chunk.
+        self.compiled = often.whole | in_one_size | tf.equal(steps, 0)
         length = tf.where(often.whole, even, tf.where(in_one_size, one_size, steps))
         length = tf.maximum(length, 1)
         self.chunks = Chunks(steps, batch, self.whole.columns, False, length)
@@ -74,11 +74,11 @@ class VaryingLoop:
         like, like_kept = form.returns(*arguments)
         like_shown = (like.outputs, like.state_sequences)
 
-        def in_chunks() -> Any:
+        def in_chunks(compiled: bool = True) -> Any:
             given = each(self._whole_chunks, sequences)
 
             def one(j: Any, last: Any, states: Any, lists: Any) -> Any:
-                result, kept = form(True, *self._chunk(j, given), *others, last, states)
+                result, kept = form(compiled, *self._chunk(j, given), *others, last, states)
                 found = present((result.outputs, result.state_sequences, kept))
                 lists = [ta.write(j, v) for ta, v in zip(lists, found, strict=True)]
                 return result.last_output, result.states, lists
@@ -96,7 +96,9 @@ class VaryingLoop:
             shown = present((result.outputs, result.state_sequences))
             return result._replace(outputs=None, state_sequences=None), shown, each(_alone, kept)
 
-        result, shown, kept = form.chosen(self.compiled, in_chunks, at_once, *arguments)
+        refused = functools.partial(in_chunks, False)
+        found = form.chosen(self.compiled, in_chunks, at_once, *arguments, refused=refused)
+        result, shown, kept = found
         outputs, state_sequences = packed(like_shown, shown)
         return result._replace(outputs=outputs, state_sequences=state_sequences), kept
 
