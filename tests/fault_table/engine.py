@@ -320,7 +320,7 @@ ENGINE = [
         "last_chunk_runs_what_it_is_filled_up_with",
         "self.ran, self.count, self.xla, self.even = ran, 1, True, True",
         "self.ran, self.count, self.xla, self.even = steps, 1, True, True",
-        "tests/test_recurring.py::test_equals_step_by_step",
+        "tests/test_recurring.py::test_options",
     ),
     Fault(
         "gradient_of_the_output_before_a_chunk_is_lost",
