@@ -26,8 +26,9 @@ All contenders of a table line take turns: in each round every one of them runs 
 order that changes, after a first call (tracing and compilation) and two more rounds that do
 not count. A slow moment of the machine so hits all of them. A run shorter than a quarter of
 a second is run once more just before it is timed. Times are medians over {repeats} rounds, in
-milliseconds; a ratio is one median over another, **below 1: ours is faster**. Each side is
-timed with XLA on and off, and its better one counts; the column XLA says which it is for ours.
+milliseconds; a ratio is one median over another, **below 1: ours is faster**.
+*klv* is our layer with its default engine, in a function that is not compiled, as in `fit` and
+`predict` on a CPU. *best* is the better of all settings: XLA on or off, and our `engine="xla"`.
 torch runs in a process of its own, and so does TensorFlow; each has {threads} threads, and
 only one of them computes at a time. torch is also timed with one thread, and the better counts.
 The default engine is timed as it is in the end: its loops are compiled at their first call here,
@@ -37,12 +38,11 @@ A *step* is the output of the layer (`return_sequences=True`), half the sum of i
 gradients of the input and of all weights; nothing is updated. *inference* is the output
 alone. Shapes are batch x time x features x units; everything is float32.
 
-- `klv/keras`: beside `keras.layers.LSTM`, or `keras.layers.GRU` for GRU. Peephole and coupled
+- `klv/keras`: beside `keras.layers.LSTM`, or `keras.layers.GRU` for GRU, with Keras's default,
+  which is not compiled either; `best keras`: with XLA, where that is faster. Peephole and coupled
   LSTMs have no equal in Keras or torch: there the LSTM is a yardstick, not the same function.
 - `klv/torch`: beside `torch.nn.LSTM` or `torch.nn.GRU`.
-- `xla/keras`, `xla/torch`: the same for our layer with `engine="xla"`, in a function that is
-  itself not compiled.
-- `klv/RNN(cell)`: beside `keras.layers.RNN` of the same cell.
+- `klv/RNN(cell)`: beside `keras.layers.RNN` of the same cell, not compiled.
 - `bound/klv` (in the files `floor/klv`): a lower bound divided by our time: the matrix products
   alone, in TensorFlow and in one loop: one for all inputs, one a step for the state, in a training
   step the same back and one for each weight. 1 would be a layer in which all else is free."""

@@ -122,13 +122,25 @@ class TestContenders:
 
 
 class TestReport:
-    def test_best_setting_of_each_side_counts(self):
-        rows = [row("klv", 3.0), row("klv", 2.0, jit=True), row("keras", 4.0), row("floor", 1.0)]
-        rows += [row("keras", 8.0, jit=True), row("torch", None), row("rnn", 8.0)]
+    def test_what_comes_by_default_and_the_best_settings(self):
+        rows = [row("klv", 3.0), row("klv", 2.5, jit=True), row("klv_xla", 2.0), row("floor", 1.5)]
+        rows += [row("keras", 6.0), row("keras", 4.0, jit=True), row("torch", None)]
+        rows += [row("rnn", 12.0), row("rnn", 1.0, jit=True)]
         (ratios,) = report.ratio_rows(rows)
-        assert (ratios["klv_ms"], ratios["klv_jit"]) == (2.0, True)
-        assert ratios["klv/keras"] == 0.5 and ratios["floor/klv"] == 0.5
-        assert ratios["klv/RNN(cell)"] == 0.25 and ratios["klv/torch"] is None
+        assert (ratios["klv_ms"], ratios["best_ms"]) == (3.0, 2.0)
+        assert {name: ratios[name] for name in report.RATIOS} == {
+            "klv/keras": 0.5,
+            "klv/best keras": 0.75,
+            "klv/torch": None,
+            "klv/RNN(cell)": 0.25,
+            "best/best keras": 0.5,
+            "best/torch": None,
+            "floor/klv": 0.5,
+        }
+
+    def test_where_all_is_compiled_that_is_what_counts(self):
+        (ratios,) = report.ratio_rows([row("klv", 3.0, jit=True), row("keras", 6.0, jit=True)])
+        assert ratios["klv_ms"] == 3.0 and ratios["klv/keras"] == 0.5
 
     def test_geometric_means_over_the_shapes_that_have_the_ratio(self):
         rows = []

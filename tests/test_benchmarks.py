@@ -108,8 +108,8 @@ class TestScripts:
         assert code == 0 and err == "", err
         text = (tmp_path / "RESULTS.md").read_text()
         for line in (
-            "| LSTM | step | 1 | 0.25 | - | - | - | - | - |",
-            "| LSTM | 2x4x3x5 | step | 1.00 | off | 0.25 | - | - | - | - | - |",
+            "| LSTM | step | 1 | 0.25 | 0.25 | - | - | 0.25 | - | - |",
+            "| LSTM | 2x4x3x5 | step | 1.00 | 1.00 | 0.25 | 0.25 | - | - | 0.25 | - | - |",
             "| klv.LSTM | 2x4x3x5 | step | a random mask | 3.00 | 1.00 | 3.00 |",
             "| last | klv.LSTM | off | 5.0 | 4.0 | 6.0 | 0.25 | 0.50 |",
             "| last | torch.nn.LSTM | - | 10.0 | 4.0 | 6.0 | 0.50 | 0.50 |",
