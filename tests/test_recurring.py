@@ -174,26 +174,32 @@ def test_no_steps(form):
 class ScaledCell(klv.ElmanCell):
     """With an attribute that is none of its arguments."""
 
-    scale = 1.0
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.scale, self._scale, self.scales, self._array = 1.0, 1.0, [1.0], np.ones(UNITS)
 
     def step(self, z, states, training=False):
-        return super().step(self.scale * z, states, training)
+        scale = self.scale * self._scale * self.scales[0]
+        return super().step(scale * ops.cast(self._array, z.dtype) * z, states, training)
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "value"),
-    [
-        (klv.ElmanCell, "activation", keras.activations.relu),
-        (ScaledCell, "scale", 3.0),
-    ],
-)
+CHANGES = {
+    "activation": lambda cell: setattr(cell, "activation", keras.activations.relu),
+    "public": lambda cell: setattr(cell, "scale", 3.0),
+    "private": lambda cell: setattr(cell, "_scale", 3.0),
+    "within a list": lambda cell: cell.scales.__setitem__(0, 3.0),
+    "within an array": lambda cell: cell._array.fill(3.0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @KNOWN
 @pytest.mark.slow
-def test_a_changed_cell_is_traced_anew(kind, name, value, form):
-    layer = klv.RecurrentLayer(kind(UNITS))
+def test_a_changed_cell_is_traced_anew(change, form):
+    layer = klv.RecurrentLayer(ScaledCell(UNITS))
     layer.build((None, None, FEATURES))
     before = gradients(layer, sequences())
-    setattr(layer.cell, name, value)
+    change(layer.cell)
     after = gradients(layer, sequences())
     assert_relatively_close(after, step_by_step(layer, sequences()))
     assert np.max(np.abs(before[0][0] - after[0][0])) > 1e-3

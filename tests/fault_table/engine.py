@@ -282,14 +282,20 @@ ENGINE = [
     ),
     Fault(
         "changed_cell_runs_as_it_was",
-        "return config, tuple(sorted(facts, key=lambda fact: fact[0]))",
+        "return config, tuple((k, _fact(vars(cell)[k])) for k in names)",
         "return 0",
         "tests/test_recurring.py::test_a_changed_cell_is_traced_anew",
     ),
     Fault(
+        "cell_with_a_changed_list_runs_as_it_was",
+        "if isinstance(value, list | tuple):",
+        "if isinstance(value, tuple):",
+        "tests/test_recurring.py::test_a_changed_cell_is_traced_anew",
+    ),
+    Fault(
         "cell_changed_twice_runs_as_it_was",
-        "else _Itself(v))",
-        "else id(v))",
+        "    return _Itself(value)",
+        "    return id(value)",
         "tests/test_recurring.py -k never_taken",
     ),
     Fault(

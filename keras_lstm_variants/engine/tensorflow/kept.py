@@ -1,10 +1,12 @@
 """What is kept of a cell's loops, in the cell: tracing them again takes long."""
 
+import functools
 import json
 from collections.abc import Hashable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_lstm_variants.core.cell import Cell
 
@@ -39,14 +41,33 @@ class _Itself:
 
 def facts_of(cell: Cell) -> Hashable | None:
     """What of the cell may change the loop besides its weights; None if it cannot be told."""
-    simple = (bool, int, float, str, tuple, type(None))
-    public = {k: v for k, v in vars(cell).items() if not k.startswith("_")}
-    facts = [(k, repr(v) if isinstance(v, simple) else _Itself(v)) for k, v in public.items()]
     try:
         config = json.dumps(cell.get_config(), default=repr, sort_keys=True)
     except NotImplementedError:
         return None
-    return config, tuple(sorted(facts, key=lambda fact: fact[0]))
+    names = sorted(k for k in vars(cell) if not k.startswith("_self_") and k not in _not_its_own())
+    return config, tuple((k, _fact(vars(cell)[k])) for k in names)
+
+
+@functools.cache
+def _not_its_own() -> frozenset[str]:
+    """Private attributes that every cell has, of Keras and of ours."""
+    from keras_lstm_variants.cells import ElmanCell
+
+    later = {"_loops", "_dropout_mask", "_recurrent_dropout_mask"}
+    return frozenset(k for k in vars(ElmanCell(1)) if k.startswith("_")) | later
+
+
+def _fact(value: Any) -> Hashable:
+    if isinstance(value, bool | int | float | str | None):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, list | tuple):
+        return tuple(map(_fact, value))
+    if isinstance(value, dict):
+        return tuple((repr(k), _fact(v)) for k, v in value.items())
+    return _Itself(value)
 
 
 def specs_of(values: Any, first: int = 0) -> Hashable:
