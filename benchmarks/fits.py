@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen(option: str, text: str | None, among: dict[str, Any], separator: str) -> list[str]:
+def chosen(option: str, text: str | None, among: Iterable[str], separator: str) -> list[str]:
     from keras_lstm_variants._cli.errors import UsageError
     from keras_lstm_variants.core import checks
 

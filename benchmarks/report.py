@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from what speed.py, fits.py and memory.py wrote.
+"""Writes RESULTS.md from what speed.py, fits.py, short.py and memory.py wrote.
 
 python benchmarks/report.py [--results benchmarks/results] [--output benchmarks/RESULTS.md]
 """
@@ -15,6 +15,7 @@ import quiet  # noqa: F401, first
 # isort: split
 import fits
 import memory
+import short
 import speed
 
 from keras_lstm_variants._cli.work_folder import write_atomically
@@ -55,6 +56,12 @@ an unknown length. *fixed*: batches of one length. *random*: {random_steps} batc
 lengths, from a fifth of the length to about twice of it. `fit N`: seconds from the start to the
 end of step N. `predict`: the first call, over the data of the shortest fit. `of Keras's`: beside
 Keras's layer with Keras's defaults, **below 1: faster**."""
+
+_SHORT = """\
+A training step of a layer and the time to build a graph, beside Keras's layer. *build*: to trace
+a function that calls the layer once and takes the gradients of its weights; *more*: what each
+further call of the layer in that function adds. `of Keras's`: **below 1: faster**. Medians of
+{rounds} rounds; batch {batch}, {features} features, {units} units, `return_sequences=True`."""
 
 _MEMORY = """\
 One process for each measurement. It builds the layer, runs a training step with
@@ -112,6 +119,10 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         its = results["fits"]
         how = _FITS.format(**its["settings"])
         parts += ["## Whole jobs", about(its), how, fits.section(its) + errors(its["rows"])]
+    if "short" in results:
+        its = results["short"]
+        how = _SHORT.format(**its["settings"])
+        parts += ["## Short sequences", about(its), how, short.section(its)]
     if "memory" in results:
         its = results["memory"]
         how = _MEMORY.format(**its["settings"])
@@ -128,13 +139,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     results = {}
     try:
-        for name in ("speed", "fits", "memory"):
+        for name in ("speed", "fits", "short", "memory"):
             path = Path(arguments.results) / f"{name}.json"
             if path.exists():
                 results[name] = json.loads(path.read_text("utf-8"))
         if not results:
             raise ValueError(
-                f"--results {arguments.results!r} has no speed.json, fits.json or memory.json"
+                f"--results {arguments.results!r} has no speed.json, fits.json, short.json "
+                "or memory.json"
             )
         write_atomically(Path(arguments.output), page(results).encode())
     except (OSError, ValueError, KeyError) as error:

@@ -3,10 +3,9 @@
     python benchmarks/short.py                        # ten minutes on 2 cores
     python benchmarks/short.py --lengths 1,8 --layers GRU --rounds 3
 
-Prints a Markdown table. *build*: seconds to trace a function that calls the layer once and
-takes the gradients of its weights; *more*: what each further call of the layer in that function
-adds. Loops are compiled at their first call, as the default engine does in the end; ours and
-Keras's take turns, and the numbers are medians.
+Writes OUTPUT/short.json and OUTPUT/short.csv; `python benchmarks/report.py` makes RESULTS.md of
+them. Ours and Keras's take turns. Loops are compiled at their first call, as the default engine
+does in the end.
 """
 
 import argparse
@@ -14,20 +13,27 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import quiet  # noqa: F401, first
 
 # isort: split
+import fits
 import keras
 import numpy as np
 import tensorflow as tf
 
 import keras_lstm_variants as klv
+from keras_lstm_variants._cli.errors import UsageError
 from keras_lstm_variants.bench import environment, report
+from keras_lstm_variants.bench.command import check_repeats, open_folder
 from keras_lstm_variants.engine import compile_at_once
 
-CALLS = 5
+CALLS, BUILDS, STEPS = 5, 3, 5
+BATCH, FEATURES, UNITS = 64, 64, 128
+LAYERS = ("LSTM", "GRU")
+RESULTS = Path(__file__).parent / "results"
 
 
 def layer_of(side: Any, name: str, units: int, both: bool) -> Any:
@@ -51,41 +57,67 @@ def built(layer: Any, shape: tuple[Any, ...], calls: int) -> tuple[float, Any]:
     return time.perf_counter() - start, function
 
 
-def measure(
-    name: str, both: bool, batch: int, length: int, features: int, units: int, rounds: int
-) -> list[str]:
-    x = tf.constant(np.random.default_rng(0).standard_normal((batch, length, features), "float32"))
+def measure(name: str, both: bool, length: int, rounds: int) -> dict[str, Any]:
+    """Medians of a layer at one length."""
+    shape = (BATCH, length, FEATURES)
+    x = tf.constant(np.random.default_rng(0).standard_normal(shape, "float32"))
     sides = {"klv": klv, "keras": keras.layers}
-    builds: dict[str, list[float]] = {side: [] for side in sides}
-    more: dict[str, list[float]] = {side: [] for side in sides}
-    steps: dict[str, list[float]] = {side: [] for side in sides}
+    builds, more, steps = ({side: [] for side in sides} for _ in range(3))
     functions = {}
-    for _ in range(3):
+    for _ in range(BUILDS):
         for side, module in sides.items():
-            layer = layer_of(module, name, units, both)
-            layer.build((None, length, features))
-            once, functions[side] = built(layer, (None, length, features), 1)
-            fresh = layer_of(module, name, units, both)
-            fresh.build((None, length, features))
-            often, _ = built(fresh, (None, length, features), 1 + CALLS)
-            builds[side].append(once)
-            more[side].append((often - once) / CALLS)
+            seconds = []
+            for calls in (1, 1 + CALLS):
+                layer = layer_of(module, name, UNITS, both)
+                layer.build((None, *shape[1:]))
+                found, function = built(layer, (None, *shape[1:]), calls)
+                seconds.append(found)
+                functions.setdefault(side, function)
+            builds[side].append(seconds[0])
+            more[side].append((seconds[1] - seconds[0]) / CALLS)
     for function in functions.values():
         function(x)
     for _ in range(rounds):
         for side, function in functions.items():
             start = time.perf_counter()
-            for _ in range(5):
+            for _ in range(STEPS):
                 gradients = function(x)
             gradients[0].numpy()
-            steps[side].append((time.perf_counter() - start) / 5)
+            steps[side].append((time.perf_counter() - start) / STEPS)
+    row = {"layer": f"Bidirectional({name})" if both else name, "length": length}
+    for what, times in {"step": steps, "build": builds, "more": more}.items():
+        row |= {f"{side}_{what}_s": round(statistics.median(times[side]), 6) for side in sides}
+    return row
 
-    def ratio(times: dict[str, list[float]]) -> str:
-        return report.number(statistics.median(times["klv"]) / statistics.median(times["keras"]))
 
-    ours = report.number(1000 * statistics.median(steps["klv"]))
-    what = f"Bidirectional({name})" if both else name
-    return [what, str(length), ours, ratio(steps), ratio(builds), ratio(more)]
+def section(results: dict[str, Any]) -> str:
+    """The results in Markdown."""
+    head = ["layer", "steps", "klv ms", "of Keras's", "build ms", "of Keras's", "more ms"]
+    return report.markdown(
+        (
+            [*head, "of Keras's"],
+            [
+                [row["layer"], str(row["length"])]
+                + [
+                    text
+                    for what in ("step", "build", "more")
+                    for ours in [row[f"klv_{what}_s"]]
+                    for text in (
+                        report.number(1000 * ours),
+                        report.number(ours / row[f"keras_{what}_s"]),
+                    )
+                ]
+                for row in results["rows"]
+            ],
+        )
+    )
+
+
+def numbers(text: str) -> list[int]:
+    try:
+        return [check_repeats(int(n), "--lengths") for n in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--lengths must be whole numbers. Received: {text!r}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,25 +126,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--lengths", default="1,2,4,8,12,25,50", metavar="N,N", help="default: %(default)s")
-    add("--layers", default="LSTM,GRU", metavar="A,B", help="default: %(default)s")
+    add("--layers", default=",".join(LAYERS), metavar="A,B", help="default: %(default)s")
     add("--rounds", type=int, default=15, metavar="N", help="default: %(default)s")
+    add("--output", default=str(RESULTS), metavar="DIR", help="folder (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    try:
+        lengths, rounds = numbers(arguments.lengths), check_repeats(arguments.rounds, "--rounds")
+        names = fits.chosen("--layers", arguments.layers, LAYERS, ",")
+        folder = open_folder(arguments.output)
+    except UsageError as error:
+        print(f"short.py: {error}", file=sys.stderr)
+        return 2
     compile_at_once()
-    batch, features, units = 64, 64, 128
-    rows = []
-    for name in arguments.layers.split(","):
+    sizes = {"batch": BATCH, "features": FEATURES, "units": UNITS, "rounds": rounds}
+    rows: list[dict[str, Any]] = []
+    results = {"environment": environment.environment(), "settings": sizes, "rows": rows}
+    for name in names:
         for both in (False, True):
-            for length in map(int, arguments.lengths.split(",")):
-                row = measure(name, both, batch, length, features, units, arguments.rounds)
-                print(*row, flush=True, file=sys.stderr)
-                rows.append(row)
-    head = ["layer", "steps", "ms", "step/Keras's", "build/Keras's", "more/Keras's"]
-    machine = environment.environment()["machine"]
-    print(
-        f"{machine['cpu']}, {machine['cores']} cores; batch {batch}, {features} features, ", end=""
-    )
-    print(f"{units} units\n")
-    print(report.markdown((head, rows)))
+            for length in lengths:
+                rows.append(measure(name, both, length, rounds))
+                print(rows[-1], flush=True)
+                report.write(folder, "short", results, rows)
+    print(f"Written: {folder / 'short.csv'}, {folder / 'short.json'}.")
     return 0
 
 

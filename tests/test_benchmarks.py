@@ -8,6 +8,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bench_helpers import SHAPE, row
 
@@ -84,6 +85,24 @@ class TestScripts:
         assert (random["job"], random["fit_3_s"], random["predict_s"]) == ("random", None, None)
         assert random["fit_2_s"] > 0
 
+    def test_short(self, tmp_path, script, monkeypatch):
+        from keras_lstm_variants.engine.tensorflow import recurring
+
+        monkeypatch.setattr(recurring, "_at_once", False)  # else it stays true
+        code, _, err = script(
+            "short", "--lengths", 2, "--layers", "GRU", "--rounds", 1, "--output", tmp_path
+        )
+        assert code == 0 and err == "", err
+        rows = json.loads((tmp_path / "short.json").read_text())["rows"]
+        assert [r["layer"] for r in rows] == ["GRU", "Bidirectional(GRU)"]
+        for found in rows:
+            times = [v for k, v in found.items() if k.endswith("_s")]
+            assert len(times) == 6 and all(np.isfinite(times))
+            assert found["klv_step_s"] > 0 and found["keras_build_s"] > 0
+        code, _, err = script("report", "--results", tmp_path, "--output", tmp_path / "R.md")
+        assert code == 0 and err == "", err
+        assert "| GRU | 2 | " in (tmp_path / "R.md").read_text()
+
     def test_report(self, tmp_path, script):
         where = environment.environment()
         piece = {"name": "", "git_commit": "abc", "load_before": 0.5, "date": ""}
@@ -125,6 +144,8 @@ class TestScripts:
         ("speed", ["--grid", "1,9"], "--grid must be .*'9'"),
         ("memory", ["--contenders", "klv.GRU"], "--contenders must be .*'klv.GRU'"),
         ("fits", ["--steps", "2,x"], "--steps must be whole numbers"),
+        ("short", ["--lengths", "2,x"], "--lengths must be whole numbers"),
+        ("short", ["--layers", "LSMT"], "--layers must be some of .*'LSMT'"),
     ],
 )
 def test_bad_input(name, arguments, message, script):
