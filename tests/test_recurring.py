@@ -230,6 +230,7 @@ def test_what_a_changed_cell_has_is_never_taken_for_what_it_had():
 
 
 @KNOWN
+@pytest.mark.slow
 def test_forward_mode_around_a_training_step(form, forms):
     def product(engine):
         layer = make("LSTM", engine=engine)

@@ -211,7 +211,10 @@ def stateful(layer=klv.GRU, **kwargs):
     return layer(4, stateful=True, name="memory", **kwargs)
 
 
-@pytest.mark.parametrize(("layer", "jit"), [(klv.LSTM, False), (klv.GRU, False), (klv.GRU, True)])
+@pytest.mark.parametrize(
+    ("layer", "jit"),
+    [(klv.LSTM, False), (klv.GRU, False), pytest.param(klv.GRU, True, marks=pytest.mark.slow)],
+)
 def test_a_last_batch_of_another_size_than_a_stateful_layers(layer, jit):
     model = keras.Sequential([keras.Input(batch_shape=(4, 5, 3)), stateful(layer)])
     model.compile("sgd", "mse", jit_compile=jit)
