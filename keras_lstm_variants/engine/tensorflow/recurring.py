@@ -85,10 +85,15 @@ class _Counter:
     def __init__(self) -> None:
         # No variable: a function that makes one when it is traced is traced once more.
         self.table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, 0)
-        number = [tf.TensorSpec((), tf.int64)] * 2
-        self.count = tf.function(self._count, autograph=False).get_concrete_function(*number)
-        any_ = tf.function(self._count_any, autograph=False)
-        self.count_any = any_.get_concrete_function(*number)
+
+    @functools.cached_property
+    def count(self) -> Callable[..., list[Any]]:
+        """Whether each form is to run, by batch and number of steps; of known lengths."""
+        return _of_two_numbers(self._count)
+
+    @functools.cached_property
+    def count_any(self) -> Callable[..., list[Any]]:
+        return _of_two_numbers(self._count_any)
 
     def _count(self, batch: Any, steps: Any) -> list[Any]:
         return [self._seen(batch, steps, steps, ENOUGH, True), tf.constant(False)]
@@ -112,6 +117,12 @@ class _Counter:
         now = tf.where(more, _COMPILED, now)
         self.table.insert(keys, tf.stack([now, compiled + tf.cast(more, tf.int64)]))
         return known | more
+
+
+def _of_two_numbers(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    number = [tf.TensorSpec((), tf.int64)] * 2
+    with tf.init_scope():
+        return tf.function(function, autograph=False).get_concrete_function(*number)
 
 
 def _key(batch: Any, length: Any) -> Any:
@@ -231,18 +242,16 @@ class RecurringLoop:
 
         form = InTwoForms(varying if any_length else whole, self.step.cell)
 
-        def of_rows(often: Often, own: tuple) -> Any:
+        def of_rows(often: Often, parts: list[tuple]) -> list[Any]:
             if any_length:
-                return form(False, list(often), *own)
-            both = [functools.partial(form, compiled, *own) for compiled in (True, False)]
-            return form.chosen(often.whole, *both, *own)
+                return [form(False, list(often), *own) for own in parts]
+            both = [lambda c=c: [form(c, *own) for own in parts] for c in (True, False)]
+            return form.chosen(often.whole, *both, *parts[0])
 
         structures: list[Any] = []
 
         def run(whole: Any, any_length: Any, *tensors: Any) -> list[Any]:
-            often = Often(whole, any_length)
-            parts = self._divided(*packed(like, tensors))
-            found = joined([of_rows(often, own) for own in parts])
+            found = joined(of_rows(Often(whole, any_length), self._divided(*packed(like, tensors))))
             structures.append(places(found))
             return present(found)
 
