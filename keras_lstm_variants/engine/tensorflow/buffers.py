@@ -127,8 +127,11 @@ def stacked(array: tf.TensorArray, shape: list[Any]) -> Any:
 
 def sizes(values: Any) -> list[Any]:
     """The dimensions, numbers as far as they are known."""
-    known, shape = values.shape.as_list(), tf.shape(values)
-    return [shape[i] if size is None else size for i, size in enumerate(known)]
+    known = values.shape.as_list()
+    if None not in known:
+        return known
+    found = tf.unstack(tf.shape(values))
+    return [now if size is None else size for size, now in zip(known, found, strict=True)]
 
 
 # The same for several values, some of which may have no place to be kept.
