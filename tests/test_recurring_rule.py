@@ -33,23 +33,26 @@ def test_a_shape_is_compiled_once_it_has_come_back(forms, monkeypatch):
     assert forms == [False, False, False, True, False, True]
 
 
-def test_no_more_shapes_than_worth_it():
-    """Of a cell; those of another one do not count."""
-    counter, limits = recurring._Counter(), [5, 2, 1]  # enough steps, shapes, steps of lengths
-    for cell in range(3):
-        often = [bool(counter.count(cell, batch, 3, limits)[0]) for batch in [1, 2, 3] * 3]
-        assert often == [False] * 3 + [True, True, False] * 2
+def test_no_more_shapes_than_worth_it(monkeypatch):
+    monkeypatch.setattr(recurring, "ENOUGH", 5)
+    monkeypatch.setattr(recurring, "_SHAPES", 2)
+    counter = recurring._Counter()
+    steps = tf.constant(3, tf.int64)
+    batches = [tf.constant(rows, tf.int64) for rows in (1, 2, 3)] * 3
+    often = [bool(counter.count(batch, steps)[0]) for batch in batches]
+    assert often == [False] * 3 + [True, True, False] * 2
 
 
-def test_one_length_or_many():
+def test_one_length_or_many(monkeypatch):
     """What nearly all sequences have is compiled for its length, and what varies for all lengths.
 
     So much of each: three quarters for a length, everything for any; none where both would be.
     """
+    monkeypatch.setattr(recurring, "ENOUGH", 40)
 
     def answers(*lengths):
-        counter = recurring._Counter()
-        often = [counter.count_any(7, 2, n, [40, 8, 1]) for n in lengths]
+        counter, batch = recurring._Counter(), tf.constant(2, tf.int64)
+        often = [counter.count_any(batch, tf.constant(n, tf.int64)) for n in lengths]
         return [(bool(whole), bool(any_length)) for whole, any_length in often]
 
     neither, whole, any_length = (False, False), (True, False), (False, True)

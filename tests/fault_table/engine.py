@@ -264,19 +264,13 @@ ENGINE = [
     ),
     Fault(
         "first_shape_that_comes_back_compiles_all",
-        "return (cell * 2**21 + batch) * 2**21 + length",
-        "return cell * 2**42",
+        "return batch * 2**31 + length",
+        "return 0 * batch",
         "tests/test_recurring_rule.py::test_a_shape_is_compiled_once_it_has_come_back",
     ),
     Fault(
-        "shapes_of_all_cells_are_one_cells",
-        "return (cell * 2**21 + batch) * 2**21 + length",
-        "return batch * 2**21 + length",
-        "tests/test_recurring_rule.py::test_no_more_shapes_than_worth_it",
-    ),
-    Fault(
         "every_shape_is_compiled",
-        "(compiled < shapes)",
+        "(compiled < _SHAPES)",
         "(compiled >= 0)",
         "tests/test_recurring_rule.py::test_no_more_shapes_than_worth_it",
     ),
@@ -348,8 +342,8 @@ ENGINE = [
     ),
     Fault(
         "many_lengths_are_taken_for_one",
-        "may = (chunk < _COMPILED) & (length >= again)",
-        "may = length >= again",
+        "may = (chunk < _COMPILED) & (length >= _AGAIN)",
+        "may = length >= _AGAIN",
         "tests/test_recurring_rule.py::test_one_length_or_many",
     ),
     Fault(

@@ -1,7 +1,6 @@
 """What is kept of a cell's loops, in the cell: tracing them again takes long."""
 
 import functools
-import itertools
 import json
 from collections.abc import Hashable
 from typing import Any
@@ -11,14 +10,12 @@ import numpy as np
 
 from keras_lstm_variants.core.cell import Cell
 
-_numbers = itertools.count()
-
 
 class Loops:
     """What is kept of the loops of a cell, in the cell: they hold it as well."""
 
     def __init__(self) -> None:
-        self.number = next(_numbers)  # of the cell
+        self.counter: Any = None  # of the steps that have been run
         self.forms: dict[Hashable, Any] = {}
         self.traces: dict[Hashable, Any] = {}  # of a step
         self.refused: str | None = None  # why XLA does not compile them

@@ -68,65 +68,65 @@ def at_once() -> bool:
 
 def has_come_back(cell: Cell, sequences: Any) -> Often:
     """Whether loops over sequences of this shape are to be compiled; counts their steps."""
+    known = sequences.shape[1] is not None
     if _at_once:
         return Often(tf.constant(True), tf.constant(False))
-    with tf.init_scope():
-        count = _counter().count_any if sequences.shape[1] is None else _counter().count
-    batch, steps = tf.unstack(tf.shape(sequences, tf.int64)[:2])
-    return Often(*count(loops_of(cell).number, batch, steps, [ENOUGH, _SHAPES, _AGAIN]))
+    own = loops_of(cell)
+    if own.counter is None:
+        with tf.init_scope():
+            own.counter = _Counter()
+    count = own.counter.count if known else own.counter.count_any
+    return Often(*count(*tf.unstack(tf.shape(sequences, tf.int64)[:2])))
 
 
 class _Counter:
-    """How many steps of each shape have been run, of every cell."""
+    """How many steps of each shape have been run."""
 
     def __init__(self) -> None:
         # No variable: a function that makes one when it is traced is traced once more.
         self.table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, 0)
-        number = tf.TensorSpec((), tf.int64)
-        specs = [number, number, number, tf.TensorSpec((3,), tf.int64)]
-        # Whether each form is to run, by cell, batch, steps, and what is enough.
-        self.count, self.count_any = (
-            tf.function(f, autograph=False).get_concrete_function(*specs)
-            for f in (self._count, self._count_any)
-        )
 
-    def _count(self, cell: Any, batch: Any, steps: Any, limits: Any) -> list[Any]:
-        enough, shapes, _ = tf.unstack(limits)
-        key = _key(cell, batch, steps)
-        return [self._seen(cell, key, steps, enough, shapes, True), tf.constant(False)]
+    @functools.cached_property
+    def count(self) -> Callable[..., list[Any]]:
+        """Whether each form is to run, by batch and number of steps; of known lengths."""
+        return _of_two_numbers(self._count)
 
-    def _count_any(self, cell: Any, batch: Any, steps: Any, limits: Any) -> list[Any]:
+    @functools.cached_property
+    def count_any(self) -> Callable[..., list[Any]]:
+        return _of_two_numbers(self._count_any)
+
+    def _count(self, batch: Any, steps: Any) -> list[Any]:
+        return [self._seen(batch, steps, steps, ENOUGH, True), tf.constant(False)]
+
+    def _count_any(self, batch: Any, steps: Any) -> list[Any]:
         """Nearly all of one length, and its shape is compiled, else one chunk for any length."""
-        enough, shapes, again = tf.unstack(limits)
-        keys = [_key(cell, batch, n) for n in (0, steps)]
-        chunk, length = tf.unstack(self.table.lookup(tf.stack(keys)), 2)
-        may = (chunk < _COMPILED) & (length >= again)
-        whole = self._seen(cell, keys[1], steps, enough * 3 // 4, shapes, may)
+        chunk, length = (self.table.lookup(_key(batch, n)) for n in (0, steps))
+        may = (chunk < _COMPILED) & (length >= _AGAIN)
+        whole = self._seen(batch, steps, steps, ENOUGH * 3 // 4, may)
         more = tf.where(whole, tf.zeros_like(steps), steps)
-        may = tf.logical_not(whole) & (chunk >= again)
-        any_length = self._seen(cell, keys[0], more, enough, shapes, may)
-        return [whole, any_length & tf.logical_not(whole)]
+        may = tf.logical_not(whole) & (chunk >= _AGAIN)
+        return [whole, self._seen(batch, 0, more, ENOUGH, may) & tf.logical_not(whole)]
 
-    def _seen(self, cell: Any, key: Any, steps: Any, enough: Any, shapes: Any, may: Any) -> Any:
+    def _seen(self, batch: Any, length: Any, steps: Any, enough: int, may: Any) -> Any:
         """Count steps. Whether what has come so often is compiled from now on, where it may be."""
-        keys = tf.stack([key, -1 - cell])
+        keys = tf.stack([_key(batch, length), tf.constant(-1, tf.int64)])
         before, compiled = tf.unstack(self.table.lookup(keys), 2)
         known = before >= _COMPILED
-        more = (before + steps >= enough) & (compiled < shapes) & tf.logical_not(known) & may
+        more = (before + steps >= enough) & (compiled < _SHAPES) & tf.logical_not(known) & may
         now = tf.minimum(before + steps, tf.where(known, before, enough))
         now = tf.where(more, _COMPILED, now)
         self.table.insert(keys, tf.stack([now, compiled + tf.cast(more, tf.int64)]))
         return known | more
 
 
-@functools.cache
-def _counter() -> _Counter:
-    return _Counter()
+def _of_two_numbers(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    number = [tf.TensorSpec((), tf.int64)] * 2
+    with tf.init_scope():
+        return tf.function(function, autograph=False).get_concrete_function(*number)
 
 
-def _key(cell: Any, batch: Any, length: Any) -> Any:
-    """None below 0, and no other one's, of less than two million of each."""
-    return (cell * 2**21 + batch) * 2**21 + length
+def _key(batch: Any, length: Any) -> Any:
+    return batch * 2**31 + length
 
 
 class RecurringLoop:
