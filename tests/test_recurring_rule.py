@@ -33,6 +33,25 @@ def test_a_shape_is_compiled_once_it_has_come_back(forms, monkeypatch):
     assert forms == [False, False, False, True, False, True]
 
 
+def test_no_layer_waits_for_another_to_be_counted():
+    """Branches of a model run side by side."""
+    layers = [make("Elman") for _ in range(2)]
+    spec = tf.TensorSpec((None, 50, FEATURES))
+
+    @tf.function(autograph=False, input_signature=[spec, spec])
+    def step(*inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = [layer(x, training=True) for layer, x in zip(layers, inputs, strict=True)]
+        return tape.gradient(outputs, inputs)
+
+    graph = step.get_concrete_function().graph
+    calls = [op for op in graph.get_operations() if "PartitionedCall" in op.type]
+    counts = [op for op in calls if "count" in op.get_attr("f").name]
+    assert len(counts) == 2
+    assert not any(op.control_inputs for op in counts)
+
+
 def test_no_more_shapes_than_worth_it(monkeypatch):
     monkeypatch.setattr(recurring, "ENOUGH", 5)
     monkeypatch.setattr(recurring, "_SHAPES", 2)
